@@ -1,6 +1,6 @@
 """The harness of sgdbench: studies, sweeps, measurement, tables, figures and reports."""
 
-# As in `typing`: Ctrl-C in the time that its import takes would print a traceback.
+# Not imported from `typing`, whose import takes milliseconds in which Ctrl-C would print a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bench.api.results import SweepResult, TuneResult, load_run, load_tuning
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from bench.study.space import Space
     from bench.timing.own_variants import register_variant
 
-# Neither the estimators nor tune: `from bench import *` must work where there is no scikit-learn and no Optuna.
+# Estimators and tune are omitted: `from bench import *` must work without scikit-learn and Optuna.
 __all__ = ["Grid", "Space", "SweepResult", "TuneResult", "load_run", "load_tuning", "register_variant", "sweep"]
 
-# Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
+# Names are imported on first use: `sgdbench --help` must not wait for numba and pandas.
 _HOMES = dict.fromkeys(("SweepResult", "TuneResult", "load_run", "load_tuning"), "api.results")
 _HOMES |= {"Grid": "study.grid", "Space": "study.space", "sweep": "api.sweep", "tune": "api.tune"}
 _HOMES |= {"register_variant": "timing.own_variants", "SGDCurveRegressor": "estimators.regressor"}
@@ -23,7 +23,7 @@ _HOMES |= {"SGDCurveClassifier": "estimators.classifier"}
 
 
 def __dir__() -> list[str]:
-    """Return the names of the module, those that are not imported yet too: consoles complete them."""
+    """Return all names of the module, including those not imported yet, so that consoles can complete them."""
     return sorted({*globals(), *_HOMES} - {"TYPE_CHECKING"})
 
 

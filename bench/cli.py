@@ -1,4 +1,4 @@
-"""The command `sgdbench`. Each command is a few lines: read options, call the library, print.
+"""The command line `sgdbench`: each command reads options, calls the library and prints.
 
 Packages that take long to import (numba, pandas, sympy, matplotlib) are imported by the commands that need them, so
 that `sgdbench --help` answers at once.
@@ -11,7 +11,7 @@ import sys
 if (__name__ == "__main__" or "".join(sys.argv[:1]).endswith(("sgdbench", "sgdbench.exe"))) and (
     signal.getsignal(signal.SIGINT) is signal.default_int_handler
 ):
-    # Until `main` takes over: the imports below take a twentieth of a second, and Ctrl-C would print a traceback.
+    # Until `main` installs its handlers: the imports below take 50 ms, in which Ctrl-C would print a traceback.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import atexit
@@ -40,9 +40,9 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    """Print the version and end, as programs do that are asked for it."""
-    if asked:
+def _print_version(requested: bool) -> None:
+    """Print the version and exit, if it was requested."""
+    if requested:
         from importlib.metadata import version  # noqa: PLC0415 (slow, and only needed here)
 
         print(f"sgdbench {version('sgdbench')}")
@@ -55,23 +55,23 @@ def _sgdbench(
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Declare the options that stand before a command."""
+    """Declare the options that precede a command."""
 
 
 class Command(TyperCommand):
-    """A command that refuses a list that is given twice, of which the last one would count."""
+    """A command that refuses a list option given twice, of which only the last would count."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Return the arguments that are left."""
-        if not ctx.resilient_parsing:  # which is completion in a shell
+        """Return the remaining arguments."""
+        if not ctx.resilient_parsing:  # set during completion in a shell
             *_, given = self.make_parser(ctx).parse_args(args=list(args))
             refuse_repeated_lists(given)
         return super().parse_args(ctx, args)
 
 
 def command(*examples: str, name: str | None = None) -> Any:
-    """Return the decorator of a command, whose help ends with examples."""
-    # Without the checkpoint, the lines would be filled up like a paragraph.
+    """Return the decorator of a command whose help ends with examples."""
+    # Click rewraps the lines like a paragraph unless \b precedes them.
     return app.command(name, cls=Command, epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
 
 
@@ -79,21 +79,21 @@ FAILED, BAD_INPUT = 1, 2
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
 
 
-# The last garbage collection of a process goes through all imported objects: an eighth of a second.
+# The final garbage collection of a process would visit all imported objects, which takes 0.125 s.
 atexit.register(gc.freeze)
 
 
 def main() -> None:
-    """Run the command; bad input becomes one line and exit code 2, Ctrl-C exit code 130, SIGTERM 143 and SIGHUP 129."""
-    # Imports make hundreds of thousands of objects that stay; with the default thresholds, collections that find
-    # nothing take a sixth of the time of importing, and each at 100,000 still takes 23 ms.
+    """Run the command; bad input prints one line and exits with 2, Ctrl-C with 130, SIGTERM 143, SIGHUP 129."""
+    # Imports create hundreds of thousands of permanent objects; with the default thresholds, useless collections take a
+    # sixth of the import time, and with a threshold of 100,000 each still takes 23 ms.
     gc.set_threshold(500_000, 20, 100)
     prepare_streams()
     plain_format, warnings.formatwarning = warnings.formatwarning, format_warning
     with interruptible():
         try:
             code = _run_command()
-        except BaseException as error:  # libraries make other errors of an interrupt, as numba does while LLVM compiles
+        except BaseException as error:  # libraries may convert an interrupt, as numba does while LLVM compiles
             if not (is_interrupted() or isinstance(error, KeyboardInterrupt)):
                 raise
             code = exit_code()
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _run_command() -> int | None:
-    """Run the command that the arguments ask for; return its exit code."""
+    """Run the command that the arguments request; return its exit code."""
     try:
         _refuse_empty(sys.argv[1:])
         code: int | None = app(sys.argv[1:] or ["--help"], prog_name="sgdbench", standalone_mode=False)
@@ -117,11 +117,11 @@ def _run_command() -> int | None:
         if is_interrupted():
             raise
         return _refuse(_describe_error(error))
-    return exit_code() if is_interrupted() else code  # typer makes 130 of all interrupts
+    return exit_code() if is_interrupted() else code  # typer returns 130 for every interrupt
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Refuse an empty argument, which as a path would stand for the current folder, with all tables in it."""
+    """Refuse an empty argument, which as a path would mean the current folder and all tables in it."""
     for before, given in pairwise(["sgdbench", *arguments]):
         if not given or (given.startswith("--") and given.find("=") == len(given) - 1):
             raise ValueError(f"the argument of {given[:-1] or before} is empty; is a shell variable not set?")
@@ -131,7 +131,7 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}"
     if isinstance(error, OSError):
-        # An error of the system that names no file comes from `print`.
+        # A system error without a file name comes from `print`.
         printed = error.errno is not None and error.strerror == os.strerror(error.errno)
         place = error.filename or ("standard output" if printed else "")
         return f"{place}: {error.strerror}" if place else error.strerror or str(error)
@@ -143,15 +143,15 @@ def _describe_error(error: Exception) -> str:
 
 
 def _describe_usage_error(error: Any) -> str:
-    """Return the message of an error of the command line, with a suggestion for an unknown option."""
-    if hasattr(error, "possibilities") and getattr(error, "ctx", None):  # click's NoSuchOption, which typer keeps
+    """Return the message of a command-line error, with a suggestion for an unknown option."""
+    if hasattr(error, "possibilities") and getattr(error, "ctx", None):  # click's NoSuchOption
         known = {option for parameter in error.ctx.command.params for option in parameter.opts}
         return describe_unknown_option(error.option_name, known, error.ctx.info_name)
     return reword_value_error(error) if hasattr(error, "format_message") else str(error)
 
 
 def _refuse(message: str) -> int:
-    """Print an error in one line, and return the exit code of bad input."""
+    """Print an error on one line, and return the exit code for bad input."""
     print(f"sgdbench: {one_line(message)}", file=sys.stderr)
     return BAD_INPUT
 
@@ -182,7 +182,7 @@ def fit(
         Any,
         option(
             "VALUES",
-            'The start: values by name, as in "a=1,b=2", or in order, as in --init=-1,10,26; else drawn from the seed.',
+            'The start: values by name, as in "a=1,b=2", or in order, as in --init=-1,10,26; default: random.',
             read=parse.parse_start,
         ),
     ] = None,
@@ -201,9 +201,10 @@ def fit(
     ] = False,
     drop_missing: options.DropMissing = False,
     no_categories: options.NoCategories = False,
-    stream: Annotated[bool, flag("Map the rows from the disk, whatever the size of the table.", "--stream")] = False,
+    stream: Annotated[bool, flag("Map the rows from disk, whatever the size of the table.", "--stream")] = False,
     buffer: Annotated[
-        int | None, option("ROWS", "With --shuffle: rows of a map shuffled together; without it, 262,144.", least=1)
+        int | None,
+        option("ROWS", "With --shuffle: the rows of a map to shuffle together; default: 262,144.", least=1),
     ] = None,
     cache_dir: options.CacheDir = None,
     every: Annotated[
@@ -212,9 +213,9 @@ def fit(
             "EPOCHS", "Print loss, gradient (of half the loss if squared) and parameters at this interval.", least=1
         ),
     ] = None,
-    plot: Annotated[Path | None, option("FILE", "Draw data and curve: .png or .svg.")] = None,
+    plot: Annotated[Path | None, option("FILE", "Plot data and curve: .png or .svg.")] = None,
     animate: Annotated[Path | None, option("FILE", "Animate the fit: .gif, .mp4 or .html.")] = None,
-    watch: Annotated[bool, flag("Show the fit in a window, and once more at its end.", "--watch")] = False,
+    watch: Annotated[bool, flag("Show the fit in a window, and again at its end.", "--watch")] = False,
     as_json: options.AsJson = False,
     plugin: options.Plugins = None,
 ) -> None:
@@ -285,10 +286,10 @@ def run(
 ) -> None:
     """Run a study, or a default one for a table, and write its report.
 
-    Trains every configuration of its grid, trains some of them again with the reference to check, times the variants on
-    its model, and writes tables, figures, report.html and report.md. Options replace settings of the study.
+    Trains every configuration of its grid, checks some of them against the reference, times the variants on its model,
+    and writes tables, figures, report.html and report.md. Options replace settings of the study.
 
-    Exit code 1 if a kernel gives another result than the reference, or a run that is repeated ends elsewhere.
+    Exit code 1 if a kernel differs from the reference, or a repeated run ends elsewhere.
     """
     from bench.commands.problem import load_problem  # noqa: PLC0415
 
@@ -301,16 +302,16 @@ def run(
     from bench.study.load import key_locator  # noqa: PLC0415
     from bench.study.suite import Suite  # noqa: PLC0415
 
-    asked = options.RunOptions(out, resume, yes, verbose, figures, cluster, key_locator(study, given))
+    run_options = options.RunOptions(out, resume, yes, verbose, figures, cluster, key_locator(study, given))
     if isinstance(problem, Suite):
         from bench.commands.suite import run_suite  # noqa: PLC0415
 
-        sound = run_suite(problem, asked)
+        sound = run_suite(problem, run_options)
     else:
         from bench.commands.run import run_study  # noqa: PLC0415
 
-        gc.freeze()  # collections that go through all imported objects would take a tenth of the run
-        sound = run_study(problem, asked)
+        gc.freeze()  # collections that visit all imported objects would take a tenth of the run
+        sound = run_study(problem, run_options)
     if not sound:
         raise typer.Exit(FAILED)
 
@@ -333,7 +334,9 @@ def tune(
     sampler_seed: Annotated[Any, option("SEED", "The seed of the sampler.", read=parse.parse_value)] = "0",
     out: Annotated[Path | None, option("FOLDER", "The folder of the results; default: results/<study>-tuned.")] = None,
     resume: options.Resume = False,
-    grid: Annotated[bool, flag("Train the grid of the study too, for comparison, or not.", "--grid/--no-grid")] = True,
+    grid: Annotated[
+        bool, flag("Whether to train the grid of the study too, for comparison.", "--grid/--no-grid")
+    ] = True,
     optimizer: Annotated[Any, setting("tune.optimizer", "NAMES", read=parse.parse_values)] = None,
     init: options.Starts = None,
     epochs: options.Epochs = None,
@@ -349,14 +352,14 @@ def tune(
 ) -> None:
     """Search between the values of a study's grid, and write a report.
 
-    Optuna proposes choices of settings, each optimizer has as many as any other, and each choice is trained from all
-    starts with all seeds. The best ones are trained again with fresh seeds, and so are the best of the grid.
+    Optuna proposes choices of settings, the same number for each optimizer, and each choice is trained from all starts
+    with all seeds. The best ones, and the best of the grid, are trained again with fresh seeds.
 
-    Ranges are "log:low:high", "lin:low:high", "int:low:high" or "logint:low:high" for whole numbers, and
-    "log1m:low:high" for numbers whose distance to 1 counts, such as betas. Set those of learning rates and batch sizes
-    by --set tune.lr=log:0.001:1 and --set tune.batch_size=logint:1:64.
+    Ranges are "log:low:high", "lin:low:high", "int:low:high" or "logint:low:high" for integers, and "log1m:low:high"
+    for numbers whose distance to 1 matters, such as betas. Set the ranges of learning rates and batch sizes with --set
+    tune.lr=log:0.001:1 and --set tune.batch_size=logint:1:64.
 
-    Exit code 1 if a trial that is trained again with the reference gives another result.
+    Exit code 1 if a trial differs when it is trained again with the reference.
     """
     from bench.commands.problem import load_study_or_table  # noqa: PLC0415
     from bench.commands.tune import run_tune  # noqa: PLC0415
@@ -370,8 +373,8 @@ def tune(
         data=options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)},
     )
     chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing, no_categories), given, target)
-    asked = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))
-    if not run_tune(chosen, asked, with_grid=grid, seed=sampler_seed):
+    run_options = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))
+    if not run_tune(chosen, run_options, with_grid=grid, seed=sampler_seed):
         raise typer.Exit(FAILED)
 
 
@@ -381,7 +384,7 @@ def speed(
         str, argument("STUDY", "The study whose model and data are used: built-in, or a TOML file.")
     ] = "quadratic",
     only: Annotated[
-        Any, option("NAMES", 'Variants, such as "fused,lanes,C"; without it, all.', read=parse.split_list)
+        Any, option("NAMES", 'The variants, for example "fused,lanes,C"; default: all.', read=parse.split_list)
     ] = None,
     peers: Annotated[bool, flag("Include the peers of other packages: JAX, PyTorch, scikit-learn.", "--peers")] = False,
     batch_size: options.BatchSize = str(GridKeys.batch_size),
@@ -389,15 +392,15 @@ def speed(
     shuffle: options.Shuffle = GridKeys.shuffle,
     seconds: Annotated[float, option("SECONDS", "About how long to measure.", least=0.1)] = 20.0,
     targets: Annotated[
-        bool, flag("Measure the performance budget too, row by row: some three minutes more.", "--targets")
+        bool, flag("Also measure the performance budget, row by row: about three more minutes.", "--targets")
     ] = False,
     out: Annotated[Path, option("FOLDER", "The folder of the tables and the figure.")] = Path("results/speed"),
     plugin: options.Plugins = None,
 ) -> None:
     """Verify and time the variants, and compare them.
 
-    Each is compared with the reference before it is timed, and all take turns. Exit code 1 if one gives another result.
-    The share of the roof says how near a kernel comes to the time that its arithmetic takes by itself.
+    Each is compared with the reference before it is timed, and all take turns. Exit code 1 if one of them differs. The
+    share of the roof is the time that a kernel's arithmetic takes alone, relative to the kernel's time.
     """
     from bench.commands.speed import run_speed  # noqa: PLC0415
     from bench.study.load import load_study  # noqa: PLC0415
@@ -417,55 +420,55 @@ def compare(
         argument(
             "A B",
             "Two variants such as fused, two folders of runs, or two .json files of pytest-benchmark: is B slower than "
-            "A? With --against, arguments of pytest take their place, after --.",
+            "A? With --against, give pytest's arguments instead, after --.",
         ),
     ] = None,
     against: Annotated[
         str | None,
         option(
             "COMMIT",
-            "Instead of A and B: is the working tree slower than this commit? Benchmarks of pytest-benchmark run in "
-            "both by turns.",
+            "Instead of A and B: is the working tree slower than this commit? pytest-benchmark's benchmarks run in "
+            "both, in turns.",
         ),
     ] = None,
     gate: Annotated[
         float | None,
         option(
             "RATIO",
-            "Fail where B is slower by more than this ratio, such as 1.05: where the whole 95 % interval of its ratio "
-            "is above it; without it, report only.",
+            "Fail if B is slower by more than this ratio, for example 1.05: if the whole 95 % interval of its ratio "
+            "is above it; default: only report.",
         ),
     ] = None,
     tolerances: Annotated[
         Path | None,
         option(
             "FILE",
-            'A TOML file with a table [gates] of lines such as "fused*" = 1.03; "default" is for all other rows of '
-            'times, and rows of epochs and losses have a gate only by name, such as "epochs: *" = 1.1.',
+            'A TOML file with a table [gates] of lines such as "fused*" = 1.03; "default" applies to all other rows of '
+            'times, and rows of epochs and losses have a gate only by name, for example "epochs: *" = 1.1.',
         ),
     ] = None,
     study: Annotated[
-        str | None, option("STUDY", 'For variants: the study whose model and data are used; without it, "quadratic".')
+        str | None, option("STUDY", 'For variants: the study whose model and data are used; default: "quadratic".')
     ] = None,
     batch_size: Annotated[
-        Any, option("SIZE", 'For variants: samples per update, or "full"; without it, 1.', read=parse.parse_value)
+        Any, option("SIZE", 'For variants: samples per update, or "full"; default: 1.', read=parse.parse_value)
     ] = None,
-    optimizer: Annotated[str | None, option("NAME", 'For variants: such as "adam"; without it, "sgd".')] = None,
+    optimizer: Annotated[str | None, option("NAME", 'For variants: for example "adam"; default: "sgd".')] = None,
     shuffle: Annotated[bool, flag("For variants: visit the samples in a new order each epoch.", "--shuffle")] = False,
     seconds: Annotated[
-        float | None, option("SECONDS", "For variants: about how long to measure; without it, 10.", least=0.1)
+        float | None, option("SECONDS", "For variants: about how long to measure; default: 10.", least=0.1)
     ] = None,
     setup: Annotated[
         str | None,
         option(
             "COMMAND",
-            "For --against: a command that installs each tree in a virtual environment of its own, such as "
-            '"pip install -e .[test]"; without it, the trees are imported as they are.',
+            "For --against: a command that installs each tree in its own virtual environment, for example "
+            '"pip install -e .[test]"; default: the trees are imported directly.',
         ),
     ] = None,
     time_limit: Annotated[
         float | None,
-        option("SECONDS", "For --against: how long to measure at most; without it, 600.", least=1),
+        option("SECONDS", "For --against: the maximum time to measure; default: 600.", least=1),
     ] = None,
     markdown: Annotated[bool, flag("Print Markdown, for a pull request.", "--markdown")] = False,
     as_json: options.AsJson = False,
@@ -473,10 +476,10 @@ def compare(
 ) -> None:
     """Compare two variants, runs or files, or the code with a commit.
 
-    For each row: the ratio of B to A with its interval. Two variants are verified and timed now, in turns. The
-    benchmarks of a commit, A, and of the working tree, B, run by turns in fresh processes, until the intervals are
-    narrower than the excess of the gate. Exit code 1 if a row is past its gate, or a variant gives another result than
-    the reference.
+    Each row shows the ratio of B to A with its interval. Two variants are verified and timed now, in turns. The
+    benchmarks of a commit, A, and of the working tree, B, run in turns in fresh processes, until the intervals are
+    narrower than the excess of the gate. Exit code 1 if a row exceeds its gate, or a variant differs from the
+    reference.
     """
     from bench.commands.compare import run_compare, run_compare_against  # noqa: PLC0415
     from bench.compare.gates import load_gates  # noqa: PLC0415
@@ -507,12 +510,12 @@ def compare(
 def report(
     folders: Annotated[list[Path], argument("FOLDER", "Folders of runs, or of one search or suite, also in progress.")],
     out: Annotated[
-        Path | None, option("FILE", "The page that shows several side by side; without it, comparison.html here.")
+        Path | None, option("FILE", "The page that shows several side by side; default: comparison.html here.")
     ] = None,
     figures: options.Svg = "png",
     plugin: options.Plugins = None,
 ) -> None:
-    """Make the report of a run again from its folder, without training.
+    """Rewrite the report of a run from its folder, without training.
 
     Writes report.html, report.md, tables and figures into the folder. With several folders, each gets its own report,
     and one more page shows them side by side.
@@ -533,7 +536,7 @@ def new(
     y: options.TargetColumn = None,
     x: options.Inputs = None,
     model: options.Model = None,
-    out: Annotated[Path | None, option("FILE", "The study; without it, FILE's name with .toml, here.")] = None,
+    out: Annotated[Path | None, option("FILE", "The study to write; default: FILE's name with .toml, here.")] = None,
     drop_missing: options.DropMissing = False,
     no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
@@ -547,8 +550,8 @@ def new(
 ) -> None:
     """Write a commented study for a table, or an example table.
 
-    The learning rates of the study end at the largest that theory predicts to be stable near the lowest loss, and its
-    target is that loss and 1 % of the improvement over the best constant.
+    The learning rates of the study end at the largest rate predicted to be stable near the lowest loss, and its target
+    is the lowest loss plus 1 % of the improvement over the best constant.
     """
     from bench.commands.new import write_example, write_new_study  # noqa: PLC0415
     from bench.data.columns import ask_for_target  # noqa: PLC0415
@@ -572,9 +575,7 @@ def new(
 )
 def kernel(
     model: Annotated[str, argument("MODEL", "An expression such as 'a*x + b', or the name of a ready-made model.")],
-    inputs: Annotated[
-        str, option("NAMES", "The inputs of the model, as in u,v, or how many it has: x1, x2, ...")
-    ] = "x",
+    inputs: Annotated[str, option("NAMES", "The inputs of the model, as in u,v, or their number: x1, x2, ...")] = "x",
     optimizer: options.Optimizer = GridKeys.optimizer,
     loss: options.Loss = RunKeys.loss,
     lanes: Annotated[
@@ -583,15 +584,15 @@ def kernel(
     fma: Annotated[bool, flag("Show the kernel that may fuse a multiplication and an addition.", "--fma")] = False,
     dtype: options.Dtype = "float64",
     asm: Annotated[bool, flag("Print the machine code, as assembly.", "--asm")] = False,
-    llvm: Annotated[bool, flag("Print LLVM's code, after optimization.", "--llvm")] = False,
+    llvm: Annotated[bool, flag("Print the optimized LLVM IR.", "--llvm")] = False,
     standalone: Annotated[
-        Path | None, option("FILE", "Write a module with a function `train` that needs NumPy and numba alone.")
+        Path | None, option("FILE", "Write a module with a function `train` that needs only NumPy and numba.")
     ] = None,
     plugin: options.Plugins = None,
 ) -> None:
     """Print the source of a kernel, or its machine code.
 
-    It is the Python module that numba compiles, by which `fit` and `run` train.
+    It is the Python module that numba compiles, and by which `fit` and `run` train.
     """
     from bench.commands.kernel import print_kernel  # noqa: PLC0415
 
@@ -645,7 +646,7 @@ def info(
 ) -> None:
     """Show the machine, the versions and the kernel cache.
 
-    Exit code 1 if --verify finds other bits than the published ones.
+    Exit code 1 if --verify finds bits that differ from the published ones.
     """
     from bench.system.environment import environment  # noqa: PLC0415
     from kernels.base import cache  # noqa: PLC0415

@@ -1,6 +1,6 @@
-"""A fixture for the benchmarks of other projects, `variant_benchmark`, which pytest finds by itself.
+"""A fixture for the benchmarks of other projects, `variant_benchmark`, which pytest finds automatically.
 
-pytest imports this module in every project of the environment: anything that takes time is imported by the fixture.
+pytest imports this module in every project of the environment, so the fixture imports anything that takes time.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ Measure = Callable[[Union[str, "Variant"], "Problem"], None]
 
 @pytest.fixture
 def variant_benchmark(benchmark: Any) -> Measure:
-    """Return a function that times a variant on a problem, after its result was compared with the reference.
+    """Return a function that times a variant on a problem, after comparing its result with the reference.
 
-    Nothing that is timed is compiled. Where benchmarks only run once, untimed, it is given little to do. A variant that
-    cannot run is skipped; one that gives another result fails.
+    Compilation is never timed. If benchmarks run only once, untimed, the problem is reduced. A variant that cannot run
+    is skipped; one with another result fails.
 
     Examples
     --------

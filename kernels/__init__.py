@@ -1,6 +1,6 @@
 """The mathematics of sgdbench: models, update rules and training loops."""
 
-# Importing `typing` for its TYPE_CHECKING takes milliseconds, in which Ctrl-C would print a traceback.
+# Importing `typing` for TYPE_CHECKING takes milliseconds, in which Ctrl-C would print a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernels.compile.source import source
@@ -24,13 +24,13 @@ __all__ = [
     "source",
 ]
 
-# Imported when asked for: a fit needs nothing that registers rules, and models nothing that compiles.
+# Names are imported on first use: a fit needs no registration code, and models need no compiler.
 _HOMES = {"Model": "model.model", "FitResult": "train.fit_result", "fit": "train.fit", "minimize": "train.minimize"}
 _HOMES["source"] = "compile.source"
 
 
 def __dir__() -> list[str]:
-    """Return the names of the module, those that are not imported yet too: consoles complete them."""
+    """Return all names of the module, including those not imported yet, so that consoles can complete them."""
     return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})
 
 

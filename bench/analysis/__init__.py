@@ -1,1 +1,1 @@
-"""Theory and repeated runs beside a sweep: stability, convergence, basins, paths."""
+"""Theory and additional runs beside a sweep: stability, convergence, basins, paths."""

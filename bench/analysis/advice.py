@@ -1,4 +1,4 @@
-"""Advice on a fit that diverged or did not arrive: settings with which it does, as trials have shown."""
+"""Advice on a fit that diverged or fell short: settings that work, as trial runs have shown."""
 
 import re
 import time
@@ -29,37 +29,37 @@ Settings = dict[str, Any]
 
 # Full batches need the eigenvalues of one matrix, which takes seconds with more parameters.
 MOST_OF_FULL = 1000
-# Where the lowest loss is not known, a run with a lower R² than this that stands still is in a place with no way out.
+# If the lowest loss is unknown, a stalled run with a lower R² than this has no way out of where it is.
 WEAK_R2 = 0.01
-# The loss stands still where it fell by less than this share over the last half of the epochs.
+# The loss has stalled if it fell by less than this fraction over the last half of the epochs.
 STILL = 1e-3
-# One trial trains for at most this many seconds. No trial begins when all of them took `SECONDS` of processor time,
-# which a busy machine does not add to.
+# One trial trains for at most TRIAL_SECONDS. No trial starts once all of them have taken SECONDS of processor time,
+# which does not depend on the load of the machine.
 TRIAL_SECONDS, SECONDS = 2.0, 6.0
-# Shares of the largest stable rate, and of a rate where theory knows none, that are tried.
+# Fractions of the largest stable rate that are tried, and factors on a rate where theory knows none.
 SHARES_OF_STABLE, LOWER, HIGHER = (1 / 2, 1 / 10, 1 / 100), (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8), (10.0, 100.0)
-# More epochs that are tried, and the number of further seeds of a start.
+# The factor on the epochs that is tried, and the number of further seeds of a start.
 MORE_EPOCHS, SEEDS = 10, 4
-# Rates that are tried from each of these.
+# The number of rates tried from each of these.
 FEW = 2
-# The share of the weight decay with which a run is tried.
+# The factor on the weight decay that is tried.
 LESS_DECAY = 0.01
-# Where the lowest loss is not known, a run that is advised ends at most at this share of the loss.
+# If the lowest loss is unknown, an advised run must end at most at this fraction of the loss.
 LOWER_LOSS = 0.5
-# A schedule that ends at less than this share of its first rate lowers it.
+# A schedule counts as lowering the rate if it ends below this fraction of its first rate.
 LOWERED = 0.1
 DEFAULT_RATE: float = signature(fit).parameters["lr"].default
-# Columns whose sizes differ by more than this are worth standardizing.
+# Columns whose sizes differ by more than this factor are worth standardizing.
 SIZES = 10.0
 
 
 def predicted_edge(
     model: Model, data: Dataset, optimizer: str, batch_size: int | str, *, shuffle: bool | str, seed: int
 ) -> float | None:
-    """Return the largest stable learning rate; None where theory does not know it.
+    """Return the largest stable learning rate; None if theory does not predict it.
 
-    It is known for models that are linear in their parameters, and the optimizers in
-    `bench.analysis.epoch_matrix.AFFINE`. Large data, as trained, are represented by some of their samples.
+    It is predicted for models that are linear in their parameters, with the optimizers in
+    `bench.analysis.epoch_matrix.AFFINE`. Large data sets are represented by some of their samples.
     """
     if not model.is_linear or not has_linear_map(optimizer):
         return None
@@ -76,12 +76,11 @@ def predicted_edge(
 def advise(
     fitted: TableFit, quality: TableQuality, train: Callable[..., TableFit], settings: Settings
 ) -> FitAdvice | None:
-    """Return why a run diverged or fell short, and settings with which it arrives; None for a good run.
+    """Return why a run diverged or fell short, and settings that work; None for a good run.
 
-    The settings that are named were tried, and leave at most 5 % of the improvement over the best constant; where the
-    lowest loss is not known, they halve the loss. `train` makes the run of `settings` once more with some of them
-    changed: `lr`, `schedule`, `shuffle`, `epochs`, `optimizer`, `seed` or `standardize`, and with `watch`, as
-    `bench.data.fit_table.fit_table` has it.
+    The settings were tried, and miss at most 5 % of the improvement over the best constant; if the lowest loss is
+    unknown, they halve the loss. `train` repeats the run of `settings` with some of them changed: `lr`, `schedule`,
+    `shuffle`, `epochs`, `optimizer`, `seed` or `standardize`; `watch` is as for `bench.data.fit_table.fit_table`.
     """
     result, lr = fitted.result, settings["lr"]
     if not falls_short(fitted, quality) or fitted.interrupted:
@@ -95,12 +94,12 @@ def advise(
     for changes in () if over and _falls(result) else _candidates(fitted, settings, stable):
         if tried and time.process_time() - begun > SECONDS:
             break
-        # With a schedule or in another order such a run diverges too.
+        # Such a run also diverges with a schedule or in another order.
         base = {name: value for name, value in changes.items() if name not in ("schedule", "shuffle", "epochs")}
         if base in diverged:
             continue
         trial, tried = train(**changes, watch=_stop), tried + 1
-        if trial.interrupted and trial.result.seconds <= TRIAL_SECONDS:  # by the user
+        if trial.interrupted and trial.result.seconds <= TRIAL_SECONDS:  # the user interrupted it
             break
         if trial.result.status == "diverged":
             diverged.append(base)
@@ -113,7 +112,7 @@ def advise(
 
 
 def falls_short(fitted: TableFit, quality: TableQuality) -> bool:
-    """Return whether a run diverged or is too far from the lowest loss or, where that is not known, got nowhere."""
+    """Return whether a run diverged, is too far above the lowest loss or, if that is unknown, made no progress."""
     result = fitted.result
     if result.status in ("converged", "diverged"):
         return result.status == "diverged"
@@ -124,7 +123,7 @@ def falls_short(fitted: TableFit, quality: TableQuality) -> bool:
 
 
 def _attainable_loss_of(fitted: TableFit, quality: TableQuality) -> AttainableLoss:
-    """Return the attainable loss in units of `fitted.loss`; the loss of the start replaces a lower constant one."""
+    """Return the attainable loss in units of `fitted.loss`; a start below the best constant replaces it."""
     attainable, result = quality.attainable, fitted.result
     constant = result.loss[0] if np.isnan(attainable.improvement) else attainable.constant_loss
     ends = original_loss([attainable.loss, constant], fitted.scaling, result.criterion)
@@ -132,12 +131,12 @@ def _attainable_loss_of(fitted: TableFit, quality: TableQuality) -> AttainableLo
 
 
 def _strays(result: FitResult) -> bool:
-    """Return whether a run diverged, or ended with a higher loss than that of its start."""
+    """Return whether a run diverged, or ended with a higher loss than at its start."""
     return result.status == "diverged" or bool(result.loss[-1] > result.loss[0])
 
 
 def _falls(result: FitResult) -> bool:
-    """Return whether the loss fell over the last half of the epochs, by a share of it and by more than it moves."""
+    """Return whether the loss fell over the last half of the epochs, relative to itself and to its fluctuations."""
     late = result.loss[result.loss.size // 2 :]
     before, last = np.array_split(late, 2) if late.size > 1 else (result.loss[:1], late)
     fell = np.median(before) - np.median(last)
@@ -147,8 +146,8 @@ def _falls(result: FitResult) -> bool:
 def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> Iterator[Settings]:
     """Yield changes of the settings, each change before its combinations with others, and more epochs at the end.
 
-    Standardized columns come first where these differ in size, else last. Of the others less weight decay comes first,
-    then other rates and other starts.
+    Standardized columns come first if the columns differ in size, otherwise last. Before that, less weight decay comes
+    first, then other rates and other starts.
     """
     model, rows, criterion = fitted.result.model, fitted.rows, fitted.result.criterion
     others: list[Settings] = [] if fitted.result.status == "diverged" else [{}]
@@ -185,7 +184,7 @@ def _standard_rates(settings: Settings) -> list[float]:
 
 
 def _other_rates(result: FitResult, settings: Settings, stable: float | None) -> list[float]:
-    """Return the rates to try on the columns as they are: lower ones for a run that strays, else higher ones first."""
+    """Return the rates to try on unscaled columns: lower ones for a run that strays, otherwise higher ones first."""
     lr = settings["lr"]
     shares = [stable * share for share in SHARES_OF_STABLE] if stable else []
     lower = [rate for rate in shares if rate < lr] if stable and lr > stable else [lr * share for share in LOWER]
@@ -204,15 +203,15 @@ def _less_decay(settings: Settings) -> list[Settings]:
 
 
 def _stop(result: FitResult, data: Dataset) -> None:
-    """Stop a trial that has taken its seconds."""
+    """Stop a trial that has used up its seconds."""
     if result.seconds > TRIAL_SECONDS:
         raise KeyboardInterrupt  # upon which `train` returns the result so far
 
 
 def _arrives(trial: TableFit, fitted: TableFit, quality: TableQuality) -> tuple[float, float] | None:
-    """Return the share of the improvement that a trial leaves, NaN where it is not known, and its loss, if it arrived.
+    """Return the share of the improvement that a trial misses (NaN if unknown) and its loss, if the trial succeeded.
 
-    On held-out rows, its loss may be higher than the loss of the run, by at most `ARRIVED` of the improvement.
+    On held-out rows, its loss may exceed the loss of the run by at most `ARRIVED` of the improvement.
     """
     # A loss such as huber has other units on standardized columns.
     attainable = trial.result.optimum if trial.loss_units != fitted.loss_units else _attainable_loss_of(fitted, quality)
@@ -231,16 +230,16 @@ def _is_worse_on_held_out(trial: TableFit, fitted: TableFit, allowed: float) -> 
 
 
 def _ends_past_best(result: FitResult) -> bool:
-    """Return whether the loss on held-out rows was lowest before the last quarter of the epochs, or ended the run."""
+    """Return whether the held-out loss was lowest before the last quarter of the epochs, or ended the run."""
     ended = result.status == "stopped" or result.best.epoch < 3 / 4 * result.epochs
     return result.validation_loss is not None and not _strays(result) and ended
 
 
 def _find_stable_rate(fitted: TableFit, quality: TableQuality, settings: Settings) -> tuple[float | None, str]:
-    """Return the largest stable learning rate by theory, and where it is; None where theory does not know it.
+    """Return the largest stable learning rate by theory, and where it applies; None if theory does not predict it.
 
-    Of squared losses of linear models it is that of the run, else that of sgd by the curvature of the loss: the lowest
-    at the places that runs pass or, of a model that is not linear, of the `nearby_edges`.
+    For squared losses of linear models it is that of the run, otherwise that of sgd from the curvature of the loss: the
+    lowest at the places that runs pass, or for nonlinear models the lowest of the `nearby_edges`.
     """
     result, optimizer = fitted.result, settings["optimizer"]
     if result.criterion.is_squared:
@@ -259,7 +258,7 @@ def _find_stable_rate(fitted: TableFit, quality: TableQuality, settings: Setting
 
 
 def _find_problem(changes: Settings, fitted: TableFit, settings: Settings) -> str:
-    """Return why a run fell short, by the first of the changes that help."""
+    """Return why a run fell short, derived from the first of the changes that helped."""
     lr, rates, size = settings["lr"], fitted.result.rates, settings["batch_size"]
     if rates[-1] < LOWERED * rates[0]:
         settling = "schedule"
@@ -278,7 +277,7 @@ def _find_problem(changes: Settings, fitted: TableFit, settings: Settings) -> st
 
 
 def is_worth_standardizing(model: Model, data: Dataset, loss: Loss) -> bool:
-    """Return whether the columns, and the 1 of an offset, differ in size, and the model allows other units of them."""
+    """Return whether columns (and the 1 of an offset) differ in size, and the model allows scaling them."""
     return _differ_in_size(data.x) and choose_centering(model, data, loss)[0] is not None
 
 

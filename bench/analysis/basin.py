@@ -23,38 +23,38 @@ from kernels.losses import make_loss
 from kernels.model.evaluate import evaluate
 from kernels.train.block import Runs
 
-# Starts along each side of the plane, if they are affordable, and at least.
+# Starts along each side of the plane: the number if affordable, and the minimum.
 SIZE, LEAST = 41, 11
 PLANES = 3
-# Samples visited by all runs of a plane, a tenth of a second at most; a function such as exp takes four times as long.
-# An epoch of a few samples counts as one of a hundred, for the loss that is stored after it.
+# Samples visited by all runs of a plane, which take at most 0.1 s; functions such as exp take four times as long. An
+# epoch of few samples counts as one of a hundred, because of the loss that is stored after it.
 WORK, SLOWER, FEW = 150_000_000, 4, 100
-# How many times as long as lanes other kernels take.
+# The time of other kernels relative to lanes.
 SLOWDOWN = {"fused": 16, "fused-fma": 16, "reference": 50_000}
-# Starts farther away than this many times the distance of the one in the middle stay out of the plane.
+# Starts beyond this many times the median distance are not in the plane.
 FAR = 10.0
 OUTCOME = ["status", "samples_seen", "samples_to_target", "final_loss"]
 
 
 def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.DataFrame) -> pd.DataFrame:
-    """Train from everywhere in a plane of two parameters, with the choices of `best_run_of_each_optimizer`.
+    """Train from a plane of starts in two parameters, with the choices of `best_run_of_each_optimizer`.
 
-    The plane goes through the end of the first of these runs. It is that of the two parameters in which the model is
-    not linear, or else of those that start farthest from the end, and holds the starts of the sweep but for distant
-    ones. The other parameters start where that run ended. Where there are many samples, or the kernel of the `settings`
-    is slower than lanes, the plane has fewer starts and the runs have fewer epochs.
+    The plane goes through the end of the first of these runs. Its two parameters are those in which the model is not
+    linear, or else those that start farthest from the end. It covers the starts of the sweep except distant ones. The
+    other parameters start where that run ended. With many samples, or a kernel in `settings` slower than lanes, the
+    plane has fewer starts and the runs have fewer epochs.
 
     Returns
     -------
     DataFrame
-        For each of the runs one row per start, up to 41 by 41 of them: `config_id` and the choices of the run; its
-        start, `param_<name>`, of which two vary; `status`, `samples_seen`, `samples_to_target` (missing where it was
-        not reached) and `final_loss`, with the parameters that a run keeps. No rows for a model of one parameter, runs
-        that did not end, or too many samples.
+        For each of the runs one row per start, up to 41 by 41: `config_id` and the choices of the run; its start,
+        `param_<name>`, of which two vary; `status`, `samples_seen`, `samples_to_target` (missing if not reached) and
+        `final_loss`, at the parameters that the run keeps. Empty for a model of one parameter, if no run was completed,
+        or if there are too many samples.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
     if model.vectors:
-        # Two of many weights say little of where runs arrive.
+        # Two of many weights tell little about where runs end.
         return pd.DataFrame(columns=["config_id", *choice_columns(result.frame), *OUTCOME])
     rows = best_run_of_each_optimizer(result.frame, ranked)
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
@@ -81,7 +81,7 @@ def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.Dat
 
 
 def _outcome(runs: Runs, seen: Integers) -> dict[str, Any]:
-    """Return how runs end that have seen these numbers of samples."""
+    """Return the outcome of runs that have seen these numbers of samples."""
     return {
         "status": np.array(STATUS)[runs.status],
         "samples_seen": seen,
@@ -91,7 +91,7 @@ def _outcome(runs: Runs, seen: Integers) -> dict[str, Any]:
 
 
 def best_run_of_each_optimizer(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first."""
+    """Return, for each of the three best optimizers in order, the run of its best choice with the lowest final loss."""
     ended = ended_runs(frame)
     chosen = leaders(ranked)
     shared = choice_columns(chosen)
@@ -100,7 +100,7 @@ def best_run_of_each_optimizer(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.
 
 
 def _affordable_plane(n: int, epochs: int, cost: int) -> tuple[int, int]:
-    """Return how many starts each side has, an odd number, and the epochs; none where one takes too long."""
+    """Return the number of starts per side, which is odd, and the epochs; zeros if even one takes too long."""
     visits = WORK // cost // max(n, FEW)
     size = min(SIZE, max(LEAST, int((visits / epochs) ** 0.5)))
     size -= 1 - size % 2
@@ -108,7 +108,7 @@ def _affordable_plane(n: int, epochs: int, cost: int) -> tuple[int, int]:
 
 
 def _choose_parameters(model: Model, end: Floats, starts: Floats, columns: tuple[Floats, ...]) -> tuple[int, int]:
-    """Return the places of the two parameters that vary, in the model's order."""
+    """Return the indices of the two parameters that vary, in the model's order."""
     few = [column[:: max(1, column.size // MAX_SAMPLES)] for column in columns]
     distance = np.median(np.abs(starts - end), axis=0)
 
@@ -127,7 +127,7 @@ def _choose_parameters(model: Model, end: Floats, starts: Floats, columns: tuple
 
 
 def _plane_extent(end: Floats, starts: Floats) -> Floats:
-    """Return how far the plane extends from the end, for each parameter: to the farthest start that is not distant."""
+    """Return how far the plane extends from the end, per parameter: to the farthest start that is not distant."""
     distance = np.abs(starts - end)
     middle = np.median(distance, axis=0)
     extent = np.where(distance <= FAR * middle, distance, 0).max(axis=0)
@@ -135,7 +135,7 @@ def _plane_extent(end: Floats, starts: Floats) -> Floats:
 
 
 def _plane_starts(pair: tuple[int, int], end: Floats, extent: Floats, size: int) -> Floats:
-    """Return the starts, shape (size * size, P), the second parameter of the pair changing first."""
+    """Return the starts, shape (size * size, P), in which the second parameter varies fastest."""
     starts = np.tile(end, (size * size, 1))
     offsets = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size), indexing="ij")
     for k, offset in zip(pair, offsets, strict=True):

@@ -1,4 +1,4 @@
-"""Stable rates and convergence, predicted and measured, for the runs of a sweep."""
+"""Predicted and measured stable rates and convergence for the runs of a sweep."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, cast
@@ -20,53 +20,52 @@ CHOICE = ["optimizer", "batch_size", "shuffle"]
 EDGES = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}
 RATES = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate": "float"}
 
-# Larger data have no theory here: their matrices would take 160 MB.
+# Larger data are not analysed: their matrices would take 160 MB.
 MAX_NUMBERS = 20_000_000
-# Nor have as many batches in a given order that their H_b have more numbers than this: the edge of momentum would take
-# more than four seconds. Of drawn orders, whose parts are alike, a part stands for the rest.
+# Batches in a given order whose H_b have more numbers than this are not analysed: the edge of momentum would take more
+# than four seconds. With random orders, whose parts are alike, a part represents the whole.
 MOST_IN_ORDER, MOST_DRAWN = 4_000_000, 1_000_000
-# With more parameters than these, the eigenvalues of a model with vectors take seconds for each choice.
+# With more parameters than this, the eigenvalues of a model with vectors take seconds for each choice.
 MAX_WEIGHTS = 16
 
 # A squared loss this small, relative to the mean of y**2, is rounding; errors of sums are ten thousand times smaller.
 ROUNDING = 1e-24
 NEAR_LEAST_SQUARES = 1e-10
-# Right at the edge, the square of a random walk doubles from half of the time to all of it.
+# At the edge itself, the square of a random walk doubles between half of the time and all of it.
 GROWTH = 2.0
-# The share of the runs from a start that noise does not lift so far.
+# The share of the runs from a start that noise alone does not lift by this factor.
 HALF = 0.5
 
-# The slowest direction is alone where, by theory, the share of another in the loss is this small.
+# The slowest direction dominates once theory gives the next one at most this share of the loss.
 NEGLIGIBLE = 0.1
-# The slopes of the two halves must agree this well, or there is no rate yet; the fewest points that make two halves.
+# The slopes of the two halves must agree to this tolerance for a rate; the minimum number of points for two halves.
 SLOPE_TOLERANCE, MIN_EPOCHS = 0.02, 5
-# Two directions that are equally fast make a wave, which is straight only in the long run.
+# Two equally fast directions form a wave, which is straight only in the long run.
 SAME_MODULUS, MIN_EPOCHS_OF_WAVES = 1 - 1e-6, 40
 
 
 def theory_tables(
     model: Model, x: ArrayLike, y: ArrayLike, frame: pd.DataFrame, curves: pd.DataFrame, settings: RunTable
 ) -> dict[str, pd.DataFrame]:
-    """Return stable rates and rates of convergence, predicted and measured, for optimizers with a linear map.
+    """Return predicted and measured stable rates and rates of convergence, for optimizers with a linear map.
 
-    Predictions hold for a rate that stays as it is, and most schedules lower it: a run that starts above the edge is
-    saved when the rate falls. So runs are judged by their first epochs, as long as the rate is that of epoch 0.
+    Predictions hold for a constant learning rate, but most schedules lower it: a run that starts above the edge
+    recovers when the rate falls. Runs are therefore judged by their first epochs, while the rate is that of epoch 0.
 
     *Edges.* Runs diverge at a rate if one of them blew up in these epochs, or if the loss of at least half of those
-    from a start has grown: after them it is above that at the start, and `GROWTH` times that halfway. The noise of
-    small batches alone lifts the loss above that of a good start and may do more to a few runs, but not to half of
+    from a start has grown: after these epochs it is above that at the start, and `GROWTH` times that halfway. The noise
+    of small batches alone lifts the loss above that of a good start and may affect a few runs more, but not half of
     them. Slow growth takes more epochs to be seen than a schedule may leave.
 
     *Rates* are half the slope of the logarithm of the loss above least squares, over the second half of the epochs in
-    which that is more than rounding. The slowest direction must be alone there: by the eigenvalues, the next one's
-    share of the loss has fallen to a tenth of it, and the slopes of the two halves agree. Two directions that are
-    equally fast go on as a wave, which takes more epochs to be measured. Other runs are left out, and so are runs in
-    small batches on data that are not exact, which end at their noise and not at the solution, and those with weight
-    decay, which end elsewhere.
+    which that is more than rounding. The slowest direction must dominate there: by the eigenvalues, the next one's
+    share of the loss has fallen to a tenth of it, and the slopes of the two halves agree. Two equally fast directions
+    form a wave, which takes more epochs to be measured. Other runs are ignored. So are runs in small batches on noisy
+    data, which end at their noise and not at the solution, and those with weight decay, which end elsewhere.
 
-    Both tables are empty for models that are not linear, losses other than the squared one, models with vectors of more
-    parameters than `MAX_WEIGHTS`, or more numbers in X than `MAX_NUMBERS`. Batches of samples that are not shuffled are
-    left out where all H_b together have more than `MOST_IN_ORDER`; of shuffled ones, those with `MOST_DRAWN` are taken.
+    Both tables are empty for nonlinear models, losses other than the squared one, models with vectors of more
+    parameters than `MAX_WEIGHTS`, and more numbers in X than `MAX_NUMBERS`. Batches of unshuffled samples are ignored
+    if all H_b together have more numbers than `MOST_IN_ORDER`; of shuffled ones, the first with `MOST_DRAWN` are used.
 
     Returns
     -------
@@ -75,13 +74,13 @@ def theory_tables(
 
         `theory` has `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's
         seeds; `diverges_from`, the smallest rate at which runs diverge, and `stable_up_to`, the rate of the grid before
-        it (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are no
-        further apart than a step of the grid, missing where the grid does not reach the edge, and where all runs
-        between the two reached their target before growth could be seen, within two epochs.
+        it (both in rates of epoch 0, missing if there is none); `agrees`, whether measured and predicted edge are at
+        most one step of the grid apart, missing if the grid does not reach the edge, or if all runs between the two
+        reached their target before growth could be seen, within two epochs.
 
-        `rates`, by `lr` of epoch 0 too, has `predicted_rate` and `measured_rate`, the factor on the distance to the
-        solution per epoch, the measured one as the median over those `runs` in which it could be measured. There is no
-        row where it could be measured in none.
+        `rates`, also by `lr` of epoch 0, has `predicted_rate` and `measured_rate`, the factor on the distance to the
+        solution per epoch; the measured one is the median over those `runs` in which it could be measured. A rate that
+        could be measured in none has no row.
     """
     edges: list[tuple[object, ...]] = []
     rates: list[tuple[object, ...]] = []
@@ -118,7 +117,7 @@ def theory_tables(
 
 
 class _Solution(NamedTuple):
-    """The loss at the solution, the smallest excess over it that is no rounding, and whether the fit is exact."""
+    """The loss at the solution, the smallest excess over it that is not rounding, and whether the fit is exact."""
 
     loss: float
     smallest: float
@@ -126,7 +125,7 @@ class _Solution(NamedTuple):
 
 
 def _find_solution(derivatives: Floats, target: Floats) -> _Solution:
-    """Return the solution by least squares; the loss of an exact fit is 0."""
+    """Return the least-squares solution; the loss of an exact fit is 0."""
     solution = solve_least_squares(derivatives, target, target.size)
     least = float(np.mean((derivatives @ solution - target) ** 2))
     rounding = ROUNDING * float(np.mean(target**2))
@@ -136,7 +135,7 @@ def _find_solution(derivatives: Floats, target: Floats) -> _Solution:
 
 
 def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, bool | None]:
-    """Return the rates of the grid on both sides of the measured edge, and whether the predicted one agrees."""
+    """Return the rates of the grid on both sides of the measured edge, and whether the predicted edge agrees."""
     rates = np.unique(runs["rate"])
     grown = runs.groupby(["rate", "init"], observed=True)["grew"].mean() >= HALF
     diverges = runs.groupby("rate")["blew_up"].any() | grown.groupby("rate").any()
@@ -158,7 +157,7 @@ def has_many_weights(model: Model) -> bool:
 
 
 def _design_matrix(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> Floats | None:
-    """Return the design matrix, or None where theory says nothing about these runs."""
+    """Return the design matrix, or None if theory does not apply to these runs."""
     if frame.empty or not model.is_linear or make_loss(loss).name != "squared":
         return None
     if len(np.asarray(x)) * len(model.params) > MAX_NUMBERS or has_many_weights(model):
@@ -172,7 +171,7 @@ def _design_matrix(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -
 def _group_runs(
     derivatives: Floats, frame: pd.DataFrame, settings: RunTable
 ) -> Iterator[tuple[tuple[str, int, bool], pd.DataFrame, NDArray[np.int64] | None]]:
-    """Yield the runs of each optimizer with a linear map, batch size and order, and the orders if they are drawn."""
+    """Yield the runs of each optimizer with a linear map, batch size and order, and the orders if they are random."""
     n, params = derivatives.shape
     orders: NDArray[np.int64] | None = None
     for group, runs in frame.groupby(CHOICE, observed=True):
@@ -191,7 +190,7 @@ def _group_runs(
 
 
 def _add_first_rate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with the `rate` of epoch 0, and the `stretch`, how many epochs keep it."""
+    """Return the frame with the `rate` of epoch 0, and the `stretch`, the number of epochs with this rate."""
     epochs = max(1, int(frame["epochs"].max()))
     factors = {text: learning_rates(text, 1.0, epochs) for text in frame["schedule"].unique()}
     stretches = {text: int(np.argmin([*(own == own[0]), False])) for text, own in factors.items()}
@@ -200,7 +199,7 @@ def _add_first_rate(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _losses_by_epoch(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
-    """Return the losses at epochs 0, 1, ... of the stretch, a row for each of the frame; nan where none is stored."""
+    """Return the losses at epochs 0, 1, ... of the stretch, a row per row of the frame; nan where none is stored."""
     stretch = frame["stretch"].to_numpy()
     losses = np.full((len(frame), int(stretch.max(initial=0)) + 1), np.nan)
     ids = curves["config_id"].astype("category").cat
@@ -224,7 +223,7 @@ def _has_grown(losses: Floats) -> NDArray[np.bool_]:
 
 
 def _settling_time(moduli: Floats) -> tuple[float, int]:
-    """Return the epoch from which the slowest direction, or wave, is alone, and how many epochs make a rate."""
+    """Return the epoch from which the slowest direction or wave dominates, and how many epochs a rate needs."""
     alike = int(np.sum(moduli >= SAME_MODULUS * moduli[0]))
     following = moduli[alike] if alike < moduli.size else 0.0
     with np.errstate(all="ignore"):
@@ -233,7 +232,7 @@ def _settling_time(moduli: Floats) -> tuple[float, int]:
 
 
 def _measure_rate(excess: Floats, smallest: float, begin: float, fewest: int) -> float:
-    """Return the factor on the distance per epoch, from losses less that of the solution; nan if there is none yet."""
+    """Return the factor on the distance per epoch, from losses minus that of the solution; nan if undetermined."""
     stored = np.flatnonzero(~np.isnan(excess))
     fine = (excess[stored] > smallest) & np.isfinite(excess[stored])
     count = int(np.argmin([*fine, False]))

@@ -1,4 +1,4 @@
-"""The largest stable learning rates near given parameters, of any model and any smooth loss."""
+"""The largest stable learning rates near given parameters, for any model and any smooth loss."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,11 +13,11 @@ from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.train.lowest_of_linear import PIECES
 
-# The edge of stability is that of at most this many samples, drawn at random: of a million it would take minutes.
+# The edge of stability is computed from at most this many random samples: for a million it would take minutes.
 EDGE_SAMPLES = 5_000
-# The edge of epochs of several batches is a search over products of matrices: of more parameters it takes minutes.
+# The edge of epochs of several batches is a search over products of matrices: with more parameters it takes minutes.
 MOST_PARAMS = 30
-# Places with edges that are lower than the highest by more than this factor do not count.
+# Places whose edges are lower than the highest by more than this factor are ignored.
 FARTHEST = 1000.0
 STEP = 1e-4
 """The step of the difference of slopes that stands for a second derivative, relative to the prediction."""
@@ -26,12 +26,12 @@ STEP = 1e-4
 def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[float, float] | None:
     """Return the largest stable rates of sgd near some parameters, for single samples and for full batches.
 
-    They are those of the quadratic approximation with the Hessian J^T W J, in which J is the Jacobian of the model and
-    W the second derivatives of the loss (Gauss and Newton): the loss itself for linear models and the squared loss.
-    None where it is flat, as at kinks, or not finite.
+    They are those of the quadratic approximation with the Gauss-Newton Hessian J^T W J, in which J is the Jacobian of
+    the model and W the second derivatives of the loss; it is exact for linear models and the squared loss. The result
+    is None if the loss is flat, as at kinks, or not finite.
     """
     if loss.name in PIECES:
-        return None  # slopes that jump
+        return None  # the derivative jumps
     if loss.by_class and not model.is_linear:
         return None
     some = some_samples(data)
@@ -44,7 +44,7 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
         single = float(2.0 / np.max(np.sum(rows * rows, axis=1)))
     else:
         single = EpochMap(rows, orders=sample_orders(len(rows), [0], 16)).largest_stable_rate()
-    with np.errstate(all="ignore"):  # 0 or infinite where the square leaves the range of floats
+    with np.errstate(all="ignore"):  # 0 or infinite if the square leaves the range of floats
         full = float(2.0 * len(rows) / np.square(_largest_singular_value(rows)))
     return (single, full) if np.isfinite([single, full]).all() else None
 
@@ -52,7 +52,7 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
 def _largest_singular_value(rows: Floats) -> float:
     if min(rows.shape) <= MOST_PARAMS:
         return float(np.linalg.norm(rows, 2))
-    # By Lanczos' method, which reads the rows some dozens of times; all singular values of 4,000 x 5,000 take minutes.
+    # Lanczos' method reads the rows some dozens of times; all singular values of 4,000 x 5,000 would take minutes.
     from scipy.sparse.linalg import svds  # noqa: PLC0415 (heavy)
 
     start = np.random.default_rng(0).normal(size=min(rows.shape))
@@ -64,10 +64,9 @@ def edges_of_runs(
 ) -> list[tuple[float, float]]:
     """Return the edges, as from `edges_at`, at places that runs from some starts pass.
 
-    Of a linear model they are those near the `lowest` loss, if its parameters are known, and at 0, where losses other
-    than the squared one may be curved more. Of others they are those at the starts and near the lowest loss, but not of
-    networks with a hidden layer: their lowest loss may have huge parameters, near which the loss is curved as nowhere
-    on the way of a run.
+    For a linear model these are near the `lowest` loss, if its parameters are known, and at 0, where losses other than
+    the squared one may have more curvature. For other models they are at the starts and near the lowest loss, except
+    for networks with a hidden layer: their lowest loss may have huge parameters, with a curvature that runs never meet.
     """
     places = [] if lowest is None or model.hidden else [lowest]
     if not model.is_linear:
@@ -78,29 +77,29 @@ def edges_of_runs(
 
 
 def nearby_edges(edges: Sequence[float]) -> list[float]:
-    """Return the edges at places that runs may come near: not those below a `FARTHEST` of the highest.
+    """Return the edges at places that runs may approach: those not below the highest by more than `FARTHEST`.
 
-    No run that starts at a pole gets far, nor does one at such a rate.
+    No run that starts at a pole gets far, nor does a run at such a rate.
     """
     return [edge for edge in edges if edge * FARTHEST >= max(edges)]
 
 
 def name_places(model: Model) -> str:
-    """Return where the edges of `edges_of_runs` are, in words."""
+    """Return a description of the places of `edges_of_runs`."""
     if model.is_linear:
         return "near the lowest loss"
     return "where runs start" if model.hidden else "where runs start or near the lowest loss"
 
 
 def some_samples(data: Dataset) -> slice | NDArray[np.int64]:
-    """Return the places of the samples by which edges of stability are found: all, or some drawn at random."""
+    """Return the indices of the samples from which edges of stability are computed: all, or a random subset."""
     if data.y.size <= EDGE_SAMPLES:
         return slice(None)
     return np.sort(np.random.default_rng(0).choice(data.y.size, EDGE_SAMPLES, replace=False))
 
 
 def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Floats) -> Floats:
-    """Return the rows of sqrt(W) J, shape (n, P), whose products sum up to n times the Hessian."""
+    """Return the rows of sqrt(W) J, shape (n, P), whose outer products sum up to n times the Hessian."""
     columns = stack_columns(model.columns(x), y.size)
     with np.errstate(all="ignore"):
         given, derivatives = loss.evaluate(model.program, params, columns, y)
@@ -112,11 +111,11 @@ def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Float
 
 
 def score_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Floats) -> Floats:
-    """Return rows of the design of one score, shape (n, P / classes), whose products sum up to a block of the Hessian.
+    """Return rows of one score's design, shape (n, P / classes), whose outer products sum up to a block of the Hessian.
 
-    The sum is n times the largest block. The Hessian of the log loss of a sample is the product of its design's and of
-    diag(p) - p p^T, with the probabilities p of the classes. The largest eigenvalue of that is taken in its place:
-    where all classes are as probable, as for parameters of 0, so the edges are exact.
+    The sum is n times the largest block. A sample's Hessian of the log loss is the product of its design's and of
+    diag(p) - p p^T, with the class probabilities p. The latter is replaced by its largest eigenvalue, which is exact if
+    all classes are equally probable, as at parameters of 0.
     """
     p = loss.mean_of(model.predict(params, x))
     blocks = p[:, :, np.newaxis] * (np.eye(model.classes) - p[:, np.newaxis, :])

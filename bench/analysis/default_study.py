@@ -26,26 +26,26 @@ from kernels.model.models import make_model_for_columns
 from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
 
 RATES = 9
-# The rates of a model of which theory knows no edge.
+# The rates for a model whose edge theory does not predict.
 LOWEST, HIGHEST = 0.001, 1.0
-# Below the edge of single samples by so much begin the rates; full batches have the highest edge.
+# The rates begin this factor below the edge of single samples; full batches have the highest edge.
 BELOW = 30.0
-# Edges that are further apart than this, or from 1, need more rates between them.
+# Edges farther apart than this, or farther from 1, need more rates between them.
 DECADES = 4
 MINIBATCH, SEEDS = 16, 5
 EPOCHS, FEWER_EPOCHS, FEWEST_EPOCHS = 100, 20, 5
-# Samples times parameters, of all epochs and configurations: two processors take some minutes at most.
+# Samples times parameters, of all epochs and configurations: two processors take at most some minutes.
 MOST_WORK = 10**11
 
 
 class DefaultStudy(NamedTuple):
-    """A study for a table, and what was found in making it.
+    """A study for a table, and what was determined to make it.
 
-    `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` says in words
-    where the loss is curved so. `attainable` has the lowest loss and that of the best constant, in units of training.
-    `scaling` says how the columns are scaled and why, and `inputs` which were chosen or left out. `loss` has the reason
-    where none was given, or the units of its residuals; `epochs` has the reason where they are fewer than usual;
-    `classes` are the labels of y, where they are classes.
+    `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` describes where
+    the loss has this curvature. `attainable` has the lowest loss and that of the best constant, in units of training.
+    `scaling` describes how the columns are scaled and why, and `inputs` which were chosen or ignored. `loss` has the
+    reason if none was given, or the units of its residuals; `epochs` has the reason if they are fewer than usual;
+    `classes` are the labels of y, if they are classes.
     """
 
     study: Study
@@ -77,13 +77,13 @@ def default_study(
 ) -> DefaultStudy:
     """Return a study for a table.
 
-    Without `x` all other columns of numbers are inputs and, unless there shall be `no_categories`, those of few texts;
-    see `bench.data.columns.choose_inputs`. Without `model` it is a weighted sum of the inputs and a constant, without
-    `loss` one for the values of y (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like
-    the file. The shares `validation` and `test` of the rows are held out: rates and the target are made without them.
-    So they are without the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in
-    blocks. `mapping` is for a table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is
-    not as it should be is refused with a ValueError.
+    By default, the inputs `x` are all other numeric columns and, unless `no_categories`, columns of few texts; see
+    `bench.data.columns.choose_inputs`. The default `model` is a weighted sum of the inputs and a constant, the default
+    `loss` depends on the values of y (`bench.data.choose_loss.choose_loss`), and the default `name` is the file's. The
+    shares `validation` and `test` of the rows are held out: rates and the target are determined without them, and
+    without the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in blocks.
+    `mapping` is for a table that is mapped, as in `bench.data.open_table`. An invalid table, model or loss is refused
+    with a ValueError.
     """
     chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
     criterion = make_loss(chosen.text)
@@ -117,7 +117,7 @@ def default_study(
         **_start(made),
     }
     epochs, fewer = _epochs(data.y.size, len(made.params), Grid(**grid).size)
-    if epochs < 10:  # before the tenth nothing is halved
+    if epochs < 10:  # halve(10) changes nothing before the tenth
         grid["schedule"] = "constant"
     sections: dict[str, Any] = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
@@ -138,17 +138,17 @@ def default_study(
 
 
 def _start(model: Model) -> dict[str, Any]:
-    """Return where runs of a model start, as a part of a grid; networks have draws of their own."""
+    """Return the start of a model's runs, as a part of a grid; networks have their own draws."""
     if model.vectors:
         return {"init": {"zero": "zero"}} if model.is_linear else {}
     return {"init": {"zero": [0.0] * len(model.params)} if model.is_linear else {"random": "normal:1:3"}}
 
 
 def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | None, str]:
-    """Return which columns can be centered so that the parameters carry back, and why; None where none may be scaled.
+    """Return which columns can be centered so that parameters carry back, and why; None if none may be scaled.
 
-    Centering turns V*x/(K + x) into a curve of another family, which misses the data. So columns are only centered
-    where parameters exist that give the same curve in the table's units.
+    Centering turns V*x/(K + x) into a curve of another family, which misses the data. Columns are therefore centered
+    only if parameters exist that give the same curve in the table's units.
     """
     targets = loss.scales_targets
     options = [("both", "")]
@@ -159,7 +159,7 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
     for center, reason in options:
         try:
             scaling = find_scaling(table, targets=targets, center=center, constant=bool(model.vectors))
-        except ValueError as error:  # a column that does not vary, whatever is centered
+        except ValueError as error:  # a constant column, whatever is centered
             return None, f"Columns stay as they are: {error}."
         if carries_back(model, scaling):
             return center, reason
@@ -169,9 +169,9 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
 def _edges(model: Model, loss: Loss, data: Dataset, attainable: AttainableLoss) -> tuple[float, float] | None:
     """Return the largest stable rates of sgd for single samples and for full batches.
 
-    They are the lowest of those at the places that runs pass (`edges_of_runs`). Of a model that is not linear, whose
-    places differ by orders of magnitude, that of full batches is the highest, and that of single samples the lowest of
-    the `nearby_edges`.
+    They are the lowest at the places that runs pass (`edges_of_runs`). For a nonlinear model, whose places differ by
+    orders of magnitude, the rate for full batches is the highest, and that for single samples the lowest of the
+    `nearby_edges`.
     """
     starts = map(model.draw_start, range(SEEDS))
     found = edges_of_runs(model, loss, data, attainable.params, starts)
@@ -184,7 +184,7 @@ def _edges(model: Model, loss: Loss, data: Dataset, attainable: AttainableLoss) 
 
 
 def _rates(edges: tuple[float, float] | None) -> str:
-    """Return a range of learning rates with ends of one digit."""
+    """Return a range of learning rates whose ends have one digit."""
     if edges is None:
         return f"log:{LOWEST:g}:{HIGHEST:g}:{RATES}"
     low, high = min(edges) / BELOW, max(edges)
@@ -196,13 +196,13 @@ def _rates(edges: tuple[float, float] | None) -> str:
 
 def _one_digit(value: float, towards: Callable[[float], int]) -> float:
     """Return the nearest number of one significant digit below or above a positive value."""
-    value = float(f"{value:.6g}")  # 2 but for rounding is 2
+    value = float(f"{value:.6g}")  # removes rounding errors, as in 1.9999999
     power = math.floor(math.log10(value))
     return float(f"{towards(value / 10.0**power)}e{power}")
 
 
 def _epochs(rows: int, params: int, runs: int) -> tuple[int, str]:
-    """Return how many epochs do not take long, and the reason where they are fewer than usual."""
+    """Return a number of epochs that does not take long, and the reason if it is lower than usual."""
     most = EPOCHS if rows <= 10_000 else FEWER_EPOCHS if rows <= 100_000 else FEWEST_EPOCHS
     affordable = MOST_WORK // (rows * params * runs)
     epochs = EPOCHS if affordable >= EPOCHS else FEWER_EPOCHS if affordable >= FEWER_EPOCHS else FEWEST_EPOCHS

@@ -5,9 +5,9 @@ solution by
 
     d <- d - lr * (H_b d - noise),    H_b = mean over the batch of x_i x_i^T,
 
-and momentum adds a velocity, which is linear in d and itself. So an update is an affine map, and an epoch, which
-composes them, is one too. The composition is associative, so the matrices of parts of an epoch are multiplied side by
-side (S. Maleki, M. Musuvathi, T. Mytkowicz, Parallel stochastic gradient descent with sound combiners, 2017).
+and momentum adds a velocity, which is linear in d and itself. An update is therefore an affine map, and so is an epoch,
+which composes updates. The composition is associative, so the matrices of parts of an epoch are multiplied in parallel
+(S. Maleki, M. Musuvathi, T. Mytkowicz, Parallel stochastic gradient descent with sound combiners, 2017).
 """
 
 import numpy as np
@@ -19,15 +19,15 @@ from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 
 AFFINE = ("sgd", "momentum", "nesterov")
 """The optimizers whose updates are affine in the parameters and the velocity."""
-# Parts of an epoch that are multiplied side by side, which NumPy does ten times as fast as one after the other.
+# Parts of an epoch that are multiplied in parallel; NumPy is ten times as fast as one after another.
 SIDE_BY_SIDE = 64
 
 
 def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
     """Return H_b of each batch b in each order, shape (orders, batches, P, P).
 
-    `derivatives` are the x_i^T, shape (n, P), as from `Model.design_matrix`; `orders`, shape (orders, n), are those in
-    which the samples are visited, or their beginnings.
+    `derivatives` are the x_i^T, shape (n, P), as from `Model.design_matrix`; `orders`, shape (orders, n), are visiting
+    orders of the samples, or their beginnings.
     """
     params = derivatives.shape[1]
     n, size = orders.shape[1], check_batch_size(batch_size, len(derivatives))
@@ -45,8 +45,8 @@ def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool
 def epoch_matrices(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
     """Return the linear part of an epoch for each order and rate, shape (orders, rates, Q, Q).
 
-    `curvatures` are those of `batch_curvatures`, and the optimizer is one of `AFFINE` without a clock. Q is P for sgd,
-    and 2 P where the velocity follows on the parameters.
+    `curvatures` are from `batch_curvatures`, and the optimizer is one of `AFFINE` without a clock. Q is P for sgd, and
+    2 P if a velocity follows the parameters.
     """
     orders, batches, params, _ = curvatures.shape
     parts = max(1, min(batches, SIDE_BY_SIDE // orders))
@@ -65,8 +65,8 @@ def epoch_matrices(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> F
 def _multiply_batches(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
     """Return the linear part of a walk over batches, for many walks and rates, shape (walks, rates, Q, Q).
 
-    The optimizer's own rule is applied to the columns of the identity, which are as good a distance and velocity as any
-    other; the columns of all rates side by side make one matrix.
+    The optimizer's own rule is applied to the columns of the identity, which are a valid distance and velocity; the
+    columns for all rates are joined in one matrix.
     """
     walks, length, params, _ = curvatures.shape
     size = params * (1 + optimizer.slots)

@@ -1,4 +1,4 @@
-"""The paths of the parameters in some runs, trained once more: a sweep stores none, and a run takes a millisecond."""
+"""Paths of the parameters in some runs, which are trained again: a sweep stores none, and a run takes a millisecond."""
 
 from typing import Any
 
@@ -21,39 +21,39 @@ from kernels.data.validation import Split, hold_out
 from kernels.losses import make_loss
 from kernels.train.block import Runs
 
-# The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64; at each
-# checkpoint there are the parameters, the loss and the samples seen.
+# The page allots a megabyte to paths: this many 4-byte numbers, plus a third for base64. Each checkpoint has the
+# parameters, the loss and the samples seen.
 MAX_NUMBERS = 185_000
-# This many checkpoints show how a run went, and more are not seen.
+# The numbers of checkpoints that show how a run went: the minimum, and the maximum that is visible.
 LEAST_CHECKPOINTS, MAX_CHECKPOINTS = 16, 101
-# Runs that have these in common are trained together.
+# Runs that agree in these are trained together.
 SHARED = ["optimizer", "batch_size", "shuffle", "seed"]
 
 
 class ReplayError(Exception):
-    """A run that ends elsewhere than in the sweep when it is trained once more; the message says where."""
+    """A repeated run ends elsewhere than in the sweep; the message says where."""
 
 
 def recorded_paths(
     result: StoredSweep, settings: RunTable, data: Dataset, best: pd.Series | None = None
 ) -> pd.DataFrame:
-    """Train one run of each choice from each start once more, with the kernel of the sweep, and record its path.
+    """Train one run of each choice from each start again, with the kernel of the sweep, and record its path.
 
-    It is the run of the first seed. Where all take too long, or too much room, the later starts are left out, and of a
-    single start every second choice, or every third, ..., but not the `best`, a row of a ranking.
+    It is the run of the first seed. If all together take too much time or space, later starts are omitted, and for a
+    single start every second choice, or every third, ..., but never the `best`, a row of a ranking.
 
     Returns
     -------
     DataFrame
-        `config_id` (categorical), `samples`, and as float32 `loss` and `param_<name>`: a row for each checkpoint, those
-        of a run one after the other. The checkpoints are some of the sweep's, from the start to that of the parameters
-        that the run keeps: its end, or with patience the lowest loss on held-out samples. A run that ends elsewhere
-        than in the sweep, because the kernel does not promise the same bits, is left out.
+        `config_id` (categorical), `samples`, and as float32 `loss` and `param_<name>`: a row per checkpoint, with the
+        rows of a run adjacent. The checkpoints are some of the sweep's, from the start to that of the parameters that
+        the run keeps: its end, or with patience the lowest loss on held-out samples. A run that ends elsewhere than in
+        the sweep, because the kernel is not exact, is omitted.
 
     Raises
     ------
     ReplayError
-        If a run ends elsewhere than in the sweep, although the kernel promises the same bits.
+        If a run ends elsewhere than in the sweep, although the kernel is exact.
     """
     return _record(result, settings, data, _choose_runs(result, settings, best))
 
@@ -69,7 +69,7 @@ def typical_paths(result: StoredSweep, settings: RunTable, data: Dataset) -> pd.
 
 def _record(result: StoredSweep, settings: RunTable, data: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
     if result.model.vectors:
-        rows = rows.iloc[:0]  # the paths of vectors are not recorded
+        rows = rows.iloc[:0]  # paths of vectors are not recorded
     most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))
     checked = check_samples(result.model, data.x, data.y)
     samples = hold_out(result.model, make_loss(settings.loss), *checked, data.validation)
@@ -84,12 +84,12 @@ def _record(result: StoredSweep, settings: RunTable, data: Dataset, rows: pd.Dat
 
 
 def _choose_runs(result: StoredSweep, settings: RunTable, best: pd.Series | None) -> pd.DataFrame:
-    """Return the rows of `result.frame` to be trained again, those of similar length together."""
+    """Return the rows of `result.frame` to train again, with those of similar length adjacent."""
     rows = result.frame.drop_duplicates([*choice_columns(result.frame), "init"])
     room = max(1, MAX_NUMBERS // (LEAST_CHECKPOINTS * (len(result.model.params) + 2)))
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if result.model.program.is_exact else SLOWER)
     work = cost * (rows["samples_seen"] + result.clock.n * (rows["epochs"] + LEAST_CHECKPOINTS))
-    # The starts in the grid's order; random ones come last there.
+    # The starts in the grid's order, which puts random ones last.
     start = pd.Series(pd.factorize(rows["init"])[0], rows.index)
     sums = pd.DataFrame({"runs": 1, "work": work}).groupby(start).sum().cumsum()
     fits = (sums["runs"] <= room) & (sums["work"] <= WORK)
@@ -137,7 +137,7 @@ def _record_group(
 
 
 def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Integers, exact: bool, params: tuple[str, ...]) -> Any:
-    """Return which runs ended as in the sweep, at the same kept parameters; an exact run that did not is an error."""
+    """Return which runs ended as in the sweep, at the same kept parameters; raise if an exact run did not."""
     expected = group[[f"param_{name}" for name in params]].to_numpy(float)
     near = np.isclose(found, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True)
     status = np.array(STATUS)[runs.status] == group["status"].astype(str).to_numpy()
@@ -159,6 +159,6 @@ def _to_frame(result: StoredSweep, ids: Any, samples: Integers | Floats, loss: F
 
 
 def _to_float32(values: Floats) -> NDArray[np.float32]:
-    """Return the values in half the bytes; a finite one stays finite, because a run that went far may come back."""
+    """Return the values as float32; finite ones stay finite, because a run may return from far away."""
     most = float(np.finfo(np.float32).max)
     return np.where(np.isfinite(values), np.clip(values, -most, most), values).astype(np.float32)

@@ -1,13 +1,13 @@
-"""Stable rates and convergence of models that are linear in their parameters, as theory predicts them.
+"""Theoretical stable rates and convergence of models that are linear in their parameters.
 
 A whole epoch is one affine map of the distance d to the solution (`bench.analysis.epoch_matrix`). In the long run the
-distance shrinks per epoch by the spectral radius of the map's linear part, and grows where that exceeds 1 (B. T.
-Polyak, Introduction to Optimization, 1987). Gradient descent has one batch, and the largest stable rate
-2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is twice as large. The optimizers that divide by a
+distance shrinks per epoch by the spectral radius of the map's linear part, and grows if that exceeds 1 (B. T. Polyak,
+Introduction to Optimization, 1987). Gradient descent has one batch, and the largest stable rate
+2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is twice as large. Optimizers that divide by a
 running size of the gradient have no such map.
 
-An order drawn anew in each epoch has no fixed map either. Its prediction is the growth per epoch, in the geometric
-mean, over the orders of some seeds and epochs visited in turn for ever. With more and more orders that goes to the
+An order that is drawn for each epoch has no fixed map either. The prediction is then the growth per epoch, as a
+geometric mean, over the orders of some seeds and epochs in endless rotation. With more orders this approaches the
 Lyapunov exponent of the random products (H. Furstenberg, H. Kesten, 1960), at which almost every single run turns from
 shrinking to growing; means over many runs, which a few of them dominate, grow earlier.
 """
@@ -26,21 +26,21 @@ from kernels.data.samples import check_batch_size
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
-# At most this many orders stand for all; fewer where orders are long, because their differences even out within them.
+# At most this many orders represent all; fewer if orders are long, because their differences even out within them.
 ORDERS = 16
 ORDERED_SAMPLES = 100_000
 
-# An edge is sought upwards in steps of 5 %, many rates at a time, and then between two of them.
+# An edge is searched upwards in steps of 5 %, many rates at a time, and then between two of them.
 RATES, STEP, HIGHEST = 16, 1.05, 1e9
 PRECISION = 1e-5
-# The radius where a rate counts as unstable; that of a hardly determined parameter is 1 but for rounding.
+# The spectral radius above which a rate counts as unstable; that of a barely determined parameter is 1 plus rounding.
 UNSTABLE = 1 + 1e-9
 
 
 def sample_orders(n: int, seeds: Iterable[int], epochs: int, shuffle: bool | str = True) -> NDArray[np.int64]:
     """Return the first orders in which runs with these seeds visit n samples, at most `ORDERS`; shape (orders, n).
 
-    They are shuffled as for `kernels.fit`.
+    They are shuffled as in `kernels.fit`.
     """
     blocks = allocate_order(n, make_shuffle(shuffle))
     most = max(1, min(ORDERS, ORDERED_SAMPLES // n))
@@ -49,13 +49,13 @@ def sample_orders(n: int, seeds: Iterable[int], epochs: int, shuffle: bool | str
 
 
 def has_linear_map(optimizer: str | Optimizer) -> bool:
-    """Return whether an update is linear in the distance from the optimum, and the same at every time."""
+    """Return whether an update is linear in the distance from the optimum, and constant over time."""
     made = make_optimizer(optimizer)
     return made.name in AFFINE and made.clock is None
 
 
 class EpochMap:
-    """What an epoch does to the distance to the solution, at any rate, in the directions that samples determine.
+    """The effect of an epoch on the distance to the solution, at any rate, in directions that the samples determine.
 
     Parameters
     ----------
@@ -64,10 +64,10 @@ class EpochMap:
     batch_size, drop_last
         As for `kernels.fit`.
     optimizer : str or Optimizer
-        One of `bench.analysis.epoch_matrix.AFFINE` with its options; another one raises a ValueError.
+        One of `bench.analysis.epoch_matrix.AFFINE` with its options; others raise a ValueError.
     orders : array, shape (K, n), optional
-        Orders that are visited in turn for ever, as from `sample_orders`, or the beginnings of such orders, as long as
-        each other, which stand for the whole. Without it the samples are visited as they stand.
+        Orders that are visited in endless rotation, as from `sample_orders`, or beginnings of such orders, all equally
+        long, which represent the whole. By default the samples are visited in order.
     """
 
     def __init__(
@@ -92,18 +92,18 @@ class EpochMap:
         self.share = min(1.0, orders.shape[1] / per_epoch)  # of an epoch
         seen = derivatives[np.bincount(orders.ravel(), minlength=n) > 0]
         if not made.weight_decay and np.isfinite(seen).all():
-            # The coordinates are changed orthogonally, and those that never move are left out.
+            # The coordinates are changed orthogonally, and those that never move are omitted.
             _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
             determined = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
             derivatives = derivatives @ directions[determined].T
         self.curvatures = batch_curvatures(derivatives, size, drop_last, orders)
 
     def eigenvalue_moduli(self, rates: Floats) -> Floats:
-        """Return the factors by which the distance changes per epoch, by direction, the largest first.
+        """Return the factors by which the distance changes per epoch, by direction, in descending order.
 
-        The loss changes by their squares. Over several orders a factor is the geometric mean. Where an epoch leads out
-        of the range of floats, or a derivative is not finite, they are inf. The shape is (rates, Q), with Q = P for
-        sgd, and Q = 2 P where there is a velocity, less the directions that no sample determines.
+        The loss changes by their squares. Over several orders a factor is the geometric mean. If an epoch leaves the
+        range of floats, or a derivative is not finite, they are inf. The shape is (rates, Q), with Q = P for sgd, and
+        Q = 2 P with a velocity, minus the directions that no sample determines.
         """
         product, *others = epoch_matrices(self.curvatures, rates, self.optimizer)
         logarithm = np.zeros(len(rates))
@@ -125,12 +125,12 @@ class EpochMap:
 
         For gradient descent it is 2 / lambda_max(X^T X / n). Otherwise the spectral radius is followed upwards, in
         steps of 5 %, until it reaches 1, and the rate is found to a relative `PRECISION`. The radius of several batches
-        need not be monotone: there may be stable rates above the edge, which are not to be relied on, and an unstable
-        stretch narrower than a step can be missed. sgd is stable in any order below 2 / max(trace H_b), where the
-        search starts; with momentum beta, for which no such bound is known here, it starts at (1 - beta)**2 of that.
-        Where the samples come sorted, an epoch can stretch distances by many orders of magnitude and shrink them again:
-        rounding then blurs the radius near the edge, as it blurs training. For the quadratic in order, sample by
-        sample, that moves the edge by 0.2 %.
+        need not be monotone: there may be stable rates above the edge, which are not reliable, and an unstable interval
+        narrower than a step can be missed. sgd is stable in any order below 2 / max(trace H_b), where the search
+        starts; with momentum beta, for which no such bound is known here, it starts at (1 - beta)**2 of that. If the
+        samples are sorted, an epoch can stretch distances by many orders of magnitude and shrink them again: rounding
+        then blurs the radius near the edge, as it blurs training. For the quadratic in order, sample by sample, this
+        shifts the edge by 0.2 %.
 
         The rate is inf if no sample determines anything, and 0 if a derivative is not finite: no rate is stable then.
         """
@@ -154,7 +154,7 @@ class EpochMap:
                 return low
             rates = np.linspace(low, high, RATES + 1)[1:]
             unstable = self._is_unstable(rates)
-            unstable[-1] = True  # as before, whatever rounding says
+            unstable[-1] = True  # as found before, despite rounding
 
     def _is_unstable(self, rates: Floats) -> NDArray[np.bool_]:
         """Return whether the spectral radius at each rate is above 1."""

@@ -11,14 +11,14 @@ from kernels.base.run import Floats
 from kernels.data.samples import check_samples
 from kernels.losses.loss import Loss
 
-# More samples make no other surface, as far as a figure shows it; and this many values are worked on at a time.
+# More samples do not visibly change the surface; CHUNK values are computed at a time.
 MAX_SAMPLES, CHUNK = 500, 200_000
 
 
 def loss_surface(model: Model, loss: Loss, data: Dataset) -> Callable[[Floats], Floats]:
-    """Return the loss as a function of the parameters, over at most five hundred samples, evenly taken.
+    """Return the loss as a function of the parameters, over at most five hundred evenly spaced samples.
 
-    It takes parameters, shape (k, P), to the losses that runs record, shape (k,); losses that overflow are not finite.
+    It maps parameters, shape (k, P), to recorded losses, shape (k,); losses that overflow are not finite.
     """
     columns, y = check_samples(model, data.x, data.y)
     some = np.linspace(0, y.size - 1, min(y.size, MAX_SAMPLES)).round().astype(int)

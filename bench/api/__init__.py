@@ -1,1 +1,1 @@
-"""The Python interface: sweeps, searches, and what their results answer."""
+"""The Python interface: sweeps, searches and their results."""

@@ -1,4 +1,4 @@
-"""The arguments that `bench.sweep` and `bench.tune` have in common, their settings among them."""
+"""The arguments that `bench.sweep` and `bench.tune` share, including their settings."""
 
 import sys
 from collections.abc import Mapping
@@ -56,10 +56,10 @@ class TuneSettings(RunSettings, total=False):
 def check_settings(
     function: str, known: type[RunSettings], given: Mapping[str, Any], choices: type[Grid | Space]
 ) -> tuple[RunTable, dict[str, HeldOut], dict[str, Any]]:
-    """Return the settings that all runs share, checked, the arguments of what is held out, and the others.
+    """Return the checked settings that all runs share, the arguments for held-out samples, and the others.
 
-    A setting that the function does not have is a TypeError, which says if it is one of its `choices`; a value that is
-    not accepted is a ValueError.
+    An unknown setting raises a TypeError, which says if it is one of the `choices`; an invalid value raises a
+    ValueError.
     """
     for name in given:
         if name not in known.__annotations__:
@@ -73,7 +73,7 @@ def check_settings(
     held_out = {name: given.get(name) for name in ("validation", "test")}
     shared = {name: given[name] for name in RunTable.model_fields if name in given}
     loss = make_loss(given.get("loss", RunKeys.loss))
-    again = make_loss(loss.text)  # whose targets or metric may be functions that are new each time
+    again = make_loss(loss.text)  # its targets or metric may be functions that differ between calls
     if (again.value, again.derivative, again.options) != (loss.value, loss.derivative, loss.options):
         raise ValueError(f"loss must be a registered one: {loss!r} is not what the text {loss.text!r} makes")
     shared["loss"] = loss.text
@@ -82,24 +82,24 @@ def check_settings(
 
 
 def open_folder(stack: ExitStack, out: str | Path | None) -> Path:
-    """Return the folder of the results; where none is given a temporary one, which goes with the stack."""
+    """Return the folder of the results; by default a temporary one that is removed with the stack."""
     if out is None:
         return Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")))
     return check_path("out", out, "a folder")
 
 
 def check_progress(resume: bool, progress: object) -> None:
-    """Refuse a `resume` that is no truth value, such as "no", and a `progress` that cannot be called."""
+    """Refuse a `resume` that is not a bool, such as "no", and a `progress` that is not callable."""
     check_bool("resume", resume)
     if not callable(progress):
         raise ValueError(f"progress must be a function of the number that is done, not {describe(progress)}")
 
 
 def find_executor(executor: object) -> Executor:
-    """Return the executor that an argument of `sweep` stands for; a ValueError if it stands for none."""
+    """Return the executor that an argument of `sweep` stands for; raise ValueError if it stands for none."""
     if isinstance(executor, str) and executor == "threads":
         return train_in_threads
-    if "distributed" in sys.modules:  # which whoever made a client has imported
+    if "distributed" in sys.modules:  # imported by anyone who has a client
         from distributed import Client  # noqa: PLC0415
 
         from bench.engine.dask import DaskExecutor  # noqa: PLC0415

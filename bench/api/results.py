@@ -1,4 +1,4 @@
-"""The results of sweeps and searches: rankings, the best choice, conclusions, a report and its figures."""
+"""Results of sweeps and searches: rankings, the best choice, conclusions, report and figures."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ from bench.store.tuning import StoredSearch, read_search
 from bench.tables.formatting import text
 from bench.tables.words import describe_endings, format_count
 
-# Imported by the methods that need them: a sweep waits neither for matplotlib nor for what reads a study.
+# Imported by the methods that need them: a sweep should wait neither for matplotlib nor for the study parser.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -31,24 +31,24 @@ class Ranked(ABC):
         """Return the contents of the folder, with its conclusions."""
 
     def ranking(self, cost: str = "samples") -> pd.DataFrame:
-        """Rank the choices of settings that were trained to their end.
+        """Rank the choices of settings that were fully trained.
 
         Parameters
         ----------
         cost : str
-            "samples", "updates" or "seconds" to the target; "final_loss"; "validation_loss", that on held-out samples.
-            Where no run reached a target it is one of the losses.
+            "samples", "updates" or "seconds" to the target; "final_loss"; or "validation_loss", on held-out samples. If
+            no run reached a target, it must be one of the losses.
 
         Returns
         -------
         DataFrame
-            One row per choice, best first: see `bench.tables.rank.ranking`. Where the first choices were trained
-            again on fresh seeds, with `confirmed_` columns, and `leading`, the choice that stands for its optimizer.
+            One row per choice, best first; see `bench.tables.rank.ranking`. If the first choices were trained again on
+            fresh seeds, there are `confirmed_` columns, and `leading`, the choice that represents its optimizer.
 
         Raises
         ------
         ValueError
-            For an unknown cost, or for seconds where the time of an update was not measured, as `sgdbench run` does.
+            For an unknown cost, or for seconds if updates were not timed, as `sgdbench run` does.
         """
         return self._gather().ranked_by(cost)
 
@@ -60,7 +60,7 @@ class Ranked(ABC):
         cost : str
             As for `ranking`.
         optimizer : str, optional
-            One of those that were trained; of a search also as the verdict calls it, such as "momentum".
+            An optimizer that was trained; for a search also by the name used in the verdict, such as "momentum".
 
         Returns
         -------
@@ -70,7 +70,7 @@ class Ranked(ABC):
         Raises
         ------
         ValueError
-            As from `ranking`; for an optimizer that was not tried; if nothing was trained to its end.
+            As from `ranking`; for an optimizer that was not tried; if no run was completed.
         """
         from bench.report.choice import find_choice  # noqa: PLC0415 (as above)
 
@@ -98,32 +98,31 @@ class SweepResult(StoredSweep, Ranked):
     ----------
     model : Model
     frame : DataFrame
-        One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
+        One row per configuration, in the grid's order: config_id, the grid's columns; status; the completed `epochs`,
         the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
-        and `updates_to_target`, missing where the target was not reached; param_<name> for each parameter, those of the
-        end, or with patience those of the checkpoint of the lowest loss on held-out samples; `final_loss`, the loss
-        with these, and `best_loss`, the lowest at any checkpoint; where there are held-out samples `validation_loss`,
-        that on them with the same parameters, the lowest, `best_validation_loss`, and the samples seen then,
-        `best_samples`.
+        and `updates_to_target`, missing if the target was not reached; param_<name> for each parameter, at the end, or
+        with patience at the checkpoint of the lowest loss on held-out samples; `final_loss`, the loss with these
+        parameters, and `best_loss`, the lowest at any checkpoint; with held-out samples also `validation_loss` with the
+        same parameters, the lowest, `best_validation_loss`, and the samples seen at that point, `best_samples`.
     starts : array, shape (rows, P)
-        Where each of them started.
+        The initial parameters of each row.
     clock : Clock
-        The moments at which losses were recorded.
+        The samples seen at the checkpoints at which losses were recorded.
     run : Run
         The folder.
     planned : int
-        The number of configurations, those included that are not trained yet, or not for as many epochs as others, and
+        The number of configurations, including those that are not trained yet, or for fewer epochs than others, and
         have no row in `frame`.
     """
 
     @classmethod
     def of(cls, stored: StoredSweep) -> "SweepResult":
-        """Return runs with what can be asked of them."""
+        """Return stored runs as a result with rankings and figures."""
         return cls(**{part.name: getattr(stored, part.name) for part in fields(StoredSweep)})
 
     @cached_property
     def confirmation(self) -> "SweepResult | None":
-        """The leading choices trained again with fresh seeds; None where that was not done, or cannot be read."""
+        """The leading choices trained again with fresh seeds; None if that was not done, or cannot be read."""
         found = super().confirmation
         return None if found is None else SweepResult.of(found)
 
@@ -135,17 +134,17 @@ class SweepResult(StoredSweep, Ranked):
     def plot(self, *, ax: "Axes | None" = None) -> "Figure":
         """Draw how soon each learning rate and batch size reaches the target.
 
-        Where no run did: the losses of each optimizer at its best choice.
+        If no run did, draw the losses of each optimizer at its best choice.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where these losses are drawn, from the first start; without it, all in a figure of its own.
+            Axes for these losses, from the first start; by default, a new figure shows all starts.
 
         Returns
         -------
         matplotlib.figure.Figure
-            Jupyter shows it.
+            Jupyter displays it.
         """
         from bench.report.notebook import plot_sweep  # noqa: PLC0415 (as above)
 
@@ -184,17 +183,17 @@ class TuneResult(StoredSearch, Ranked):
     Attributes
     ----------
     result : SweepResult
-        The runs of the trials that were trained to their end.
+        The runs of the trials that were fully trained.
     trials : DataFrame
-        One row per trial, in the order of the rounds: `family`, the optimizer with its ranges; its `number` among
-        those of the family; the `round` in which it was trained; lr, batch_size, optimizer, schedule, shuffle; `state`
-        ("complete", "pruned", "diverged"), its `value`, a logarithm as `bench.tune` says, and the `epochs` after which
-        it ended; the `samples` that its runs have seen together, the number of `runs` and of those that `converged`;
+        One row per trial, in the order of the rounds: `family`, the optimizer with its ranges; its `number` within the
+        family; the `round` in which it was trained; lr, batch_size, optimizer, schedule, shuffle; `state` ("complete",
+        "pruned", "diverged"), its `value`, a logarithm described in `bench.tune`, and the `epochs` after which it
+        ended; the `samples` that its runs have seen in total, the number of `runs` and of those that `converged`;
         `diverged_after`, the samples after which the first of them diverged, or -1; `params`, a dictionary of the
         values that Optuna proposed.
     importance : DataFrame
-        `family`, `parameter`, `importance`: the share of a parameter in the main effects on the value, that is in what
-        the parameters explain by themselves; the shares of a family add up to 1. Empty until a search is done.
+        `family`, `parameter`, `importance`: a parameter's share of the main effects on the value, that is of what the
+        parameters explain individually; the shares of a family add up to 1. Empty until a search is complete.
     grid : SweepResult or None
         The grid that was trained for comparison.
     """
@@ -204,13 +203,13 @@ class TuneResult(StoredSearch, Ranked):
 
     @classmethod
     def of(cls, stored: StoredSearch) -> "TuneResult":
-        """Return a search with what can be asked of it."""
+        """Return a stored search as a result with rankings and figures."""
         grid = None if stored.grid is None else SweepResult.of(stored.grid)
         return cls(SweepResult.of(stored.result), stored.trials, stored.importance, grid)
 
     @property
     def folder(self) -> Path:
-        """Where it is stored."""
+        """The folder in which it is stored."""
         return self.result.run.folder
 
     def _gather(self) -> "TuneData":
@@ -231,9 +230,9 @@ class TuneResult(StoredSearch, Ranked):
 
 
 def load_run(folder: str | Path) -> SweepResult:
-    """Read a run, even while it goes on: then the frame has the rows that are there.
+    """Read a run, even while it is in progress: then the frame has the rows so far.
 
-    Runs that others are ahead of, as the run goes on to more epochs, are not trained yet: they are not comparable.
+    Runs that are behind others, while a run is extended to more epochs, count as not trained: they are not comparable.
 
     Parameters
     ----------
@@ -242,7 +241,7 @@ def load_run(folder: str | Path) -> SweepResult:
     Raises
     ------
     ValueError
-        If it is no run folder, one of another version, or one whose files have changed.
+        If it is not a run folder, is one of another version, or has modified files.
     """
     return SweepResult.of(read_sweep(folder))
 
@@ -253,6 +252,6 @@ def load_tuning(folder: str | Path) -> TuneResult:
     Raises
     ------
     ValueError
-        If it is no folder of a search, or its files have changed.
+        If it is not the folder of a search, or its files were modified.
     """
     return TuneResult.of(read_search(folder))

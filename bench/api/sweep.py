@@ -1,4 +1,4 @@
-"""sweep(): trains every configuration of a grid into a folder."""
+"""sweep(): train every configuration of a grid into a folder."""
 
 import weakref
 from collections.abc import Callable
@@ -40,8 +40,8 @@ def sweep(
 ) -> SweepResult:
     """Train every configuration of a grid, and return a `bench.SweepResult`.
 
-    The losses of a run are stored at each of its checkpoints, as long as there are at most 2**24 of them in the sweep
-    and 2**20 in the run; else at every second checkpoint, or every fourth and so on, and at the last one of each run.
+    Losses are stored at every checkpoint if these number at most 2**24 in the sweep and 2**20 in the run, otherwise at
+    every second checkpoint, or every fourth and so on, and at the last one of each run.
 
     Parameters
     ----------
@@ -50,53 +50,52 @@ def sweep(
     grid : Grid
         The values to try.
     executor : str or distributed.Client
-        Where jobs run: ``"threads"``, one for each processor, or the client of a Dask cluster
-        (`bench.engine.dask`), which gives the same bits.
+        Where jobs run: ``"threads"``, one per processor, or the client of a Dask cluster (`bench.engine.dask`), which
+        gives the same bits.
     out : path, optional
-        The run's folder. Configurations that it holds already are not trained again, so the same call resumes a run
-        that was stopped, and more epochs or more seeds extend one. A grid that lacks configurations of an earlier one
-        is refused, so that the report shows all that the folder holds. Without a folder the results are stored in a
-        temporary folder, for as long as the object that is returned, its `confirmation` or its `run` lives; pickled, it
-        has its `frame` alone then.
+        The run's folder. Configurations that it already holds are not trained again, so the same call resumes an
+        interrupted run, and more epochs or more seeds extend one. A grid that lacks configurations of an earlier one is
+        refused, so that the report shows everything in the folder. By default the results are stored in a temporary
+        folder, as long as the returned object, its `confirmation` or its `run` exists; a pickled result then has only
+        its `frame`.
     study : str
         The study as a TOML text, for the record in the folder.
     resume : bool
         False refuses a folder that holds results.
     progress : callable
-        Called with the number of configurations of the grid that are done.
+        Called with the number of completed configurations of the grid.
     **settings
-        Keys of a study's tables [run] and [data]; `bench.study.keys` and ``sgdbench schema`` have their defaults and a
-        line about each. What they do not say:
+        Keys of a study's tables [run] and [data]; `bench.study.keys` and ``sgdbench schema`` list their defaults with a
+        line about each. In addition:
 
-        `epochs`, `target`, `loss`, `drop_last`, `patience`, `validation` and `test` are as for `kernels.fit`, with
-        pairs (x, y) too. ``loss="objective"`` minimizes a model without inputs itself; `y` has no part in that,
-        and may be ``[0.0]``. Where there are samples for validation and no target, choices are ranked by the loss on
-        them: at the end of a run, or with patience at its lowest, of the parameters that `final_loss`, `param_<name>`
-        and `SweepResult.best` are about.
+        `epochs`, `target`, `loss`, `drop_last`, `patience`, `validation` and `test` are as for `kernels.fit`, including
+        pairs (x, y). ``loss="objective"`` minimizes a model without inputs; `y` is then not used, and may be ``[0.0]``.
+        With validation samples and no target, choices are ranked by the validation loss: at the end of a run, or with
+        patience at its lowest, of the parameters in `final_loss`, `param_<name>` and `SweepResult.best`.
 
-        `shuffling`: of runs whose `shuffle` in the grid is true; `kernels.fit` takes it as `shuffle`.
+        `shuffling` is for runs whose `shuffle` in the grid is true; `kernels.fit` takes it as `shuffle`.
 
-        `kernel`: lanes train 8 to 64 runs side by side, the kernels of `kernels.fit` run by run. Where lanes
-        would take long for few runs of the same order, ``"fused"`` trains these run by run, if it has the same bits or
+        `kernel`: lanes train 8 to 64 runs side by side, the kernels of `kernels.fit` run by run. If lanes would take
+        long for few runs of the same order, ``"fused"`` trains these run by run, provided that it has the same bits or
         the seeds are fresh.
 
-        `record`: ``"log"`` has as many checkpoints to a decade, 10 at most, that they add at most 0.4 evaluations of
-        the loss to each epoch of a run, or 20 in all where runs end at a target, or as many as the folder has already;
-        `SweepResult.clock` tells how many.
+        `record`: ``"log"`` has as many checkpoints per decade, at most 10, that they add at most 0.4 evaluations of the
+        loss to each epoch of a run, or 20 in all if runs end at a target, or as many as the folder already has;
+        `SweepResult.clock` has the number.
 
-        `confirm`: the starts are the same, and the losses are recorded finely (`bench.engine.confirm`). 0 leaves that
-        out; such runs of an earlier time are used as long as they are about the ranking of today.
+        `confirm`: the starts are the same, and the losses are recorded finely (`bench.engine.confirm`). 0 disables it;
+        earlier runs of this kind are reused if they match the current ranking.
 
-        `refine`: the maximum number of rounds for each optimizer (`bench.engine.refine`).
+        `refine`: the maximum number of rounds per optimizer (`bench.engine.refine`).
 
     Raises
     ------
     ValueError
         Naming the argument, its value and what would be accepted.
     ConnectionError
-        If the cluster has gone, after what has arrived has reached the disk.
+        If the cluster is lost, after everything that arrived has been written to disk.
     KeyboardInterrupt
-        On Ctrl-C, after what is done has reached the disk.
+        On Ctrl-C, after everything completed has been written to disk.
     """
     shared, held_out, _ = check_settings("sweep", SweepSettings, settings, Grid)
     run_jobs = find_executor(executor)
@@ -112,5 +111,5 @@ def sweep(
                 if shared.confirm:
                     confirm(trainer, ranked.to_confirm, grid.seed, grid)
                 judge(problem, ranked)
-        weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
+        weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, even without the result
     return SweepResult.of(result)

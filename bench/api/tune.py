@@ -40,14 +40,14 @@ def tune(
 ) -> TuneResult:
     """Search a space for the best settings, and return a `bench.TuneResult`.
 
-    Each optimizer of the space has the same number of trials. A trial is a choice of settings, trained from every
-    start with every seed. Its value is the logarithm, to base 10, of the number of samples that all of its runs have
-    seen for each run that reached the target; without a target, the mean logarithm of the final losses, or of those on
-    held-out samples, with the parameters that runs keep. A trial is given up if one of its runs diverges, or if the
-    pruner decides so. The best trials are then trained again with fresh seeds.
+    Each optimizer of the space has the same number of trials. A trial is a choice of settings, trained from every start
+    with every seed. Its value is the base-10 logarithm of the number of samples that all of its runs have seen per run
+    that reached the target; without a target, the mean logarithm of the final losses, or of the held-out losses, with
+    the parameters that runs keep. A trial is abandoned if one of its runs diverges, or if the pruner decides so. The
+    best trials are then trained again with fresh seeds.
 
-    The same arguments give the same trials. A search that was stopped goes on from all trials that it had asked for;
-    the trials that follow may differ from those of a search that was not stopped.
+    The same arguments give the same trials. An interrupted search continues from all trials requested so far; later
+    trials may differ from those of an uninterrupted search.
 
     Parameters
     ----------
@@ -56,23 +56,23 @@ def tune(
     space : Space
         The ranges, the starts and the seeds.
     grid : Grid, optional
-        Trained too, into a folder of its own, , for comparison.
+        Also trained, into a separate folder, for comparison.
     resume : bool
         False refuses a folder that holds results.
     progress : callable
         Called with the number of trials done.
     **settings
-        Keys of a study's table [tune], `trials`, `sampler` and `pruner`, and those of `bench.sweep` but `refine`;
-        `bench.study.keys` has their defaults and a line about each. More `trials` go on with a search that `out` holds.
-        The pruners compare trials after `bench.engine.search.halving_epochs`. And `sampler_seed`, which studies do not
-        have.
+        Keys of a study's table [tune], `trials`, `sampler` and `pruner`, and those of `bench.sweep` except `refine`;
+        `bench.study.keys` lists their defaults with a line about each. More `trials` continue a search that `out`
+        holds. The pruners compare trials after `bench.engine.search.halving_epochs`. `sampler_seed` is additional;
+        studies do not have it.
 
     Raises
     ------
     ValueError
         Naming the argument, its value and what would be accepted.
     KeyboardInterrupt
-        On Ctrl-C, after what is done has reached the disk.
+        On Ctrl-C, after everything completed has been written to disk.
     """
     if not isinstance(space, Space):
         raise ValueError(f"space must be a Space, not {describe(space)}")
@@ -86,5 +86,5 @@ def tune(
         problem = make_problem(model, x, y, shared, folder, **held_out)
         trainer = Trainer(problem, folder, study, run_jobs, held_out | {"classes": problem.classes})
         found = train_search(trainer, space, searched, grid, resume=resume, progress=progress)
-        weakref.finalize(found.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
+        weakref.finalize(found.result.run, stack.pop_all().close)  # the run reads the folder, even without the result
     return TuneResult.of(found)

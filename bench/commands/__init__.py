@@ -1,1 +1,1 @@
-"""What each command of `sgdbench` does, in the order in which it does it."""
+"""The implementation of the commands of `sgdbench`."""

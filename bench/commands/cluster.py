@@ -25,10 +25,10 @@ CONNECT_SECONDS, LONGEST_GREETING = 10, 2**20
 
 @contextmanager
 def open_cluster(cluster: str | None) -> Iterator[Executor]:
-    """Yield the executor that runs jobs on a cluster, ``local:COUNT`` or an address, or in threads without one.
+    """Yield the executor for a cluster, ``local:COUNT`` or an address, or for threads if there is none.
 
-    Processes that are started here end with the block. Any other text, and a missing package distributed, is a
-    ValueError; an address at which no scheduler answers is a ConnectionError.
+    Processes started here end with the block. Any other text, or a missing package distributed, raises a ValueError; an
+    address at which no scheduler answers raises a ConnectionError.
     """
     if cluster is None:
         yield train_in_threads
@@ -47,13 +47,13 @@ def open_cluster(cluster: str | None) -> Iterator[Executor]:
 
 @contextmanager
 def _start_workers(count: int) -> "Iterator[Client]":
-    """Start processes of one thread each, which only this machine can reach."""
+    """Start single-threaded processes, which only this machine can reach."""
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
     settings: dict[str, Any] = {
         "host": "127.0.0.1",
         "threads_per_worker": 1,
-        "memory_limit": 0,  # a sweep says before it begins how much it takes
+        "memory_limit": 0,  # a sweep announces its memory use in advance
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.CRITICAL,
     }
@@ -80,18 +80,18 @@ def _connect(address: str) -> "Iterator[Client]":
 
 
 def _check_greeting(address: str) -> None:
-    """Raise an OSError unless a server at the address begins as Dask's do; a client would wait for others forever."""
+    """Raise OSError unless a server at the address answers as Dask does; a client would wait for others forever."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     place = host.strip("[]"), int(port)
     with socket.create_connection(place, CONNECT_SECONDS) as connection, connection.makefile("rb") as stream:
-        first = stream.read(8)  # the length of what follows
+        first = stream.read(8)  # the length of the message
     if len(first) < 8 or int.from_bytes(first, "little") > LONGEST_GREETING:
         raise ConnectionError("this is not a scheduler")
 
 
 @contextmanager
 def _silent_logs() -> Iterator[None]:
-    """Silence Dask's logs of workers that die and connections that end: errors say in one line what matters."""
+    """Silence Dask's logs of dying workers and closed connections: errors report what matters in one line."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -101,7 +101,7 @@ def _silent_logs() -> Iterator[None]:
 
 
 def _describe(client: "Client") -> str:
-    """Return the size of the cluster and the address of its dashboard, in words."""
+    """Return a description of the cluster: its size, and the address of its dashboard."""
     threads = client.nthreads()
     workers, total = format_count(len(threads), "worker"), format_count(sum(threads.values()), "thread")
     return f"cluster of {workers} with {total} in all, dashboard: {client.dashboard_link or 'none'}"

@@ -1,4 +1,4 @@
-"""The command `sgdbench compare`: compare two sources or two trees, hold the ratios against gates, print them."""
+"""The command `sgdbench compare`: compare two sources or two trees, check the ratios against gates, and print them."""
 
 import sys
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
 
 
 class Between(NamedTuple):
-    """What A and B are, in words; `row` are names for a sentence on the only row, and `together` is about intervals."""
+    """The names of A and B; `row` names them in a sentence on the only row, `together` is a sentence on intervals."""
 
     a: str
     b: str
@@ -60,16 +60,16 @@ class Between(NamedTuple):
 
 
 def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, style: Style) -> bool:
-    """Compare two sources, hold the ratios against gates, and print them as "text", "markdown" or "json".
+    """Compare two sources, check the ratios against gates, and print them as "text", "markdown" or "json".
 
-    Return whether the variants that were timed are verified, and no row is past its gate.
+    Return whether the timed variants are verified, and no row exceeds its gate.
     """
     try:
         found = compare_sources(base, new, measurement)
     except NotVerifiedError as reason:
         print(f"sgdbench: {reason}; nothing is compared", file=sys.stderr)
         return False
-    # Between rows of one name, that of the row says more than the names of two files.
+    # For sources with one row each, the name of the row is more informative than the names of two files.
     names = (base, new) if kind_of_source(base) == VARIANT else ("A", "B")
     return _print_comparison(found, Between(base, new, names), gates, style)
 
@@ -77,16 +77,16 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
 def run_compare_against(
     revision: str, arguments: Sequence[str], gates: Gates, *, setup: str | None, seconds: float, style: Style
 ) -> bool:
-    """Measure the benchmarks of a revision, A, and of the working tree, B, by turns, and print their ratios.
+    """Measure the benchmarks of a revision, A, and of the working tree, B, in turns, and print their ratios.
 
-    `arguments` are those of pytest. Return whether no row is past its gate. Trees without a benchmark in common, a
-    benchmark that fails, and a tree that is not what its benchmarks import raise a ValueError.
+    `arguments` are pytest's. Return whether no row exceeds its gate. Trees without a common benchmark, a failing
+    benchmark, and benchmarks that import code from outside the tree raise a ValueError.
     """
     with show_stages() as stages, ExitStack() as opened:
         with stages.stage("preparing both trees"):
             a, b = opened.enter_context(open_trees(revision, setup))
         with stages.stage("running each benchmark once"):
-            # What is compiled or cached when it is first used is not measured either.
+            # Compilation and caching on first use are not measured either.
             both = [run_benchmarks(tree, [*arguments, *BRIEF]) for tree in (a, b)]
             for tree, once in zip((a, b), both, strict=True):
                 if not once.times:
@@ -107,8 +107,8 @@ def run_compare_against(
 
 
 def _print_comparison(found: Comparison, between: Between, gates: Gates, style: Style) -> bool:
-    """Hold ratios against gates, and print them; return whether no row is past its gate."""
-    # More epochs may be intended: a row of epochs or losses has a gate only where its name asks for one.
+    """Check ratios against gates, and print them; return whether no row exceeds its gate."""
+    # More epochs may be intended: a row of epochs or losses is gated only if a gate names it.
     tables = {
         "times": judge(found.times, [gates.of(row) for row in found.times["row"]]),
         "epochs": judge(found.epochs, [gates.named(row) for row in found.epochs["row"]]),
@@ -123,14 +123,14 @@ def _print_comparison(found: Comparison, between: Between, gates: Gates, style: 
         notes.append(("Tolerances", f"no row is called {list_names(unused, '; ')}."))
     shown = {TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
     if left_out := sum(map(len, tables.values())) - sum(map(len, shown.values())):
-        said = f"{format_count(left_out, 'row')} of choices that differ less, or not at all; --json has all."
-        notes += [] if style == "json" else [("Left out", said)]
+        omitted = f"{format_count(left_out, 'row')} of choices that differ less, or not at all; --json has all."
+        notes += [] if style == "json" else [("Left out", omitted)]
     print_findings(style, summary, describe_verdict(rows), tables, shown, notes)
     return not rows["verdict"].eq(PAST).any()
 
 
 def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
-    """Refuse gates that could never fail."""
+    """Refuse gates that can never fail."""
     gated = rows[rows["gate"].notna()]
     if not gates.given or gated["verdict"].ne(UNSURE).any():
         return
@@ -144,7 +144,7 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
 
 
 def _summarize(names: tuple[str, str], tables: dict[str, pd.DataFrame]) -> str:
-    """Return the result in a sentence: the speedup for a single ratio, the number of rows that differ for several."""
+    """Return the result in a sentence: the speedup for a single ratio, or how many of several rows differ."""
     times = tables["times"]
     if len(times) == 1 and tables["epochs"].empty and tables["losses"].empty:
         row = times.iloc[0]

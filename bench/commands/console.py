@@ -1,4 +1,4 @@
-"""Tables and sentences: drawn on a terminal, and plain text in a pipe."""
+"""Output of tables and sentences: formatted on a terminal, plain text in a pipe."""
 
 import sys
 from functools import partial
@@ -18,7 +18,7 @@ from kernels.losses.classes import Classes
 
 
 def print_table(table: pd.DataFrame, title: str) -> None:
-    """Print a table: drawn on a terminal, in parts that fit its width, and as aligned text in a pipe."""
+    """Print a table: formatted on a terminal, in parts that fit its width, or as aligned text in a pipe."""
     if not sys.stdout.isatty():
         print(f"{text(title)}\n{display(table).to_string(index=False)}\n")
         return
@@ -38,7 +38,7 @@ def print_sentence(about: str, sentence: str) -> None:
 
 
 def print_choices(inputs: Inputs, loss: ChosenLoss, classes: Classes | None) -> None:
-    """Print which columns of a table have categories or were left out, the loss if it was chosen, and the classes."""
+    """Print which columns of a table are categorical or ignored, the loss if it was chosen, and the classes."""
     if inputs.categories.levels:
         print_sentence("Categories", f"{inputs.categories}.")
     if inputs.left_out:
@@ -50,7 +50,7 @@ def print_choices(inputs: Inputs, loss: ChosenLoss, classes: Classes | None) -> 
 
 
 def mapping_display(*, quiet: bool = False) -> dict[str, Any]:
-    """Return the arguments of `bench.data.open_table` that announce the columns that it writes and show a bar."""
+    """Return arguments of `bench.data.open_table` that announce the columns to be written and show a progress bar."""
     announce = (lambda sentence: None) if quiet else partial(print_sentence, "Columns")
     return {"announce": announce, "progress": progress}
 

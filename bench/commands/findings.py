@@ -1,4 +1,4 @@
-"""How a comparison is printed: as text, Markdown or JSON."""
+"""Printing a comparison as text, Markdown or JSON."""
 
 import json
 import math
@@ -23,13 +23,13 @@ def print_findings(
 ) -> None:
     """Print a comparison: its result and its verdict in a sentence each, tables, and notes.
 
-    `tables` are all of it, by name, for JSON; `shown` is the part for people, by title, of which empty tables are left
-    out. A note is the subject of a sentence, and the sentence.
+    `tables` has all tables by name, for JSON; `shown` is the part for people, by title; empty tables are omitted. A
+    note is the subject of a sentence, and the sentence.
     """
     if style == "json":
         records = {name: [_plain(row) for row in table.to_dict("records")] for name, table in tables.items()}
-        said = [{"about": about, "says": sentence} for about, sentence in notes]
-        print(json.dumps({"verdict": verdict, "summary": summary} | records | {"notes": said}))
+        note_rows = [{"about": about, "says": sentence} for about, sentence in notes]
+        print(json.dumps({"verdict": verdict, "summary": summary} | records | {"notes": note_rows}))
         return
     shown = {title: table for title, table in shown.items() if len(table)}
     if style == "markdown":

@@ -1,4 +1,4 @@
-"""The command `sgdbench fit`: load a table, fit one model to it, and print, draw or show the result."""
+"""The command `sgdbench fit`: load a table, fit one model to it, and print or draw the result."""
 
 import json
 import sys
@@ -49,16 +49,16 @@ from kernels.train.attainable_loss import ARRIVED
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
 
-# Parameters that are printed.
+# The maximum number of parameters printed.
 SHOWN = 12
-# An R² that is nearer to 1 than this is 1 but for rounding.
+# An R² this close to 1 is 1 up to rounding.
 ROUNDING = 1e-12
-# The settings that the film of a fit depends on.
+# The settings that determine the animation of a fit.
 FILM_SETTINGS = ("batch_size", "shuffle", "seed", "optimizer", "loss", "kernel")
 
 
 class FitTable(NamedTuple):
-    """The table to be fitted, and how it is read: the options of these names."""
+    """The table to fit, and how to read it: the options of these names."""
 
     path: Path
     columns: TableColumns
@@ -70,7 +70,7 @@ class FitTable(NamedTuple):
 
 
 class FitOutput(NamedTuple):
-    """The ways in which a fit is shown: the options of these names."""
+    """The output of a fit: the options of these names."""
 
     every: int | None
     plot: Path | None
@@ -79,22 +79,22 @@ class FitOutput(NamedTuple):
     as_json: bool
 
 
-def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings: Any) -> bool:
+def run_fit(source: FitTable, output: FitOutput, *, standardize: bool, **settings: Any) -> bool:
     """Fit a table with the settings of `bench.data.fit_table.fit_table`, and show the result.
 
-    Return whether the fit was not interrupted.
+    Return whether the fit was completed without an interrupt.
     """
     _check_output(output)
     misplaced = "--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too"
-    if asked.buffer is not None and not settings["shuffle"]:  # before a large table is written as columns
+    if source.buffer is not None and not settings["shuffle"]:  # before a large table is converted
         raise ValueError(misplaced)
-    asked, settings["loss"] = _take_model_of_study(asked, settings["loss"])
-    chosen = _choose_loss(asked, settings["loss"])
+    source, settings["loss"] = _take_model_of_study(source, settings["loss"])
+    chosen = _choose_loss(source, settings["loss"])
     settings["loss"], criterion = chosen.text, make_loss(chosen.text)
-    table, inputs = _load(asked, criterion, quiet=output.as_json)
+    table, inputs = _load(source, criterion, quiet=output.as_json)
     if table.mapped_in and settings["shuffle"]:
-        settings["shuffle"] = "blocks" if asked.buffer is None else f"blocks(buffer={asked.buffer})"
-    elif asked.buffer is not None:
+        settings["shuffle"] = "blocks" if source.buffer is None else f"blocks(buffer={source.buffer})"
+    elif source.buffer is not None:
         raise ValueError(misplaced)
     classes = table.classes
     if not output.as_json:
@@ -104,7 +104,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     formula = model_for_classes(formula, criterion, classes, *table.all_targets)
     _check_figures(formula, output)
     settings |= {"record_params": True} if output.every or output.animate or output.watch else {}
-    scaled = standardize and asked.columns.model is not None
+    scaled = standardize and source.columns.model is not None
     center = _choose_centering(formula, table, criterion, quiet=output.as_json) if scaled else "both"
     window = None
     if output.watch:
@@ -146,7 +146,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
 
 
 def _check_output(output: FitOutput) -> None:
-    """Refuse output that cannot be printed or written, before anything is trained."""
+    """Refuse output that cannot be printed or written, before training."""
     if output.every and output.as_json:
         raise ValueError("--every prints lines and --json one object: give one of them")
     if output.plot and output.plot.suffix not in (".png", ".svg"):
@@ -158,41 +158,41 @@ def _check_output(output: FitOutput) -> None:
 
 
 def _check_figures(model: Model, output: FitOutput) -> None:
-    """Refuse figures of scores and of functions of the parameters alone, which are no curve."""
+    """Refuse figures of class scores and of functions of parameters alone, which have no curve."""
     drawn = {"--plot": output.plot, "--animate": output.animate, "--watch": output.watch}
     has = "no inputs" if not model.inputs else f"scores of {model.classes} classes" if model.classes > 1 else None
     if has and (option := next((name for name, given in drawn.items() if given), None)):
         raise ValueError(f"{option} draws a curve, and {model.expression} has {has}")
 
 
-def _take_model_of_study(asked: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
-    """Return built-in data with the model and the loss of their built-in study, where none are given."""
-    x, y, model, *_ = asked.columns
-    if x or y or model or str(asked.path) not in BUILTIN or (study := find_study_of(str(asked.path))) is None:
-        return asked, loss
+def _take_model_of_study(source: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
+    """Return built-in data with the model and the loss of their built-in study, if none are given."""
+    x, y, model, *_ = source.columns
+    if x or y or model or str(source.path) not in BUILTIN or (study := find_study_of(str(source.path))) is None:
+        return source, loss
     if loss is not None and make_loss(loss).by_class != make_loss(study.run.loss).by_class:
-        return asked, loss
-    return asked._replace(columns=asked.columns._replace(model=study.model.expression)), loss or study.run.loss
+        return source, loss
+    return source._replace(columns=source.columns._replace(model=study.model.expression)), loss or study.run.loss
 
 
-def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
-    """Return the loss that is given, or else one for the target of the table; a model without inputs is minimized."""
+def _choose_loss(source: FitTable, loss: str | None) -> ChosenLoss:
+    """Return the given loss, or else one that suits the target column; a model without inputs is minimized."""
     if loss is not None:
         return ChosenLoss(loss)
-    if asked.columns.y is not None:
-        return choose_loss(asked.path, asked.columns.y)
-    return ChosenLoss("objective" if str(asked.path) == "none" else "squared")
+    if source.columns.y is not None:
+        return choose_loss(source.path, source.columns.y)
+    return ChosenLoss("objective" if str(source.path) == "none" else "squared")
 
 
-def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]:
-    """Load a table or built-in data with the rows that are held out, and choose the inputs."""
-    path, (x, y, model, drop_missing, no_categories) = asked.path, asked.columns
-    held = held_out(asked.validation, asked.test)
+def _load(source: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]:
+    """Load a table or built-in data with the held-out rows, and choose the inputs."""
+    path, (x, y, model, drop_missing, no_categories) = source.path, source.columns
+    held = held_out(source.validation, source.test)
     for name in ("validation", "test"):
         check_share(name, held.get(name))
     files = held.get("validation_path"), held.get("test_path")
     if str(path) in BUILTIN and not x and y is None:
-        if asked.stream or asked.cache_dir is not None:
+        if source.stream or source.cache_dir is not None:
             raise ValueError(f"--stream and --cache-dir are for a table in a file, not for the built-in data {path}")
         if file := files[0] or files[1]:
             raise ValueError(f"of the built-in data {path} a share is held out, and not the file {file}")
@@ -206,7 +206,7 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
         raise ValueError(ask_for_target(path))
     else:
         inputs = choose_inputs(path, x, y, model, loss, no_categories=no_categories)
-        how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
+        how = mapping_display(quiet=quiet) | {"cache_dir": source.cache_dir, "mapped": source.stream}
         how["by_row"] = reads_rows(inputs.expression, inputs.columns, inputs.names, loss)
 
         def read(place: str | Path, like: Dataset | None = None) -> Dataset:
@@ -219,17 +219,17 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
 
 
 def _choose_centering(model: Model, table: Dataset, loss: Loss, *, quiet: bool) -> str:
-    """Return which columns to center, so that the parameters carry back if there is a way, and print why not all."""
+    """Return which columns to center so that the parameters carry back, if possible, and print why not all."""
     center, reason = choose_centering(model, table, loss)
     if center is None:
-        return "both"  # as was asked for; a note says that there is no way back
+        return "both"  # as requested; a note says that the parameters do not carry back
     if reason and not quiet:
         print_sentence("Scaling", reason)
     return center
 
 
 def _quality(fitted: TableFit, table: Dataset) -> TableQuality:
-    """Return the quality of a fit; after Ctrl-C, the part that takes no further passes over the rows."""
+    """Return the quality of a fit; after Ctrl-C, only what needs no further passes over the rows."""
     try:
         return table_quality(fitted, table)
     except KeyboardInterrupt:
@@ -239,7 +239,7 @@ def _quality(fitted: TableFit, table: Dataset) -> TableQuality:
 def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings: dict[str, Any]) -> None:
     """Print the parameters, the end of the run, the quality of the fit, and advice if it is not good."""
     result = fitted.result
-    # More digits than a table of many runs would show: these are the answer.
+    # More digits than in a table of many runs: these are the result.
     params = pd.DataFrame(
         {
             "parameter": list(fitted.params)[:SHOWN],
@@ -275,7 +275,7 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
         return
 
     def again(*, standardize: bool = False, **changed: Any) -> TableFit:
-        """Make the run once more, without its target, which has other units; of a map some rows are standardized."""
+        """Repeat the run without its target, which has other units; some rows of a map are standardized."""
         center = _choose_centering(result.model, table, result.criterion, quiet=True) if standardize else "both"
         given = settings | {"target": None, "standardized": standardize, "center": center, "record_params": False}
         if changed.get("shuffle") and table.mapped_in:
@@ -301,13 +301,13 @@ def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
 
 
 def _write_params(fitted: TableFit, params: Sequence[float] | Floats) -> list[str]:
-    """Return the parameters that are shown, with digits enough for the curve where these are all of them."""
+    """Return the parameters to print, with enough digits to reproduce the curve if all are printed."""
     scaling = None if fitted.note or len(params) > SHOWN else fitted.scaling
     return write_params(fitted.result.model, np.asarray(params, dtype=np.float64), scaling, 10)[:SHOWN]
 
 
 def _parameter_facts(fitted: TableFit, quality: TableQuality) -> dict[str, list[str]]:
-    """Return columns beside the values: standard errors and the least-loss parameters, as far as they are known."""
+    """Return columns beside the values: standard errors and the least-loss parameters, if known."""
     columns = {}
     if not quality.uncertainty.reason:
         columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr[:SHOWN]]
@@ -317,7 +317,7 @@ def _parameter_facts(fitted: TableFit, quality: TableQuality) -> dict[str, list[
 
 
 def _describe_quality(fitted: TableFit, quality: TableQuality, target: float | None) -> Iterator[tuple[str, str]]:
-    """Yield sentences about the fit, each after its subject; the target is in the table's units."""
+    """Yield sentences about the fit, each with its subject; the target is in the table's units."""
     if fitted.note:
         yield "Note", fitted.note
     if fitted.loss_units:
@@ -335,7 +335,7 @@ def _describe_quality(fitted: TableFit, quality: TableQuality, target: float | N
 
 
 def _find_no_skill(fitted: TableFit) -> Iterator[NoSkill]:
-    """Yield an accuracy, on the test rows if there are any, that the most frequent class has too."""
+    """Yield an accuracy (on the test rows if there are any) that is no better than the most frequent class."""
     data, test = fitted.data, fitted.data.test
     metrics = fitted.test_metrics if test else fitted.result.metrics
     if not takes_classes(fitted.result.criterion) or "accuracy" not in metrics:
@@ -345,14 +345,14 @@ def _find_no_skill(fitted: TableFit) -> Iterator[NoSkill]:
 
 
 def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
-    """Return a sentence on the distance of the parameters from their optimum, in standard errors, if they are known."""
-    # Errors of a curve that goes through all samples are errors of rounding, and hidden units have no order.
+    """Return a sentence on the distance of the parameters from their optimum in standard errors, if known."""
+    # A curve through all samples has only rounding errors, and hidden units have no order.
     uncertain = quality.uncertainty.reason or quality.r2 >= 1 - ROUNDING or fitted.result.model.hidden
     if quality.optimum is None or uncertain:
         return ""
     errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
     if errors.max() <= 1:
-        # The standard errors of a run that has not arrived are too large to say so.
+        # The standard errors of a run that has not converged are too large for this.
         short = quality.attainable.remaining(fitted.result.kept.loss) > ARRIVED
         return "" if short else " Every parameter is within one standard error of its optimum."
     name = list(fitted.params)[int(np.argmax(errors))]
@@ -362,7 +362,7 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
 
 
 def _test_facts(fitted: TableFit) -> dict[str, str]:
-    """Return the measures of the fit on the rows for the test, if there are any."""
+    """Return the measures of the fit on the test rows, if there are any."""
     if fitted.test_loss is None:
         return {}
     known = {FIGURES.get(name, name): value for name, value in fitted.test_metrics.items()}
@@ -371,7 +371,7 @@ def _test_facts(fitted: TableFit) -> dict[str, str]:
 
 
 def _validation_facts(fitted: TableFit) -> dict[str, str]:
-    """Return the loss on held-out rows of the parameters that are kept, and its lowest, if rows are held out."""
+    """Return the held-out loss of the kept parameters, and the lowest one, if rows are held out."""
     losses = fitted.validation_losses
     if losses is None:
         return {}
@@ -385,7 +385,7 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
 def _write_figures(
     output: FitOutput, window: "Window | None", fitted: TableFit, table: Dataset, settings: dict[str, Any]
 ) -> None:
-    """Write the animation and then the plot, which a run that diverged does not have; print where they are."""
+    """Write the animation and then the plot (a diverged run has none), and print their paths."""
     if output.animate or window:
         _show_film(output.animate, window, fitted, table, settings)
     if output.animate and not output.as_json:
@@ -397,7 +397,7 @@ def _write_figures(
 
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
-    """Draw data and curve into a file; only some of many rows."""
+    """Draw data and curve into a file; of many rows only some."""
     from bench.charts.fit_curves import fit_curves, two_classes  # noqa: PLC0415
     from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
     from bench.plots.style import save_as  # noqa: PLC0415
@@ -422,7 +422,7 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
 
 @contextmanager
 def _explain_failure(option: str, path: Path) -> Iterator[None]:
-    """Name the option and the file in errors of drawing or writing: the fit itself is good."""
+    """Name the option and the file in errors of drawing or writing: the fit itself is valid."""
     try:
         yield
     except OSError as error:

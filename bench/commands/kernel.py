@@ -1,4 +1,4 @@
-"""`sgdbench kernel`: the source of a kernel, its machine code, or a module to take along."""
+"""The command `sgdbench kernel`: print a kernel's source or machine code, or write a standalone module."""
 
 from pathlib import Path
 

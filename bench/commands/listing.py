@@ -1,4 +1,4 @@
-"""The command `sgdbench list`: what studies, fits and comparisons can name."""
+"""The command `sgdbench list`: the names that studies, fits and comparisons can use."""
 
 import sys
 from importlib.util import find_spec
@@ -11,12 +11,12 @@ from kernels.base.plugins import load_installed
 from kernels.base.registry import Entry, Listing
 
 KINDS = ("optimizers", "losses", "schedules", "models", "functions", "studies", "peers")
-# Longer names with options move their description to the right.
+# Longer names with options push their description to the right.
 WIDEST = 32
 
 
 def list_entries(kind: str) -> list[Entry]:
-    """Return a line about each of a kind, those of plug-ins included; a ValueError for an unknown kind."""
+    """Return a line for each entry of a kind, including plug-ins; raise ValueError for an unknown kind."""
     if kind not in KINDS:
         raise ValueError(f"list has no {kind!r}{did_you_mean(kind, KINDS)}; it takes {', '.join(KINDS)}")
     if kind == "studies":
@@ -36,7 +36,7 @@ def list_entries(kind: str) -> list[Entry]:
 
 
 def _list_peers() -> list[Entry]:
-    """Return a line about each implementation that kernels are compared with."""
+    """Return a line for each implementation that kernels are compared with."""
     from bench.timing.variants import BY_NAME  # noqa: PLC0415
 
     found = []
@@ -50,7 +50,7 @@ def _list_peers() -> list[Entry]:
 
 
 def print_entries(entries: list[Entry]) -> None:
-    """Print a line for each entry, so that `grep` finds whole ones; on a terminal, descriptions are indented below."""
+    """Print a line per entry, so that `grep` finds whole lines; on a terminal, descriptions are indented below."""
     lines = [
         (one_line(f"{name}({options})" if options else name), one_line(description))
         for name, options, description in entries

@@ -1,4 +1,4 @@
-"""Beside the verdict of `sgdbench run`: time updates and variants, replay runs, analyze, draw and report."""
+"""The part of `sgdbench run` besides the verdict: time updates and variants, replay runs, analyze, draw and report."""
 
 import sys
 from dataclasses import replace
@@ -26,17 +26,17 @@ from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
 from kernels.compile.kinds import is_exact
 
-# Those that need no kernel that nothing else needs; compiling takes seconds.
+# Variants whose kernels are compiled anyway; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
-# A run is to be short; `sgdbench speed` takes its time. On the classic study intervals of updates reach 5 to 6 % to
-# either side, and those of variants 3 to 9 %. In ten epochs calling takes 2 % of the time.
+# Kept short, while `sgdbench speed` takes its time. On the classic study, the intervals of updates are 5 to 6 % wide
+# on either side, and those of variants 3 to 9 %. In ten epochs, call overhead is 2 % of the time.
 SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 10, 8, 0.3, 0.25
 
 
 def measure_and_report(
     decided: RunData, study: Study, data: Dataset, stages: Stages, *, verbose: bool, svg: bool
 ) -> bool:
-    """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
+    """Measure, analyze and report a decided study; return whether the timed kernels are verified."""
     result, folder = decided.result, decided.result.run.folder
     if "updates, timed" not in stages.begun:
         with stages.stage("updates, timed"):
@@ -58,7 +58,7 @@ def measure_and_report(
             print()
             _print_tables(run_data, measured)
         print_place("Report", page)
-    # Where the same bits are not promised, training may make a rounding error large.
+    # Training may amplify rounding errors of kernels that are not exact.
     return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
 
@@ -74,20 +74,20 @@ def time_updates(result: StoredSweep, study: Study, data: Dataset) -> pd.DataFra
 
 
 def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
-    """Return whether one of our kernels was found wrong when it was to be timed."""
+    """Return whether one of our kernels failed verification when it was to be timed."""
     wrong = measured is not None and (measured.table["ours"] & measured.table["verified"].eq(False)).any()
     return bool(wrong or (costs["note"] != "").any())
 
 
 def replay_runs(decided: RunData, study: Study, data: Dataset) -> None:
-    """Store the paths of typical runs and of those that the page plays; ReplayError if one ends elsewhere."""
+    """Store the paths of typical runs and of those that the page plays; raise ReplayError if one ends elsewhere."""
     about, best = (decided.result, study.run, data), recommended_choice(decided.ranked)
     folder = decided.result.run.folder
     store_tables(folder, typical_paths=typical_paths(*about), paths=recorded_paths(*about, best))
 
 
 def _measure_speed(folder: Path, study: Study, data: Dataset) -> Speed | None:
-    """Time the variants in `MEASURED` on the study's model; None if that diverges at every rate."""
+    """Time the variants in `MEASURED` on the study's model; return None if it diverges at every rate."""
     try:
         one, many = study_problems(study, data)
     except ValueError as reason:

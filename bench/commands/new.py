@@ -1,4 +1,4 @@
-"""The command `sgdbench new`: write a study for a table, with comments on what may be changed, or an example table."""
+"""The command `sgdbench new`: write a commented study for a table, or an example table."""
 
 import os
 import shlex
@@ -31,7 +31,7 @@ EXAMPLES = {"cars.csv": "auto_mpg", "diabetes.csv": "diabetes", "digits.csv": "d
 def write_new_study(
     path: Path, columns: TableColumns, out: Path | None, *, cache_dir: Path | None, loss: str | None, overwrite: bool
 ) -> None:
-    """Write a study for a table and say how to run it; an existing file is replaced only with `overwrite`."""
+    """Write a study for a table and print how to run it; replace an existing file only with `overwrite`."""
     target = out or Path(f"{path.stem or 'study'}.toml")
     if target.is_dir():
         raise ValueError(f"{target} is a folder; give the study the name of a file with --out")
@@ -39,7 +39,7 @@ def write_new_study(
         raise ValueError(f"{target} would be taken for a table; give the study the name of a .toml file with --out")
     how = columns._asdict() | mapping_display() | {"loss": loss, "cache_dir": cache_dir}
     made = default_study(path, name=target.stem, **how)
-    _refuse_existing(target, overwrite=overwrite)  # after the columns, which are the first to be right
+    _refuse_existing(target, overwrite=overwrite)  # after the checks of the columns
     beside = {"path": path} | ({"cache_dir": cache_dir} if cache_dir else {})
     study = commented_study(made, {key: os.path.relpath(place, target.parent) for key, place in beside.items()})
     with explain_unwritable(target):
@@ -54,7 +54,7 @@ def write_new_study(
 
 
 def write_example(name: str, out: Path | None, *, overwrite: bool) -> None:
-    """Write an example table and say how to fit it; an existing file is replaced only with `overwrite`."""
+    """Write an example table and print how to fit it; replace an existing file only with `overwrite`."""
     if name not in EXAMPLES:
         raise ValueError(f"--example must be one of {', '.join(EXAMPLES)}, not {name!r}{did_you_mean(name, EXAMPLES)}")
     target = out or Path(name)
@@ -73,7 +73,7 @@ def _refuse_existing(target: Path, *, overwrite: bool) -> None:
 
 
 def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
-    """Return a study as a file in which comments explain the keys; `paths` are those of its data, relative to it."""
+    """Return a study file in which comments explain the keys; `paths` are those of its data, relative to the file."""
     study = to_table(made.study)
     environment = Environment(  # noqa: S701 (it writes no HTML)
         loader=FileSystemLoader(TEMPLATE.parent),
@@ -94,12 +94,12 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
 
 
 def _keys(table: dict[str, Any], *names: str) -> str:
-    """Return a line of TOML for each of the keys that has a value; without names, for all."""
+    """Return a line of TOML for each key with a value: those of `names`, or all keys."""
     return "\n".join(f"{_quote(name)} = {_inline(table[name])}" for name in names or table if name in table)
 
 
 def _inline(value: Any) -> str:
-    """Return a value of TOML on one line."""
+    """Return a TOML value on one line."""
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
     return tomli_w.dumps({"k": value}).removeprefix("k = ").strip()

@@ -1,4 +1,4 @@
-"""The options that commands share, each declared once; those of one command are declared where it is."""
+"""The options that commands share, each declared once; options of a single command are declared in `bench.cli`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 def option(
     metavar: str, about: str, *names: str, read: Callable[[str], Any] | None = None, least: float | None = None
 ) -> Any:
-    """Declare an option with a value, by default called like its argument; `read` converts the text of the value."""
+    """Declare an option with a value, by default named like its argument; `read` converts the text of the value."""
     if read is None:
         return typer.Option(*names, metavar=metavar, help=about, min=least)
 
     def convert(text: str | None) -> Any:
         return None if text is None else read(text)
 
-    # A parser's error would lose its message.
+    # Typer would drop the message of an error raised by a parser.
     return typer.Option(*names, metavar=metavar, help=about, parser=str, callback=convert)
 
 
@@ -34,7 +34,7 @@ def setting(
     more: str = "",
     read: Callable[[str], Any] | None = parse.parse_value,
 ) -> Any:
-    """Declare the option for a key of a study: its line, and `more` about the option; the study checks its value."""
+    """Declare the option for a key of a study, with the key's line and `more` as help; the study checks its value."""
     several = "Separate several by commas." if read is parse.parse_values else ""
     return option(metavar, " ".join(filter(None, (describe_key(key), several, more))), *names, read=read)
 
@@ -45,12 +45,12 @@ def argument(metavar: str, about: str) -> Any:
 
 
 def flag(about: str, *names: str) -> Any:
-    """Declare an option that is given or not."""
+    """Declare an option without a value."""
     return typer.Option(*names, help=about)
 
 
 class TableColumns(NamedTuple):
-    """The options of a table: its inputs, None for all usable columns, the target, the model, and how it is read."""
+    """The options of a table: inputs (None for all usable columns), target, model, and how to read it."""
 
     x: Sequence[str] | None
     y: str | None
@@ -60,7 +60,7 @@ class TableColumns(NamedTuple):
 
 
 class RunOptions(NamedTuple):
-    """The options with which a study, a suite or a search is run."""
+    """The options for running a study, a suite or a search."""
 
     out: Path | None
     resume: bool = False
@@ -79,8 +79,8 @@ def held_out(validation: float | str | None, test: float | str | None) -> dict[s
 
 
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
-    """Import the files that the command names, before it looks at anything else."""
-    if files and not context.resilient_parsing:  # which is completion in a shell
+    """Import the plug-in files that the command names, before anything else."""
+    if files and not context.resilient_parsing:  # set during completion in a shell
         from kernels.base.plugins import load_plugin  # noqa: PLC0415
 
         for file in files:
@@ -99,7 +99,7 @@ Plugins = Annotated[
 Svg = Annotated[Any, option("FORMAT", '"png", or "svg" to write figures as both.', read=parse.parse_figures)]
 AsJson = Annotated[bool, flag("Print one JSON object, for scripts.", "--json")]
 
-# Of tables; `run` and `tune` take studies too.
+# Options of tables; `run` and `tune` also take studies.
 Inputs = Annotated[
     list[str] | None,
     option(
@@ -111,7 +111,8 @@ Inputs = Annotated[
 TargetColumn = Annotated[str | None, setting("data.y", "COLUMN", read=None)]
 DropMissing = Annotated[bool, flag(describe_key("data.drop_missing"), "--drop-missing")]
 NoCategories = Annotated[
-    bool, flag("Ignore text columns; otherwise those with 2 to 30 values become columns of 0 and 1.", "--no-categories")
+    bool,
+    flag("Ignore text columns; otherwise those with 2 to 30 values become columns of 0 and 1.", "--no-categories"),
 ]
 CacheDir = Annotated[Path | None, setting("data.cache_dir", "FOLDER", read=None)]
 StudyOrTable = Annotated[
@@ -122,16 +123,16 @@ StudyOrTable = Annotated[
 ]
 Model = Annotated[
     str | None,
-    setting("model.expression", "EXPR", more="Without it, a weighted sum of the inputs.", read=None),
+    setting("model.expression", "EXPR", more="Default: a weighted sum of the inputs.", read=None),
 ]
 
-# Of `fit`, or for variants.
+# Options of `fit`, and of `compare` for variants.
 BatchSize = Annotated[Any, setting("grid.batch_size", "SIZE")]
 Optimizer = Annotated[str, setting("grid.optimizer", "NAME", read=None)]
 Shuffle = Annotated[bool, flag(describe_key("grid.shuffle"), "--shuffle")]
 Dtype = Annotated[str, setting("grid.dtype", "NAME", read=None)]
 
-# Of `run` and `tune`.
+# Options of `run` and `tune`.
 Starts = Annotated[
     Any,
     setting(
@@ -143,18 +144,18 @@ Starts = Annotated[
     ),
 ]
 
-# Of `fit`, and as settings of a study, whose own they replace.
+# Options of `fit`, which for studies replace their settings.
 Epochs = Annotated[Any, setting("run.epochs", "COUNT")]
 Loss = Annotated[
     str | None,
-    setting("run.loss", "NAME", more="For a table without it, the target decides: numbers or labels.", read=None),
+    setting("run.loss", "NAME", more="For a table, the default depends on the target: numbers or labels.", read=None),
 ]
 Target = Annotated[
     Any,
     setting(
         "run.target",
         "LOSS",
-        more='In the table\'s units also where columns are standardized, but for losses such as "huber(1.0)".',
+        more='In the table\'s units even if columns are standardized, except for losses such as "huber(1.0)".',
     ),
 ]
 Record = Annotated[Any, setting("run.record", "CHECKPOINTS")]
@@ -164,10 +165,10 @@ Patience = Annotated[Any, setting("run.patience", "EPOCHS")]
 Confirm = Annotated[Any, setting("run.confirm", "COUNT")]
 Refine = Annotated[Any, setting("run.refine", "ROUNDS")]
 
-# Of `tune`.
-Trials = Annotated[Any, setting("tune.trials", "COUNT", more=f"Without it, {TuneKeys.trials:,}.")]
-Sampler = Annotated[str | None, setting("tune.sampler", "NAME", more=f"Without it, {TuneKeys.sampler}.", read=None)]
-Pruner = Annotated[str | None, setting("tune.pruner", "NAME", more=f"Without it, {TuneKeys.pruner}.", read=None)]
+# Options of `tune`.
+Trials = Annotated[Any, setting("tune.trials", "COUNT", more=f"Default: {TuneKeys.trials:,}.")]
+Sampler = Annotated[str | None, setting("tune.sampler", "NAME", more=f"Default: {TuneKeys.sampler}.", read=None)]
+Pruner = Annotated[str | None, setting("tune.pruner", "NAME", more=f"Default: {TuneKeys.pruner}.", read=None)]
 Settings = Annotated[
     list[str] | None,
     option(

@@ -1,4 +1,4 @@
-"""Lists and assignments as they are typed on a command line; their values are checked where they are used."""
+"""Parsers of lists and assignments on the command line; their values are checked where they are used."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# As many as a setting of a grid may have values.
+# The maximum number of values of a grid setting.
 MOST_SEEDS = 1_000_000
 
 
@@ -39,7 +39,7 @@ def parse_value(text: str) -> int | float | str:
 
 
 def parse_values(text: str) -> Any:
-    """Return the values between commas, such as "1,8,full"; a single one, such as "log:0.01:1:20", not as a list."""
+    """Return the values between commas, such as "1,8,full"; a single value, such as "log:0.01:1:20", is not a list."""
     values = [parse_value(part) for part in split_list(text)]
     return values if len(values) > 1 else values[0]
 
@@ -63,7 +63,7 @@ def _parse_seed_range(part: str) -> Sequence[Any]:
 
 
 def is_table(value: Any) -> bool:
-    """Return whether a value is the path of a table, by its ending, or of a folder."""
+    """Return whether a value is the path of a table (by its suffix), or of a folder."""
     from bench.data.batches import MAPPED  # noqa: PLC0415 (pyarrow)
 
     return isinstance(value, str) and (Path(value).suffix.lower() in MAPPED or Path(value).is_dir())
@@ -77,7 +77,7 @@ def parse_seed(text: str) -> Any:
 
 
 def parse_start(text: str) -> dict[str, float] | list[float]:
-    """Return the values of parameters by name, such as "a=1,b=-2.5", or in their order, such as "1,-2.5"."""
+    """Return parameter values by name, such as "a=1,b=-2.5", or in order, such as "1,-2.5"."""
     parts = split_list(text)
     with suppress(ValueError):
         return [float(part) for part in parts]
@@ -95,16 +95,16 @@ def parse_start(text: str) -> dict[str, float] | list[float]:
 
 
 def parse_starts(text: str) -> dict[str, Any]:
-    """Return starts by name, as `grid.init` has them, of a text such as "near=-1,10,26; far=normal:5:3".
+    """Return starts by name, as in `grid.init`, from a text such as "near=-1,10,26; far=normal:5:3".
 
-    Each is what `parse_start` reads, or a text such as "zero" or "normal:1:5". Those without a name get one.
+    Each is parsed by `parse_start`, or is a text such as "zero" or "normal:1:5". Starts without a name get one.
     """
     starts: dict[str, Any] = {}
     segments = text.split(";")
     for segment in segments:
         name, _, start = (side.strip() for side in segment.partition("="))
         first, *others = (part.count("=") for part in segment.split(","))
-        # "near=1,2", "near=a=1,b=2" and "near=zero" begin with a name; "a=1,b=2" and, alone, "a=1" do not.
+        # "near=1,2", "near=a=1,b=2" and "near=zero" begin with a name; "a=1,b=2" and a lone "a=1" do not.
         alone = len(segments) == 1 and not _is_random(start)
         if first <= (others[0] if others else alone):
             name, start = "", segment.strip()
@@ -122,17 +122,17 @@ def _is_random(start: str) -> bool:
 
 
 def parse_figures(text: str) -> bool:
-    """Return whether figures are wanted as SVG too."""
+    """Return whether figures are requested as SVG too."""
     if text not in {"png", "svg"}:
         raise ValueError(f'figures must be "png", or "svg" for both, not {text!r}')
     return text == "svg"
 
 
 def parse_settings(assignments: Sequence[str] | None, **options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a study that --set and other options, table by table, give, by key, such as "run.refine".
+    """Return the settings of a study by key, such as "run.refine", from --set and from other options, by table.
 
-    A value of --set is read as in a study file; what is no TOML, such as ``log:0.01:1:20``, is text. Options that are
-    not given are None.
+    A value of --set is parsed as in a study file; anything that is not TOML, such as ``log:0.01:1:20``, is text.
+    Options that are not given are None.
     """
     given = {f"{table}.{name}": value for table, named in options.items() for name, value in named.items()}
     settings = {key: value for key, value in given.items() if value is not None}

@@ -19,9 +19,9 @@ from bench.tables.formatting import text
 from kernels.losses import make_loss
 from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
 
-# Of [data] and [model], whose other keys are chosen for a table.
+# Keys of [data] and [model] that can be set for a table; the others are chosen.
 GIVEN_WITH_TABLES = ("data.validation", "data.validation_path", "data.test", "data.test_path", "data.cache_dir")
-# Rows on which nothing is trained; settings are chosen by them where there is no target.
+# Rows that are not trained on; without a target, settings are chosen by them.
 HELD_OUT = ("data.validation", "data.validation_path")
 
 
@@ -41,7 +41,7 @@ def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], 
 def load_study_or_table(name: str, columns: TableColumns, settings: Mapping[str, Any], target: float | None) -> Study:
     """Return a study with these settings: built-in, from a file, or the default one for a table.
 
-    `settings` has values by the keys of the study, and `target` is the loss at which runs stop, in the table's units.
+    `settings` has values by the study's keys, and `target` is the loss at which runs stop, in the table's units.
     """
     if _is_table(name, columns):
         study = _make_default(name, columns, settings)
@@ -53,12 +53,12 @@ def load_study_or_table(name: str, columns: TableColumns, settings: Mapping[str,
 
 
 def _is_table(name: str, columns: TableColumns) -> bool:
-    # A folder may also be that of a run.
+    # The folder of a run is not a table.
     return Path(name).suffix.lower() in MAPPED or (columns.y is not None and Path(name).is_dir())
 
 
 def _refuse_columns(name: str, columns: TableColumns) -> None:
-    """Refuse options of a table for a study, which names its data and model itself."""
+    """Refuse options of a table for a study, which defines its own data and model."""
     if wrong := next((option for option, value in columns._asdict().items() if value), None):
         raise ValueError(
             f"--{wrong.replace('_', '-')} is for a {', '.join(MAPPED)} file; the study {name} says what its data and "
@@ -67,7 +67,7 @@ def _refuse_columns(name: str, columns: TableColumns) -> None:
 
 
 def _print_namesakes(study: Study) -> None:
-    """Print which columns a study does not name as inputs, though its expression has parameters that are called so."""
+    """Print which columns are not inputs of a study, although parameters of its expression have their names."""
     path, x, y = study.data.path, study.data.x, study.data.y
     if path is not None and x is not None and y is not None:
         columns, _ = find_inputs(path, x, y)
@@ -98,9 +98,9 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
 def apply_settings(study: Study, settings: Mapping[str, Any], target: float | None) -> Study:
     """Return the study with these settings, and a new target if they change the loss, its units or the rows.
 
-    A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given,
-    and so do columns that are standardized otherwise, and the rows that a share for the test leaves of a table.
-    Where the settings hold out rows, a target that was made for a table goes: settings are then chosen by these rows.
+    A target is a number in units of a particular loss. If none is given, a new target is computed for another loss, for
+    columns that are standardized differently, and for the rows that remain after a test share. If the settings hold out
+    rows, the target of a default study is removed: settings are then chosen by these rows.
     """
     if target is not None and "run.target" in settings:
         raise ValueError("run.target must be given once, by --set or by its own option")

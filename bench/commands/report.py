@@ -1,4 +1,4 @@
-"""The command `sgdbench report`: make reports again from run folders."""
+"""The command `sgdbench report`: write reports again from run folders."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ from bench.study.suite import is_suite_folder
 
 
 def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> None:
-    """Write the report of each folder, and for several a page that shows them side by side; print their places.
+    """Write the report of each folder, and for several a page that shows them side by side; print their paths.
 
-    A folder of a suite or a search is reported by itself.
+    The folder of a suite or a search must be reported alone.
     """
     if out and len(folders) == 1:
         raise ValueError("--out is for several folders: the report of one is in its folder")
@@ -33,7 +33,7 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
 
 
 def _find_writer(folder: Path) -> Callable[..., Path] | None:
-    """Return the function that writes the report of a folder of a suite or a search; None for others."""
+    """Return the function that writes the report of a suite's or a search's folder; None for others."""
     if is_suite_folder(folder):
         return rewrite_suite_report
     return rewrite_tune_report if (folder / ABOUT).exists() and is_tuning_folder(folder) else None

@@ -1,4 +1,4 @@
-"""The command `sgdbench run`: train a study, verify it and say its verdict; `measure` has what comes after."""
+"""The command `sgdbench run`: train a study, verify it and print its verdict; `measure` has the later stages."""
 
 import sys
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bench.analysis.paths import ReplayError
 from bench.commands.cluster import open_cluster
 from bench.commands.console import mapping_display, print_sentence, print_table
-from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
+from bench.commands.resuming import explain_report, explain_resuming
 from bench.commands.stages import Stages, show_stages
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
@@ -41,11 +41,11 @@ from kernels.optimizers import make_optimizer
 from kernels.train.compile_together import compile_later
 from kernels.train.slices import reference_cost
 
-# Fewer where an epoch of the reference takes long.
+# The number of runs checked; fewer if an epoch of the reference takes long.
 CHECKED_RUNS = 6
-# Derivatives are compared at these and around them; with 29 parameters that takes half a second.
+# Derivatives are checked at and around this many starts; with 29 parameters that takes half a second.
 CHECKED_STARTS = 2
-# How long the stages of a run take, in seconds, where the kernels are compiled and the study is small.
+# Approximate times in seconds of the stages of a run, for compiled kernels and a small study.
 
 
 class WrongRunsError(Exception):
@@ -56,47 +56,49 @@ UNVERIFIED = (WrongProgramError, WrongRunsError, ReplayError)
 """The errors after which there is no report."""
 
 
-def run_study(study: Study, asked: RunOptions) -> bool:
-    """Run a study: print its verdict and what was run, then write the report and print where it is.
+def run_study(study: Study, run_options: RunOptions) -> bool:
+    """Run a study: print its verdict and a description of the run, then write the report and print its path.
 
-    The verdict rests on runs that are checked and confirmed. Updates are timed before it where their time decides
-    between choices that are about equally good, and else after it. So what comes after it, on the page too, leaves it
-    as it was printed. Kernels that are only timed are compiled in the meantime.
+    The verdict is based on checked and confirmed runs. Updates are timed before it if their time decides between
+    choices that are about equally good, and otherwise after it. Later stages, the page included, therefore do not
+    change the verdict. Kernels that are only timed are compiled in the meantime.
 
-    Return whether everything was verified. After one of the errors in `UNVERIFIED` there is no report. If a kernel that
-    was timed differs from the reference, although it promises the same bits, the report says which.
+    Return whether everything was verified. After one of the errors in `UNVERIFIED` there is no report. If a timed
+    kernel that should be exact differs from the reference, the report names it.
     """
-    if not asked.yes:
+    if not run_options.yes:
         refuse_large_grid(study)
-    folder = asked.out or Path("results") / folder_name(study.name)
+    folder = run_options.out or Path("results") / folder_name(study.name)
     try:
-        with open_cluster(asked.cluster) as executor:
+        with open_cluster(run_options.cluster) as executor:
             data = study.dataset(**mapping_display())
-            check_misfits(study, data[0], asked.locate)
+            check_misfits(study, data[0], run_options.locate)
             compile_later(_timed_kernels(study, data[0]))
             with (
                 show_stages() as stages,
-                decide(study, data, folder, executor, stages, resume=asked.resume, may_time=True) as run_data,
+                decide(study, data, folder, executor, stages, resume=run_options.resume, may_time=True) as run_data,
             ):
                 with stages.hidden():
                     _print_verdict(run_data, study, data[0])
-                # The verdict does not wait for the import, which takes a tenth of a second.
+                # The verdict does not wait for this import, which takes 0.1 s.
                 from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
-                return measure_and_report(run_data, study, data[0], stages, verbose=asked.verbose, svg=asked.svg)
+                return measure_and_report(
+                    run_data, study, data[0], stages, verbose=run_options.verbose, svg=run_options.svg
+                )
     except UNVERIFIED as error:
         return refuse_report(error)
 
 
 def _timed_kernels(study: Study, data: Dataset) -> Iterator[KernelSpec]:
-    """Yield the kernels whose updates are timed after the verdict, besides those that train."""
+    """Yield the kernels whose updates are timed after the verdict, other than those that train."""
     model, grid, loss = study.make_model(data), study.make_grid(), make_loss(study.run.loss)
     for optimizer, dtype in product(grid.optimizer, grid.dtype or ["float64"]):
         yield KernelSpec(KERNEL, model, loss, make_optimizer(optimizer), dtype=dtype)
 
 
 def refuse_large_grid(study: Study) -> None:
-    """Refuse a study with a very large grid, for which --yes is needed."""
+    """Refuse a study with a very large grid, which requires --yes."""
     if question := question_if_large(study.make_grid().size):
         raise ValueError(f"{study.name}: {question}")
 
@@ -118,18 +120,18 @@ def decide(
     resume: bool,
     may_time: bool = False,
 ) -> Iterator[RunData]:
-    """Train a study, verify it, confirm its leading choices and judge the winner on the rows for the test.
+    """Train a study, verify it, confirm its leading choices and evaluate the winner on the test rows.
 
-    Yield all of that, and hold the folder until the end. Where the time of an update may decide which choice is
-    recommended, and `may_time`, updates are timed before fresh seeds.
+    Yield the results, and hold the folder until the end. If `may_time`, and the time of an update may decide which
+    choice is recommended, updates are timed before fresh seeds are trained.
     """
     (samples, scaling), grid = data, study.make_grid()
     with ExitStack() as stack:
-        with keep_parts(folder), stages.stage("configurations", grid.size) as advance:
+        with explain_resuming(folder), stages.stage("configurations", grid.size) as advance:
             trainer = make_trainer(study, samples, folder, executor)
             trained = train_grid(trainer, grid, resume, lambda done: advance(done / grid.size))
             result = stack.enter_context(trained)
-        stack.enter_context(keep_results(folder))
+        stack.enter_context(explain_report(folder))
         with stages.stage("check"):
             verify_runs(result, study, samples)
         run_data = RunData(result, read_tables(folder), study, samples, scaling, None)
@@ -151,7 +153,7 @@ def make_trainer(study: Study, data: Dataset, folder: Path, executor: Executor, 
     """Return the trainer of a study's runs into a folder, with its settings or `changed` ones."""
     settings, held_out = study.run.model_copy(update=changed), (data.validation, data.test)
     problem = make_problem(study.make_model(data), data.x, data.y, settings, folder, *held_out)
-    # Of labels the problem has the numbers alone, and of shares the samples.
+    # The problem itself has only class numbers in place of labels, and samples in place of shares.
     about = {"validation": study.data.validation, "test": study.data.test, "classes": data.classes}
     return Trainer(problem, folder, to_toml(study), executor, about)
 
@@ -160,7 +162,7 @@ def _print_verdict(run_data: RunData, study: Study, data: Dataset) -> None:
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
     print_sentence("Run", _describe_run(run_data, study, data))
-    sys.stdout.flush()  # also where it goes through a pipe: seconds of measuring and drawing follow
+    sys.stdout.flush()  # also in a pipe: seconds of measuring and drawing follow
 
 
 def _choose_checked(result: StoredSweep, data: Dataset) -> NDArray[np.int64]:
@@ -172,9 +174,9 @@ def _choose_checked(result: StoredSweep, data: Dataset) -> NDArray[np.int64]:
 
 
 def verify_runs(result: StoredSweep, study: Study, data: Dataset) -> None:
-    """Check the derivatives of the model, and train some configurations, drawn at random, again with the reference.
+    """Check the derivatives of the model, and train some random configurations again with the reference.
 
-    Raise a WrongProgramError if the program that the reference and all kernels compute is not the expression, and a
+    Raise WrongProgramError if the program that the reference and all kernels compute does not match the expression, and
     WrongRunsError if the reference gives another result than the kernel.
     """
     rows = _choose_checked(result, data)

@@ -11,30 +11,30 @@ _received: list[int] = []
 class Interrupted(KeyboardInterrupt):
     """A signal that ends a command.
 
-    After a plain KeyboardInterrupt in text that `exec` runs, as dataclasses do, Python kills itself with SIGINT at its
-    end, whatever the exit code.
+    After a plain KeyboardInterrupt in text that `exec` runs, as dataclasses do, Python kills itself with SIGINT at
+    exit, whatever the exit code.
     """
 
 
 def is_interrupted() -> bool:
-    """Return whether a signal ends the command, also where a library has made another error of the interrupt."""
+    """Return whether a signal ends the command, even if a library converted the interrupt into another error."""
     return bool(_received)
 
 
 def exit_code() -> int:
-    """Return the exit code of a command that was interrupted, as shells count: 128 and the signal."""
+    """Return the exit code of an interrupted command by shell convention: 128 plus the signal."""
     return 128 + _received[0] if _received else 130
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt on a signal in the block; signals that are ignored, as by nohup, stay so."""
+    """Raise KeyboardInterrupt on a signal in the block; signals that are ignored, as by nohup, stay ignored."""
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
 
     def interrupt(received: int, _frame: FrameType | None) -> None:
         _received.append(received)
-        for number in before.keys() - {signal.SIGINT}:  # a terminal that is closed sends SIGHUP, and so does its shell
+        for number in before.keys() - {signal.SIGINT}:  # closing a terminal sends SIGHUP, and its shell sends another
             signal.signal(number, signal.SIG_IGN)
         raise Interrupted
 
@@ -50,16 +50,16 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def shielded_from_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C, which a terminal sends to all processes, from processes that are started in the block.
+    """Shield processes started in the block from Ctrl-C, which a terminal sends to all processes.
 
-    They inherit what is blocked. This process gets it afterwards, and ends them in good order.
+    They inherit the blocked signal. This process receives it afterwards, and ends them in order.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from multiprocessing.resource_tracker import ensure_running  # noqa: PLC0415 (a process is started, seldom)
 
-    ensure_running()  # which unblocks Ctrl-C where it starts a process
+    ensure_running()  # it would unblock Ctrl-C if it started its process later
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

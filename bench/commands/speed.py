@@ -29,12 +29,12 @@ from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
 from kernels.base.checks import check_positive, describe, did_you_mean, list_names
 
-# The share of a run's time that goes into the budget, row by row.
+# About how long each row of the budget is measured.
 TARGET_SECONDS = 6.0
 
 
 def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
-    """Return the variants of these names in the registry's order; without names all, with or without peers."""
+    """Return the variants of these names in the registry's order; by default all, with or without peers."""
     if only is None:
         return [variant for variant in BY_NAME.values() if peers or not variant.package]
     if peers:
@@ -70,12 +70,12 @@ def run_speed(
 ) -> bool:
     """Verify and time variants, print the table and write it to a folder.
 
-    Return whether every variant that could run, in a row of the budget too, gives the result of the reference.
+    Return whether every variant that could run, including those of the budget, matches the reference.
     """
     check_positive("--seconds", seconds)
     if (out / ABOUT).exists():
         raise ValueError(f"{out} is the folder of a run and was not changed: choose another one with --out")
-    with explain_unwritable(out):  # before anything is measured
+    with explain_unwritable(out):  # before measuring
         out.mkdir(parents=True, exist_ok=True)
     variants = select_variants(only, peers=peers)
     data, _ = study.dataset(**mapping_display())
@@ -112,7 +112,7 @@ def run_speed(
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of packages; a folder that happens to be called like one has none."""
+    """Return the versions of packages; a folder that has the name of a package has none."""
     versions = {}
     for package in sorted(packages):
         with suppress(PackageNotFoundError):
@@ -121,7 +121,7 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def print_speed(measured: Speed, title: str) -> None:
-    """Print the times that were measured, the variants that were not timed, and the noise."""
+    """Print the measured times, the variants that were not timed, and the noise."""
     print_table(speed_summary(measured.table), title)
     for remark in footnotes(measured.table):
         print_sentence(*remark.split(": ", 1))

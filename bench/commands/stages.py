@@ -1,4 +1,4 @@
-"""Progress bars on standard error, one for each stage of a command; none in a pipe."""
+"""Progress bars on standard error, one per stage of a command; none in a pipe."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ Advance = Callable[[float], None]
 
 
 class Stages:
-    """The progress bars of a command's stages, of which `begun` has the names."""
+    """The progress bars of a command's stages; `begun` has the stages' names."""
 
     def __init__(self, *, hidden: bool = False) -> None:
         self.begun: set[str] = set()
@@ -34,7 +34,7 @@ class Stages:
 
     @contextmanager
     def stage(self, what: str, count: int | None = None) -> Iterator[Advance]:
-        """Show the bar of a stage while the block runs; of `count` things, also how many are done."""
+        """Show the bar of a stage while the block runs; with a `count`, also how many are done."""
         self.begun.add(what)
         task = self._bars.add_task(what, total=None)
 
@@ -51,7 +51,7 @@ class Stages:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Remove the bars while the block prints."""
+        """Hide the bars while the block prints."""
         self._bars.stop()
         try:
             yield
@@ -61,7 +61,7 @@ class Stages:
 
 @contextmanager
 def show_stages(*, hidden: bool = False) -> Iterator[Stages]:
-    """Show progress bars, if standard error is a terminal; they are removed at the end."""
+    """Show progress bars if standard error is a terminal; they are removed at the end."""
     stages = Stages(hidden=hidden)
     with stages._bars:
         yield stages
@@ -69,6 +69,6 @@ def show_stages(*, hidden: bool = False) -> Iterator[Stages]:
 
 @contextmanager
 def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show the progress bar of one stage; the block calls what it is given with the number that is done."""
+    """Show the progress bar of one stage; the block passes the number done to the function it gets."""
     with show_stages(hidden=hidden) as stages, stages.stage(what, total) as advance:
         yield lambda done: advance(done / max(1, total))

@@ -1,24 +1,24 @@
-"""Messages about options that do not exist, with suggestions, and about values that an option does not take."""
+"""Messages about unknown options, with suggestions, and about invalid values of options."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-# The metavars of options whose values are lists.
+# The metavars of options that take lists.
 LISTS = ("RATES", "SIZES", "NAMES", "SEEDS", "STARTS")
 
 
 def describe_unknown_option(option: str, known: Collection[str], command: str) -> str:
-    """Return a sentence about an option that does not exist, with the one that was probably meant.
+    """Return a sentence about an unknown option, with the one that was probably meant.
 
-    Names that an option has elsewhere come before similar names: "--learning-rate" is --lr, and not --animate, whose
-    letters are more alike. A key of a study that has no option is given by --set.
+    Names that other tools give an option are matched before similar names: "--learning-rate" is --lr, although
+    --animate is spelled more like it. A study key without an option is set with --set.
     """
     from kernels.base.arguments import EXACT, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
 
     keys = _keys_by_option(command) if "--set" in known else {}
     options = {one.removeprefix("--").replace("-", "_"): one for one in sorted({*known, *keys})}
     name, own = option.removeprefix("--"), [one for one in options if options[one] in known]
-    # What is no option is rarely meant: it has to be more alike.
+    # Keys without an option are rarely meant, so they have to be more similar.
     meant = meant_argument(name, options, EXACT) or meant_argument(name, own, 0.7) or meant_argument(name, options, 0.8)
     meant = options.get(meant or "", "")
     if meant in known:
@@ -27,9 +27,9 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
 
 
 def refuse_repeated_lists(given: Sequence[Any]) -> None:
-    """Refuse an option with a list that is given twice, of the parameters of a command in the order of its line.
+    """Refuse a list option that is given twice, from the parameters of a command in the order of its line.
 
-    Of other options the last one counts, so that a line can be changed at its end; here, values would be lost.
+    For other options the last one counts, so that a line can be changed at its end; here, values would be lost.
     """
     if twice := next((option for option in given if option.metavar in LISTS and given.count(option) > 1), None):
         between = "semicolons" if twice.metavar == "STARTS" else "commas"
@@ -39,7 +39,7 @@ def refuse_repeated_lists(given: Sequence[Any]) -> None:
 
 
 def reword_value_error(error: Any) -> str:
-    """Return the message of an error about the value of an option; typer reads values with pydantic."""
+    """Return the message of an error about an option's value, without pydantic's prefix."""
     if not hasattr(error.__cause__, "errors"):
         return str(error.format_message())
     from bench.system.accepted import describe_error  # noqa: PLC0415 (takes half a second, after a mistake only)
@@ -48,7 +48,7 @@ def reword_value_error(error: Any) -> str:
 
 
 def _keys_by_option(command: str) -> dict[str, str]:
-    """Return the keys of a study by the option that each would have; of two of one name, the one that matters more."""
+    """Return the study keys by the option that each would have; of two equal names, the more important key."""
     from bench.study.schema import field_names  # noqa: PLC0415
 
     tables = ("data", "grid", "run", "tune") if command == "tune" else ("data", "grid", "run")

@@ -33,38 +33,38 @@ from bench.system.files import read_regular_file
 from bench.tables.words import name_best_choice, sentences
 
 
-def run_suite(suite: Suite, asked: RunOptions) -> bool:
+def run_suite(suite: Suite, run_options: RunOptions) -> bool:
     """Run the studies of a suite, and write a report that compares the optimizers over all of them.
 
-    Return whether all studies were verified; else there is no report.
+    Return whether all studies were verified; otherwise there is no report.
     """
-    for study in suite.studies if not asked.yes else ():
+    for study in suite.studies if not run_options.yes else ():
         refuse_large_grid(study)
-    # What is wrong with the last problem is said before the first one is trained.
+    # Errors of the last problem are reported before the first one is trained.
     loaded = [(study, _load_data(study)) for study in suite.studies]
-    folder = asked.out or Path("results") / folder_name(suite.name)
-    _check_folder(folder, suite, resume=asked.resume)
+    folder = run_options.out or Path("results") / folder_name(suite.name)
+    _check_folder(folder, suite, resume=run_options.resume)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_suite_folder(folder):
         _write_record(suite, folder)
     runs: dict[str, RunData] = {}
     try:
-        with open_cluster(asked.cluster) as executor:
+        with open_cluster(run_options.cluster) as executor:
             for study, data in loaded:
-                runs[study.name] = _run_problem(study, data, folder / folder_name(study.name), executor, asked)
-        # Not before: a suite that is resumed with other settings may be refused.
+                runs[study.name] = _run_problem(study, data, folder / folder_name(study.name), executor, run_options)
+        # Not earlier: a suite that is resumed with other settings may be refused.
         _write_record(suite, folder)
     except UNVERIFIED as error:
         return refuse_report(error)
     suite_data = SuiteData(suite.title, suite.description, runs)
     for about, sentence in sentences(find_suite_conclusions(suite_data)).items():
         print_sentence(about, sentence)
-    print_place("Report", write_suite_report(suite_data, folder, svg=asked.svg))
+    print_place("Report", write_suite_report(suite_data, folder, svg=run_options.svg))
     return True
 
 
 def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
-    """Write the report of a suite again, and those of its runs, from what is stored."""
+    """Write the report of a suite and those of its runs again, from their folders."""
     problems, title, description = _read_record(folder)
     if waiting := next((name for name, place in problems.items() if not (folder / str(place)).exists()), None):
         raise ValueError(f"the problem {waiting!r} in {folder} has not been run yet: run the suite with --resume")
@@ -83,7 +83,7 @@ def _write_record(suite: Suite, folder: Path) -> None:
 
 
 def _read_record(folder: Path) -> tuple[dict[str, str], str, str]:
-    """Return the problems of the suite whose folder this is, with their folders, its title and its description."""
+    """Return the problems of the suite in this folder, with their folders, and its title and description."""
     try:
         record = tomllib.loads(read_regular_file(folder / RECORD).decode())
         return dict(record["problems"]), str(record["title"]), str(record["description"])
@@ -96,7 +96,7 @@ def _read_record(folder: Path) -> tuple[dict[str, str], str, str]:
 
 
 def _check_folder(folder: Path, suite: Suite, *, resume: bool) -> None:
-    """Refuse a folder of other files, which may be the suite itself, and one with results that is not resumed.
+    """Refuse a folder with other files, which may be the suite itself, and one with results unless it is resumed.
 
     Also refuse one with results of a problem that the suite does not have: the report would no longer show them.
     """
@@ -120,19 +120,19 @@ def _check_folder(folder: Path, suite: Suite, *, resume: bool) -> None:
 
 
 def _load_data(study: Study) -> tuple[Dataset, Scaling | None]:
-    """Return the data of a problem, after a check that its settings suit them."""
+    """Return the data of a problem, after checking that its settings suit them."""
     data = study.dataset(**mapping_display())
     check_misfits(study, data[0], lambda key: f"problem {study.name!r}: ")
     return data
 
 
 def _run_problem(
-    study: Study, data: tuple[Dataset, Scaling | None], folder: Path, executor: Executor, asked: RunOptions
+    study: Study, data: tuple[Dataset, Scaling | None], folder: Path, executor: Executor, run_options: RunOptions
 ) -> RunData:
-    """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
+    """Train, check, confirm and report one problem; print its best choice as soon as it is known."""
     with (
         show_stages() as stages,
-        decide(study, data, folder, executor, stages, resume=asked.resume) as decided,
+        decide(study, data, folder, executor, stages, resume=run_options.resume) as decided,
     ):
         with stages.hidden():
             print_sentence(study.name, name_best_choice(decided.leading_conclusions))
@@ -140,5 +140,5 @@ def _run_problem(
             replay_runs(decided, study, data[0])
         with stages.stage("report"):
             run = replace(decided, evidence=read_tables(folder))
-            write_run_report(run, svg=asked.svg, figures=False)
+            write_run_report(run, svg=run_options.svg, figures=False)
     return run

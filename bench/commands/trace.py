@@ -1,4 +1,4 @@
-"""Lines of epoch, rate, loss, gradient and parameters, printed during a fit."""
+"""Lines with epoch, rate, loss, gradient and parameters, printed during a fit."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from kernels.train.local_search import mean_and_gradient
 
 _WIDTH = len("-1.2346e-09")
 
-# Parameters that have columns of their own; of more there is the length of the gradient.
+# Parameters with their own columns; for more, the norm of the gradient is printed.
 SHOWN = 12
 
 
@@ -43,7 +43,7 @@ class Trace:
     def _print_epoch(self, result: FitResult, data: Dataset, epoch: int) -> None:
         checkpoint = result.epoch_checkpoints[epoch]
         params = result.trajectory[checkpoint]
-        # The start has no rate: nothing led there.
+        # The start has no learning rate, as no update led there.
         rate = f"{result.rates[epoch - 1]:.5g}" if epoch else "-"
         slopes = gradient(result, data, params)
         numbers = [result.loss[checkpoint], *([*slopes, *params] if self.named else [np.linalg.norm(slopes)])]

@@ -17,7 +17,7 @@ from bench.compare.pytest_benchmark import read_run
 from bench.tables.words import format_count
 
 PLUGIN = "sgdbench_imported_files"
-# Each benchmark runs about once.
+# Options with which each benchmark runs about once.
 BRIEF = ["--benchmark-min-rounds=1", "--benchmark-max-time=1e-6", "--benchmark-min-time=1e-9", "--benchmark-warmup=off"]
 GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 # Exit codes of pytest.
@@ -31,8 +31,8 @@ SETUP = (
 class Tree(NamedTuple):
     """A tree of files, and how Python runs in it.
 
-    `about` identifies it in words. `folder` is where pytest is started: in `root`, the place that corresponds to the
-    current folder. `own` are the folders from which the packages of the tree may be imported.
+    `about` describes it. `folder` is where pytest is started: the place in `root` that corresponds to the current
+    folder. `own` are the folders from which the packages of the tree may be imported.
     """
 
     about: str
@@ -47,9 +47,9 @@ class Tree(NamedTuple):
 def open_trees(revision: str, setup: str | None) -> Iterator[tuple[Tree, Tree]]:
     """Check a revision out into a temporary worktree, and yield that tree and the working tree.
 
-    With `setup`, a command of the shell, each tree has a virtual environment, in which the command is run. A folder
-    outside of a repository, an unknown revision, and a command that fails raise a ValueError. The worktree and the
-    environments are removed at the end, also after an interrupt.
+    With `setup`, a shell command, each tree has a virtual environment, in which the command is run. A folder outside of
+    a repository, an unknown revision, and a failing command raise a ValueError. The worktree and the environments are
+    removed at the end, also after an interrupt.
     """
     here = Path.cwd()
     root = Path(_git("rev-parse", "--show-toplevel", folder=here))
@@ -68,13 +68,13 @@ def open_trees(revision: str, setup: str | None) -> Iterator[tuple[Tree, Tree]]:
         )
     finally:
         with shielded_from_ctrl_c():
-            # Twice: a checkout that was interrupted is locked.
+            # --force twice, because an interrupted checkout is locked.
             _git("worktree", "remove", "--force", "--force", str(checkout), folder=root, check=False)
             shutil.rmtree(temporary, ignore_errors=True)
 
 
 class Benchmarks(NamedTuple):
-    """The shortest time of each benchmark in seconds, and the files that were imported, by the module's name."""
+    """The shortest time of each benchmark in seconds, and the imported files by module name."""
 
     times: dict[str, float]
     imported: dict[str, str]
@@ -99,7 +99,7 @@ def run_benchmarks(tree: Tree, arguments: Sequence[str]) -> Benchmarks:
 
 
 def check_imports(tree: Tree, imported: Mapping[str, str]) -> None:
-    """Raise a ValueError if a package of the tree was imported from elsewhere, such as from an editable install."""
+    """Raise ValueError if a package of the tree was imported from elsewhere, such as from an editable install."""
     names = _packages(_git("ls-files", "*.py", folder=tree.root).splitlines())
     for name, file in imported.items():
         place = Path(file).resolve()
@@ -113,7 +113,7 @@ def _packages(files: Sequence[str]) -> set[str]:
     paths = [Path(file) for file in files]
     packages = {path.parent for path in paths if path.name == "__init__.py"}
     outer = [package.parts for package in packages if package.parent not in packages]
-    # Folders around a package may belong to its name: they need no __init__.py.
+    # Folders around a package may be part of its name: they need no __init__.py.
     names = {".".join(parts[i:]) for parts in outer for i in range(len(parts))}
     names |= {path.stem for path in paths if str(path.parent) in (".", "src")}
     return names - sys.stdlib_module_names
@@ -139,7 +139,7 @@ def _prepare(about: str, root: Path, folder: Path, place: Path, setup: str | Non
 
 
 def _set_up(about: str, root: Path, folder: Path, place: Path, setup: str) -> Tree:
-    """Make a virtual environment at `place`, and run the command in it."""
+    """Create a virtual environment at `place`, and run the command in it."""
     scripts = place / ("Scripts" if os.name == "nt" else "bin")
     search = os.pathsep.join([str(scripts), os.environ.get("PATH", os.defpath)])
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
@@ -153,7 +153,7 @@ def _set_up(about: str, root: Path, folder: Path, place: Path, setup: str) -> Tr
 
 
 def _run(command: Sequence[str] | str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run a command, a text with the shell; return its exit code and output. An interrupt kills what it has started."""
+    """Run a command (text: with the shell); return its exit code and output. An interrupt kills its processes."""
     with subprocess.Popen(  # noqa: S603 (what the user asked for)
         command,
         shell=isinstance(command, str),
@@ -189,8 +189,8 @@ def _find_commit(revision: str, root: Path) -> str:
 
 
 def _git(*words: str, folder: Path, check: bool = True) -> str:
-    """Return the output of git; if it fails, raise a ValueError with what it says, or return an empty text."""
-    # Where a hook calls this, git has set these.
+    """Return the output of git; if it fails, raise ValueError with git's message, or without `check` return ""."""
+    # A git hook sets these variables.
     environment = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
     done = subprocess.run(  # noqa: S603
         ["git", "-c", f"core.hooksPath={os.devnull}", *words],  # noqa: S607

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bench.commands.cluster import open_cluster
 from bench.commands.console import mapping_display, print_place, print_sentence
-from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
+from bench.commands.resuming import explain_report, explain_resuming
 from bench.commands.run import UNVERIFIED, make_trainer, refuse_report, verify_runs
 from bench.commands.stages import progress
 from bench.report.tune_data import read_tune_data
@@ -18,34 +18,34 @@ from bench.study.schema import Study, folder_name
 from bench.study.space import SearchSettings
 
 
-def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> bool:
-    """Search the space of a study, print the conclusions, write the report and print its place.
+def run_tune(study: Study, run_options: RunOptions, *, with_grid: bool, seed: int) -> bool:
+    """Search the space of a study, print the conclusions, write the report and print its path.
 
-    With `with_grid`, the grid of the study is trained too, , for comparison. `seed` is that of the sampler. Return
-    whether trials that are trained again with the reference give the same; else there is no report.
+    With `with_grid`, the grid of the study is trained too, for comparison. `seed` is the sampler's. Return whether
+    trials that are trained again with the reference give the same result; otherwise there is no report.
     """
     try:
         from bench.engine.tune import train_search  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
     data, _ = study.dataset(**mapping_display())
-    check_misfits(study, data, asked.locate, searched=True)
+    check_misfits(study, data, run_options.locate, searched=True)
     if with_grid or study.tune.batch_size is None:
-        check_misfits(study, data, asked.locate)
+        check_misfits(study, data, run_options.locate)
     grid, space = study.make_grid(), study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
-    folder = asked.out or Path("results") / f"{folder_name(study.name)}-tuned"
+    folder = run_options.out or Path("results") / f"{folder_name(study.name)}-tuned"
     searched = SearchSettings(**study.tune.search, sampler_seed=seed)
     with (
-        keep_parts(folder),
-        open_cluster(asked.cluster) as executor,
+        explain_resuming(folder),
+        open_cluster(run_options.cluster) as executor,
         progress("trials", searched.trials) as advance,
     ):
-        trainer = make_trainer(study, data, folder, executor, refine=0)  # no rates are added to the grid of a search
+        trainer = make_trainer(study, data, folder, executor, refine=0)  # the grid of a search is not refined
         rival = grid if with_grid else None
-        tuning = train_search(trainer, space, searched, rival, resume=asked.resume, progress=advance)
-    with keep_results(folder), hold_run(folder):
+        tuning = train_search(trainer, space, searched, rival, resume=run_options.resume, progress=advance)
+    with explain_report(folder), hold_run(folder):
         if len(tuning.result.frame):
             try:
                 verify_runs(tuning.result, study, data)
@@ -54,7 +54,7 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
         found = read_tune_data(tuning)
         for about, sentence in found.verdict.items():
             print_sentence(about, sentence)
-        print_place("Report", write_tune_report(found, svg=asked.svg))
+        print_place("Report", write_tune_report(found, svg=run_options.svg))
     return True
 
 

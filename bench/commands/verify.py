@@ -1,4 +1,4 @@
-"""`sgdbench info --verify`: whether this machine gives the published bits."""
+"""The command `sgdbench info --verify`: check that this machine gives the published bits."""
 
 import llvmlite.binding as llvm
 import numba

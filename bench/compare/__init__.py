@@ -1,1 +1,1 @@
-"""Whether one variant, run or benchmark file is slower than another, and since when."""
+"""Comparison of variants, runs, benchmark files and commits by ratios and gates."""

@@ -1,4 +1,4 @@
-"""How much slower each row of a comparison may be: one number for all, and others for some by name."""
+"""Gates: how much slower each row of a comparison may be, by default and by name."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -13,10 +13,10 @@ DEFAULT = "default"
 
 
 class Gates(NamedTuple):
-    """The most that a ratio may be.
+    """The largest permitted ratios.
 
-    `patterns` has gates by the name of a row, in which `*` and `?` stand for anything; the first that matches counts.
-    `default` is for rows that no pattern names, which it lets be where it is None.
+    `patterns` has gates by the name of a row, with wildcards `*` and `?`; the first match counts. `default` is for rows
+    that match no pattern; None permits any ratio.
     """
 
     default: float | None
@@ -28,27 +28,27 @@ class Gates(NamedTuple):
         return self.default is not None or bool(self.patterns)
 
     def named(self, row: str) -> float | None:
-        """Return the gate of a row that a pattern names."""
+        """Return the gate of a row from the patterns."""
         return next((gate for pattern, gate in self.patterns.items() if _matches(row, pattern)), None)
 
     def of(self, row: str) -> float | None:
-        """Return the gate of a row."""
+        """Return the gate of a row, from the patterns or the default."""
         named = self.named(row)
         return self.default if named is None else named
 
     def unused(self, rows: Iterable[str]) -> list[str]:
-        """Return the patterns that name none of the rows."""
+        """Return the patterns that match none of the rows."""
         rows = list(rows)
         return [pattern for pattern in self.patterns if not any(_matches(row, pattern) for row in rows)]
 
 
 def _matches(row: str, pattern: str) -> bool:
-    # Names of tests are full of brackets, which would be sets of characters.
+    # Brackets, which are common in names of tests, would be character sets.
     return fnmatchcase(row, pattern.replace("[", "[[]"))
 
 
 def load_gates(gate: float | None, path: Path | None) -> Gates:
-    """Return the gates of a TOML file with one table, `[gates]`; `gate` takes the place of its default."""
+    """Return the gates of a TOML file with one table, `[gates]`; `gate` replaces its default."""
     if gate is not None:
         _check_gate("--gate", gate)
     patterns = _read(path) if path else {}

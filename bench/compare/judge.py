@@ -1,4 +1,4 @@
-"""Verdicts on whether B is slower than A, or its losses higher: ratios held against gates, and sentences about them."""
+"""Verdicts on whether B is slower than A, or its losses higher: ratios checked against gates, and sentences on them."""
 
 from collections.abc import Sequence
 
@@ -12,17 +12,17 @@ from kernels.base.checks import list_names
 
 PAST, SAME, UNSURE = "past the gate", "no difference", "no interval"
 SLOWER, FASTER, HIGHER, LOWER = "slower", "faster", "higher", "lower"
-# The most choices of settings that are shown of those that two runs have in common.
+# At most this many of the choices of settings that two runs share are shown.
 SHOWN = 10
 
 
 def judge(
     table: pd.DataFrame, gates: Sequence[float | None], words: tuple[str, str] = (SLOWER, FASTER)
 ) -> pd.DataFrame:
-    """Return a table of ratios with a `gate` for each row and its `verdict`.
+    """Return a table of ratios with a `gate` and a `verdict` for each row.
 
-    That is "past the gate" where the whole interval is above the gate, else one of the `words` where the interval is
-    above or below 1, "no difference" where 1 is in it, and "no interval".
+    The verdict is "past the gate" if the whole interval is above the gate; otherwise one of the `words` if the interval
+    is above or below 1, "no difference" if it contains 1, or "no interval".
     """
     gate = np.array([np.nan if gate is None else gate for gate in gates], dtype=float)
     low, high = table["low"].to_numpy(dtype=float), table["high"].to_numpy(dtype=float)
@@ -32,7 +32,7 @@ def judge(
 
 
 def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
-    """Return a sentence that names the rows past their gates; `what` says what a row is."""
+    """Return a sentence that names the rows past their gates; `what` is the noun for a row."""
     gated = rows[rows["gate"].notna()]
     if gated.empty:
         return "No gate was set."
@@ -56,7 +56,7 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
 
 
 def write_ratios(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `judge` with its ratios as text where four digits do not show why a row has its verdict."""
+    """Return the table of `judge` with ratios as text where four digits do not explain a row's verdict."""
     for name in ("ratio", "low", "high"):
         shown = [_write_ratio(*pair) for pair in zip(table[name], table["gate"], strict=True)]
         if shown != [text(ratio) for ratio in table[name]]:
@@ -65,7 +65,7 @@ def write_ratios(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write_ratio(ratio: float, gate: float) -> str:
-    """Return a ratio with digits enough to be told from 1 and from its gate."""
+    """Return a ratio with enough digits to distinguish it from 1 and from its gate."""
     if not np.isfinite(ratio) or ratio in (1, gate):
         return text(ratio)
     digits = 4
@@ -95,5 +95,5 @@ def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
         counts = {column: table[column].astype(str) + of for column in cost.columns[2:4]}
         table = table.assign(**counts).drop(columns="pairs")
     left_out = [name for name, empty in (("gate", table["gate"].isna()), ("note", table["note"].eq(""))) if empty.all()]
-    noted = write_ratios(table)[[*table.columns.drop("note"), "note"]]  # a sentence comes last
+    noted = write_ratios(table)[[*table.columns.drop("note"), "note"]]  # the sentence comes last
     return noted.drop(columns=left_out)

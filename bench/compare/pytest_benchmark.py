@@ -1,4 +1,4 @@
-"""The files of pytest-benchmark: the times of each benchmark, and on which machine they were taken."""
+"""Files of pytest-benchmark: the times of each benchmark, and the machine on which they were measured."""
 
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -31,10 +31,10 @@ class _File(BaseModel):
 
 
 class Run(NamedTuple):
-    """What was measured.
+    """The contents of a file.
 
-    `samples` has the times by the full name of the benchmark: raw ones if the file was written by `--benchmark-json` or
-    with `--benchmark-save-data`. `machine` is what pytest-benchmark calls `machine_info`.
+    `samples` has the times by the full name of the benchmark: raw ones if the file was written with `--benchmark-json`
+    or `--benchmark-save-data`. `machine` is pytest-benchmark's `machine_info`.
     """
 
     samples: dict[str, Sample]
@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
     @property
     def facts(self) -> dict[str, str]:
-        """The `node`, `cpu` and `python` of the machine, as far as they are known."""
+        """The `node`, `cpu` and `python` of the machine, if known."""
         cpu = self.machine.get("cpu")
         facts = {
             "node": self.machine.get("node"),
@@ -53,7 +53,7 @@ class Run(NamedTuple):
 
 
 def read_run(path: str | Path) -> Run:
-    """Return the contents of a file; the ValueError for another file says where in it and what would be accepted."""
+    """Return the contents of a file; a ValueError about an invalid file names the place and what would be valid."""
     try:
         file = _File.model_validate_json(read_regular_file(Path(path)))
     except OSError as error:

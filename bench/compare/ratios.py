@@ -1,4 +1,4 @@
-"""Ratios of times, and of epochs to the target or losses, with their intervals: of B, the new one, to A, the base."""
+"""Ratios of B, the new measurement, to A, the base: times, epochs to the target, or losses, with intervals."""
 
 from collections.abc import Mapping
 from functools import cache as once
@@ -14,17 +14,17 @@ from bench.tables.intervals import Pairs, count_independent, effects_on_medians,
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
 from kernels.base.run import Floats
 
-# With fewer there is no interval for a median at this confidence.
+# With fewer pairs, a median has no interval at this confidence.
 PAIRS = 6
 TIMES = ["row", "A_seconds", "B_seconds", "ratio", "low", "high", "note"]
 _CHOICES, _RUN = [*CHOICES, *MORE_CHOICES], ["init", "seed", "start"]
 
 
 class Cost(NamedTuple):
-    """What runs are compared by.
+    """The quantity by which runs are compared.
 
-    `prefix` begins the name of a row, `counted` and `median` end the names of columns, of the runs that have a finite
-    cost and of their median; `few` is the note where they are too few.
+    `prefix` begins the names of rows; `counted` and `median` end the names of columns with the number of runs with a
+    finite cost and their median; `few` is the note if there are too few.
     """
 
     prefix: str
@@ -49,7 +49,7 @@ LOSSES = Cost("loss: ", "finite", "loss", "too few ended at a finite loss")
 
 
 class Sample(NamedTuple):
-    """The times of one row in seconds: the median of its rounds and, if kept, the rounds in the order of measuring."""
+    """The times of one row in seconds: the median of its rounds and, if stored, the rounds in order of measurement."""
 
     median: float
     seconds: Floats
@@ -64,12 +64,12 @@ def times(base: Mapping[str, Sample], new: Mapping[str, Sample]) -> pd.DataFrame
     """Return the ratios of times of the rows that both have, measured at different times.
 
     Columns are `row`, the medians `A_seconds` and `B_seconds`, the `ratio` B / A with its 95 % interval from `low` to
-    `high`, and a `note` that says why there is no interval.
+    `high`, and a `note` with the reason if there is no interval.
 
-    Medians and quartiles alone give no interval that holds. With 1.25 IQR / (1.35 sqrt(n)) for the standard error of a
-    median (R. McGill, J. W. Tukey, W. A. Larsen, The American Statistician 32, 1978) it takes the rounds for
-    independent: for benchmarks of some microseconds it was 20 to 100 times as narrow as what the medians of consecutive
-    tenths of the rounds showed.
+    Medians and quartiles alone give no valid interval. The standard error 1.25 IQR / (1.35 sqrt(n)) of a median (R.
+    McGill, J. W. Tukey, W. A. Larsen, The American Statistician 32, 1978) assumes that rounds are independent: for
+    benchmarks of some microseconds it was 20 to 100 times as narrow as the medians of consecutive tenths of the rounds
+    showed.
     """
     rows = [_time(row, base[row], new[row]) for row in base if row in new]
     return pd.DataFrame(rows, columns=TIMES)
@@ -94,17 +94,17 @@ def compare_runs(
 ) -> pd.DataFrame:
     """Return the ratios of the costs of the same choice of settings, run by run.
 
-    `EPOCHS` are those to the target. `LOSSES` are final ones, on held-out samples if there are any, and not negative.
-    Runs are paired by start and seed; the column `start` is equal for equal values to start from. A run that missed the
-    target, or diverged, counts as infinitely expensive; pairs in which both did do not count. The ratio is the median
-    over the pairs, and its interval that of the sign test, which assumes nothing about how ratios are distributed but
-    needs six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of a seed from several
-    starts that differ alike count as fewer (`bench.tables.intervals`).
+    `EPOCHS` are those to the target. `LOSSES` are final losses, on held-out samples if there are any, and nonnegative.
+    Runs are paired by start and seed; the column `start` is equal for equal initial values. A run that missed the
+    target, or diverged, is infinitely expensive; pairs in which both did are ignored. The ratio is the median over the
+    pairs, and its interval that of the sign test, which assumes nothing about the distribution of ratios but needs six
+    pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of one seed from several starts
+    that differ alike count as fewer (`bench.tables.intervals`).
 
-    There is a row for the best choice of each, and one for each choice that both have, without those of which no run
-    has a finite cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and
-    `B_finite`), the medians `A_epochs` and `B_epochs` (or `A_loss` and `B_loss`; missing where most are infinite),
-    `ratio`, `low`, `high` and `note`. The runs of the best choices are `best`. Losses below `floor` are equal.
+    There is a row for the two best choices, and one for each choice that both have and of which some run has a finite
+    cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and `B_finite`), the
+    medians `A_epochs` and `B_epochs` (or `A_loss` and `B_loss`; missing if most are infinite), `ratio`, `low`, `high`
+    and `note`. `best` has the runs of the best choices. Losses below `floor` are equal.
     """
     tops_a, tops_b, base, new = (_comparable(frame, cost) for frame in (*best, base, new))
     tops = tops_a.merge(tops_b, on=_RUN, suffixes=("_A", "_B"))
@@ -117,14 +117,14 @@ def compare_runs(
 
 
 def _name(row: pd.Series) -> str:
-    """Return the name of a choice, by which gates name it; it does not depend on the other choices."""
+    """Return the name of a choice, by which gates refer to it; it does not depend on the other choices."""
     order = "shuffled" if row["shuffle"] else "unshuffled"
     words = f"lr={text(row['lr'])} batch={text(row['batch_size'])} {row['schedule']} {order}"
     return f"{row['optimizer']} {words}{'' if row['dtype'] == 'float64' else ' ' + row['dtype']}"
 
 
 def _comparable(frame: pd.DataFrame, cost: Cost) -> pd.DataFrame:
-    """Return the columns that are compared, with texts in place of categories, which differ from run to run."""
+    """Return the columns to compare, with texts in place of categories, which differ between runs."""
     frame = frame if "dtype" in frame else frame.assign(dtype="float64")
     texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init", "dtype")}
     epochs = frame["epochs_to_target"].to_numpy(float, na_value=np.inf)
@@ -162,9 +162,9 @@ def _explain_no_interval(cost: Cost, pairs: int, reached: int, independent: int)
 
 @once
 def _places(count: int, independent: int) -> NDArray[np.intp]:
-    """Return the places, among `count` sorted values, of the ends of the interval of their median.
+    """Return the indices, among `count` sorted values, of the ends of the interval of their median.
 
-    They are at the shares of the sample at which those of as many independent values would be.
+    They are at the quantiles that the interval would have for `independent` values.
     """
     from scipy.special import bdtr  # noqa: PLC0415 (heavy)
 

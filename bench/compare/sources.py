@@ -1,4 +1,4 @@
-"""Sources that can be compared: two variants, timed in turns; the folders of two runs; two pytest-benchmark files."""
+"""Sources of a comparison: two variants, timed in turns; the folders of two runs; or two pytest-benchmark files."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -45,9 +45,9 @@ BY_TURNS = " `sgdbench compare --against COMMIT` measures a commit and the worki
 
 
 class Comparison(NamedTuple):
-    """Ratios of B to A, before they are held against gates, as from `bench.compare.ratios`; tables may be empty.
+    """Ratios of B to A, as from `bench.compare.ratios`, before they are checked against gates; tables may be empty.
 
-    A note is what a sentence is about, and the sentence.
+    A note is the subject of a sentence, and the sentence.
     """
 
     times: pd.DataFrame
@@ -57,7 +57,7 @@ class Comparison(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """The work on which two variants are timed, and for how long; None stands for the default."""
+    """The workload on which two variants are timed, and for how long; None stands for the default."""
 
     study: str | None = None
     optimizer: str | None = None
@@ -66,7 +66,7 @@ class Measurement(NamedTuple):
     seconds: float | None = None
 
     def refuse(self, reason: str) -> None:
-        """Raise a ValueError with the reason if there is a setting."""
+        """Raise a ValueError with the reason if any setting was given."""
         if given := [f"--{name.replace('_', '-')}" for name, value in self._asdict().items() if value is not None]:
             raise ValueError(f"{given[0]} is for two variants, which are timed now; {reason}")
 
@@ -74,8 +74,8 @@ class Measurement(NamedTuple):
 def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison:
     """Compare two variants, two folders of runs, or two .json files of pytest-benchmark, by their names.
 
-    Variants are timed on the work of `measurement`, and one that does not compute what the reference computes raises
-    NotVerifiedError. Sources of two kinds, damaged ones and those that have nothing in common raise a ValueError.
+    Variants are timed on the work of `measurement`; one that does not match the reference raises NotVerifiedError.
+    Sources of two kinds, damaged sources and those with nothing in common raise a ValueError.
     """
     kinds = kind_of_source(base), kind_of_source(new)
     if kinds[0] != kinds[1]:
@@ -95,7 +95,7 @@ def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison
 
 
 def kind_of_source(name: str) -> str:
-    """Return the kind of a source; a folder that is called like a variant is ``"./fused"``."""
+    """Return the kind of a source; a folder with the name of a variant must be written as ``"./fused"``."""
     if name.endswith(".json"):
         return FILE
     if name in BY_NAME:
@@ -104,7 +104,7 @@ def kind_of_source(name: str) -> str:
         return FOLDER
     if is_suite_folder(Path(name)):
         raise ValueError(f"{name} is the folder of a suite: compare the folders of its problems, which are in it")
-    if find_variant(name):  # of a plug-in that is installed
+    if find_variant(name):  # an installed plug-in's
         return VARIANT
     raise ValueError(
         f"{describe(name)} is not a variant, results folder or JSON file{did_you_mean(name, BY_NAME)}; "
@@ -145,11 +145,11 @@ def _prepare_verified(name: str, problem: Problem) -> Call:
 
 
 class _Stored(NamedTuple):
-    """Times that were measured before, each of one `unit` of work, and the configurations of a run, if there are any.
+    """Stored times, each of one `unit` of work, and the configurations of a run, if there are any.
 
     `missing` has the reasons why variants were not timed, and `facts` identify the run. `best` are the runs of its best
     choice, which fresh seeds confirmed, and losses below `floor` are equal (see
-    `kernels.train.attainable_loss.AttainableLoss`). `rules` are the user's own, with the digest of each.
+    `kernels.train.attainable_loss.AttainableLoss`). `rules` are users' rules, with the digest of each.
     """
 
     samples: dict[str, Sample]
@@ -185,10 +185,10 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
                 where = "with the parameters that each run keeps" if kept else "at the end of each run"
                 notes.append(("Losses", f"{where}, on the {of} samples, as no run reached a target."))
             for name, own in (("A", a), ("B", b)):
-                said = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
+                best_choice = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
                 if own.best["status"].eq("diverged").all():
-                    said = "none: every run diverged"
-                notes.append((f"Best of {name}", f"{said}."))
+                    best_choice = "none: every run diverged"
+                notes.append((f"Best of {name}", f"{best_choice}."))
     ours, theirs = a.facts | a.environment, b.facts | b.environment
     ours, theirs = ({name: facts[name] for name in ours if name in theirs} for facts in (ours, theirs))
     sources = [f"{rule}: another source" for rule in _other_rules(a, b)]
@@ -245,13 +245,13 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _reason_incomparable(a: _Stored, b: _Stored, *, reached: bool) -> str | None:
-    """Return a sentence on why epochs to the target, or losses where it was never reached, cannot be compared."""
+    """Return a sentence on why epochs to the target (or losses, if it was never reached) cannot be compared."""
     if a.frame.empty or b.frame.empty:
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
     for name, what in ({"data": "data"} | ({} if reached else {"validation": "held-out samples"})).items():
         if a.facts[name] != b.facts[name]:
             return f"not compared: the {what} are not the same."
-    # A run reaches the target at one of its checkpoints: with others it stops sooner or later.
+    # A run reaches the target at one of its checkpoints, so other checkpoints change when it stops.
     for name in ("loss", "target", "record") if reached else ("loss",):
         if a.facts[name] != b.facts[name]:
             return f"not compared: the {name} is {a.facts[name]} in A and {b.facts[name]} in B."
@@ -263,12 +263,12 @@ def _reason_incomparable(a: _Stored, b: _Stored, *, reached: bool) -> str | None
 
 
 def _other_rules(a: _Stored, b: _Stored) -> list[str]:
-    """Return the names of the user's own rules that are not the same in two runs, such as ``"loss fair"``."""
+    """Return the names of users' rules that differ between two runs, such as ``"loss fair"``."""
     return [name for name, digest in a.rules.items() if b.rules.get(name, digest) != digest]
 
 
 def _describe_other_work(a: _Stored, b: _Stored) -> str:
-    """Return a sentence where a sample-update is not the same work in two runs, else nothing."""
+    """Return a sentence if a sample-update is different work in the two runs, else nothing."""
     ours, theirs = a.facts | a.environment, b.facts | b.environment
     known = ours.keys() & theirs.keys()
     losses = [rule for rule in _other_rules(a, b) if rule.startswith("loss ")]

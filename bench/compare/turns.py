@@ -1,4 +1,4 @@
-"""Benchmarks of two trees, A and B, measured by turns in fresh processes until their ratios are known."""
+"""Benchmarks of two trees, A and B, measured in turns in fresh processes until their ratios are known."""
 
 import itertools
 import math
@@ -14,9 +14,9 @@ from bench.compare.ratios import TIMES
 from bench.tables.formatting import duration
 from bench.timing.paired import CONFIDENCE, FEWEST, GROWTH, Ratio, ratio_of
 
-# Turns before the intervals are looked at. With 8, those of simulated machines hold for up to 40 rows together.
+# Turns before intervals are first evaluated. With 8, intervals of simulated machines hold for up to 40 joint rows.
 TURNS = 8
-# The ratio of the ends of an interval that is narrow enough, where no gate says so.
+# The ratio of the ends of an interval that is narrow enough if no gate determines it.
 NARROW = 1.05
 
 Measure = Callable[[str], Mapping[str, float]]
@@ -24,7 +24,7 @@ Measure = Callable[[str], Mapping[str, float]]
 
 
 class Turns(NamedTuple):
-    """Seconds of the benchmarks of A and of B: one row for each turn, one column for each benchmark.
+    """Seconds of the benchmarks of A and of B: a row per turn, a column per benchmark.
 
     A benchmark without a time in some turn has nan there.
     """
@@ -42,13 +42,13 @@ def measure_turns(
     clock: Callable[[], float] = time.monotonic,
     advance: Callable[[float], None] = lambda share: None,
 ) -> Turns:
-    """Measure A and B by turns, until the interval of each ratio is narrower than the excess of its gate.
+    """Measure A and B in turns, until the interval of each ratio is narrower than the excess of its gate.
 
-    A turn is one process of A and one of B. Two turns are in the order A B B A or B A A B, which is drawn: a steady
-    drift of the machine cancels, and everything else hits both alike. The intervals are looked at after 8 turns, 12,
-    18, and so on, because a measurement that is looked at all the time stops when they are narrow by chance. It ends
-    earlier where another turn would exceed `seconds`, but not before the 8th. `advance` is called with the share of
-    `seconds` that has passed. A first turn by which 8 would take longer than `seconds` raises a ValueError.
+    A turn is one process of A and one of B. Two turns are in random order A B B A or B A A B: a steady drift of the
+    machine cancels, and everything else affects both alike. The intervals are evaluated after 8 turns, 12, 18, and so
+    on: a measurement that is checked after every turn stops when they are narrow by chance. It ends earlier if another
+    turn would exceed `seconds`, but not before the 8th. `advance` is called with the share of `seconds` that has
+    passed. A first turn that implies more than `seconds` for 8 turns raises a ValueError.
     """
     rng = np.random.default_rng(seed)
     done: dict[str, list[Mapping[str, float]]] = {"A": [], "B": []}
@@ -77,7 +77,7 @@ def compare_turns(turns: Turns) -> pd.DataFrame:
     """Return the ratios of the benchmarks that both trees have, in the columns of `bench.compare.ratios.times`.
 
     A ratio is the median over the turns. Its interval is that of `ratio_of` for pairs, widened so that the intervals of
-    all rows hold together with 95 % (Bonferroni): by what Student's t is wider at that confidence.
+    all rows hold jointly with 95 % (Bonferroni): by the ratio of Student's t at the two confidences.
     """
     rows = [name for name in turns.a.columns if name in turns.b]
     return pd.DataFrame([_compare(name, turns, len(rows)) for name in rows], columns=TIMES)

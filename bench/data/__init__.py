@@ -9,5 +9,5 @@ __all__ = ["add_held_out", "builtin", "hold_out_share", "load_table", "open_tabl
 
 
 def __dir__() -> list[str]:
-    """Return the names that consoles complete."""
+    """Return the names for consoles to complete."""
     return __all__

@@ -1,6 +1,6 @@
-"""Tables read piece by piece or as a whole: the columns of Parquet, Arrow, CSV and TSV files as numbers, checked.
+"""Reading of tables in pieces or as a whole: the columns of Parquet, Arrow, CSV and TSV files as checked numbers.
 
-Columns for which `LabelNumbers` are given hold labels, which become their numbers.
+Columns with `LabelNumbers` hold labels, which become their numbers.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,21 +25,21 @@ from kernels.losses.classes import losses_of_classes
 
 ARROW = (".arrow", ".feather", ".ipc")
 MAPPED = (*TABLES, *ARROW)
-# Bytes that are read of a Parquet file at a time: without it a row group is read at once.
+# Bytes of a Parquet file that are read at a time; otherwise a whole row group would be read.
 READ_BUFFER = 2**18
 NO_LABELS: Mapping[str, LabelNumbers] = MappingProxyType({})
 T = TypeVar("T")
 
 
 class Batch(NamedTuple):
-    """Some rows of a file: the place of the first, and the columns, nan where a value is missing."""
+    """Some rows of a file: the index of the first, and the columns, nan where a value is missing."""
 
     first: int
     columns: list[Floats]
 
 
 def table_files(path: Path) -> list[Path]:
-    """Return the files of a table: the file itself, or all in a folder and below, in the order of their paths."""
+    """Return the files of a table: the file itself, or all files in a folder and below, sorted by path."""
     if not path.is_dir():
         if not path.exists() and not path.suffix:
             raise ValueError(
@@ -61,7 +61,7 @@ def table_files(path: Path) -> list[Path]:
 
 
 def column_headings(path: Path, *known: str) -> list[str]:
-    """Return the names of all columns of a file; those that are `known` tell the separator of a text file."""
+    """Return the names of all columns of a file; `known` names help to find the separator of a text file."""
     with explain_failures(path, MAPPED):
         if path.suffix.lower() == ".parquet":
             return list(pa.parquet.read_schema(path).names)
@@ -79,10 +79,10 @@ def read_batches(
     has_target: bool = True,
     whole: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the rows of a file, some at a time or the `whole` file; those of a text may come again from the first one.
+    """Yield the rows of a file, in pieces or as a `whole`; those of a text file may be repeated from the first one.
 
-    The last column is the target, unless there is none. The columns of `labels` are read as the numbers of these. A
-    file that cannot be read or is damaged, and another column that is not there once or holds no numbers, is a
+    The last column is the target, if there is one. The columns of `labels` are read as the numbers of their labels.
+    Files that cannot be read or are damaged, and other columns that are missing, duplicated or not numeric, raise a
     ValueError. Arrow files are never read as a whole.
     """
     with explain_failures(path, TABLES if whole else MAPPED):
@@ -104,9 +104,9 @@ def read_batches(
 def with_labels(
     read: Callable[[Mapping[str, LabelNumbers]], T], texts: Collection[str], target: str | None
 ) -> tuple[T, Mapping[str, LabelNumbers]]:
-    """Read columns, of which `texts` hold labels, and the numbers of these.
+    """Read columns, of which `texts` hold labels, and return them with the numbers of the labels.
 
-    So may the `target`, unless it is None: where columns are no numbers, they are read once more with its labels.
+    The `target`, unless it is None, may hold labels too: columns that are not numbers are read again with its labels.
     """
     labels = {name: LabelNumbers() for name in texts}
     try:
@@ -123,8 +123,8 @@ def read_rows(
 ) -> tuple[Floats, dict[str, list[Any]]]:
     """Return columns of a .csv, .tsv or .parquet file, shape (n, columns), nan where a value is missing.
 
-    The values of `texts`, and of the last column where that may have `labels` and does, are places in the lists of
-    their labels, which come second, by name.
+    The values of `texts`, and of the last column if `labels` allows it to hold labels, are indices into the lists of
+    labels that are returned second, by name.
     """
 
     def read(numbers: Mapping[str, LabelNumbers]) -> Floats:
@@ -138,12 +138,12 @@ def read_rows(
 
 
 def locate_row(path: Path, names: Sequence[str], row: int) -> str:
-    """Return the place of a row of a file with these columns, for people."""
+    """Return the place of a row of a file with these columns, for a message."""
     return f"row {row + 1}" if path.suffix.lower() == ".parquet" else text_columns(path, names).locate_row(row)
 
 
 def read_labels(path: Path, y: str) -> list[Any]:
-    """Return the distinct labels of a column, without missing ones; one of other values is a ValueError."""
+    """Return the distinct labels of a column, except missing ones; a column of other values raises a ValueError."""
     labels = LabelNumbers()
     for file in table_files(path):
         for _ in read_batches(file, [y], {y: labels}):
@@ -152,7 +152,7 @@ def read_labels(path: Path, y: str) -> list[Any]:
 
 
 def count_rows(path: Path, names: Sequence[str], labels: Mapping[str, LabelNumbers] = NO_LABELS) -> int:
-    """Return the number of rows of a file, after a check of its columns; they are read where nothing else tells."""
+    """Return the number of rows of a file, after checking its columns; rows are read only if necessary."""
     with explain_failures(path, MAPPED):
         if path.suffix.lower() == ".parquet":
             with pa.parquet.ParquetFile(path) as source:
@@ -170,7 +170,7 @@ def count_rows(path: Path, names: Sequence[str], labels: Mapping[str, LabelNumbe
 
 @contextmanager
 def open_arrow(path: Path) -> Iterator[pa.MemoryMappedFile]:
-    """Map a file into memory, after a check that it is in Arrow's file format."""
+    """Map a file into memory, after checking that it is in Arrow's file format."""
     with pa.memory_map(str(path)) as source:
         if source.size() and source.read(6) != b"ARROW1":
             raise ValueError(f"{path} must be in Arrow's file format, which is Feather version 2 too")
@@ -186,9 +186,9 @@ def _parquet_batches(
         check_number_columns(path, names, source.schema_arrow, labels, has_target=has_target)
         if whole:
             rows = source.metadata.num_rows
-            # Twice: as they are read, and side by side.
-            needed, asked = 2 * 8 * rows * len(names), f"{path} has {rows:,} rows, which take"
-            check_memory(needed, available_memory(), asked, f"; {MAP_IT}")
+            # Twice: as read, and stacked.
+            needed, subject = 2 * 8 * rows * len(names), f"{path} has {rows:,} rows, which take"
+            check_memory(needed, available_memory(), subject, f"; {MAP_IT}")
             table = source.read(columns=list(names))
             yield 0, [table.column(name) for name in names]
             return
@@ -220,7 +220,7 @@ def _open_columns(
     used: int,
     has_target: bool = True,
 ) -> pa.RecordBatchFileReader:
-    """Check the columns of an Arrow file, and open the first of them that are used: the others are not unpacked."""
+    """Check the columns of an Arrow file, and open the first `used` of them: the others are not unpacked."""
     schema = pa.ipc.open_file(source).schema
     check_number_columns(path, names, schema, labels, has_target=has_target)
     fields = [schema.get_field_index(name) for name in names[:used]]
@@ -241,33 +241,33 @@ def check_finite(path: Path, names: Sequence[str], batch: Batch) -> None:
 def check_number_columns(
     path: Path, names: Sequence[str], schema: pa.Schema, labels: Collection[str] = (), *, has_target: bool = True
 ) -> None:
-    """Refuse columns that are not there once, or hold no real numbers; truth values of inputs are numbers.
+    """Refuse columns that are missing, duplicated or not real numbers; bools are valid as inputs.
 
-    The columns `labels` may hold labels. The last column is the target, unless there is none.
+    The columns `labels` may hold labels. The last column is the target, if there is one.
     """
-    faults, told = dict[str, str](), ""
+    faults, first_fault = dict[str, str](), ""
     for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
         kind = schema.field(position).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # of a categorical column
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # categorical columns are dictionaries
         may_be_label = has_target and name == names[-1] and is_label(kind)
         if (name in labels and is_label(kind)) or (pa.types.is_boolean(kind) and not may_be_label):
             continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             hint = f"; {losses_of_classes()}" if may_be_label else ""
-            told = told or f"column {name!r} must hold real numbers, not {kind}{hint}"
+            first_fault = first_fault or f"column {name!r} must hold real numbers, not {kind}{hint}"
             faults[name] = f"no numbers: type {kind}"
     if faults:
-        raise NoNumbersError(f"{path}: {told}", faults)
+        raise NoNumbersError(f"{path}: {first_fault}", faults)
 
 
 def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:
-    """Return a column as float64, nan where a value is missing, without a copy where it is float64 already.
+    """Return a column as float64, nan where a value is missing, without a copy if it already is float64.
 
     An integer beyond 2**53 becomes the nearest float, as it does in a text file, and so does a decimal number.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_decimal(column.type):
-        column = column.cast(pa.string())  # cast to a float at once, a decimal number is off by a rounding error
+        column = column.cast(pa.string())  # casting a decimal directly to float has a rounding error
     numbers: Floats = np.asarray(column.cast(pa.float64(), safe=False))
     return numbers

@@ -1,4 +1,4 @@
-"""Built-in data that are computed: exact and noisy curves, and none at all."""
+"""Computed built-in data: exact and noisy curves, and a data set without inputs."""
 
 from collections.abc import Callable
 

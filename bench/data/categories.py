@@ -1,4 +1,4 @@
-"""The columns of categories of a table: columns of few texts, which become indicators."""
+"""The categorical columns of a table: columns of few texts, which become indicators."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,21 +22,20 @@ NO_CATEGORIES = Categories({})
 def find_categories(
     files: Sequence[Path], texts: Mapping[str, str], headings: Collection[str]
 ) -> tuple[Categories, dict[str, str]]:
-    """Return the categories among columns of texts, and why the others are none.
+    """Return the categories among columns of texts, and why other columns are not categorical.
 
-    A column of 2 to 30 different texts has categories, unless all of them are dates, times or amounts, or most rows
-    have a text of their own, as names do. The most frequent value is the reference, the first in the alphabet of
-    several.
+    A column of 2 to 30 different texts is categorical, unless all of them are dates, times or amounts, or most rows
+    have a unique text, such as names. The most frequent value is the reference, with ties in alphabetical order.
 
     Parameters
     ----------
     files : sequence of Path
         The files of the table.
     texts : mapping
-        From the columns that do not hold numbers alone to what they hold, which is the reason unless there is a better
-        one.
+        From the columns that are not purely numeric to a description of their content, which is the reason unless there
+        is a better one.
     headings : collection of str
-        The columns of the table, like which no indicator may be called.
+        The columns of the table, whose names no indicator may have.
     """
     reasons, values = dict(texts), dict[str, tuple[str, ...]]()
     taken = {*headings, *map(column_name, headings)}
@@ -46,7 +45,7 @@ def find_categories(
         found = levels_of(counts)
         alike = next((one for one in Categories({name: found}).indicators if one in taken), None)
         if len(counts) > MOST_LEVELS:
-            if not any(map(stands_for_number, counts)):  # else numbers with a flaw
+            if not any(map(stands_for_number, counts)):  # otherwise these are flawed numbers
                 reasons[name] = f"more than {MOST_LEVELS} different texts"
         elif counts.total() < 2 * len(counts):
             continue
@@ -59,7 +58,7 @@ def find_categories(
 
 
 def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[str]]:
-    """Return how often columns have each text; of more than 30 texts, those up to there."""
+    """Return how often columns have each text; counting ends at more than 30 texts."""
     found: dict[str, Counter[str]] = {}
     while names:
         labels, counts = {name: LabelNumbers() for name in names}, {name: Counter[int]() for name in names}
@@ -70,7 +69,7 @@ def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[
                     counts[name].update(dict(zip(numbers.tolist(), times.tolist(), strict=True)))
                 if any(len(counts[name]) > MOST_LEVELS for name in names):
                     break
-        except NoNumbersError as error:  # dates of a Parquet file
+        except NoNumbersError as error:  # such as dates of a Parquet file
             names = [name for name in names if name not in error.faults]
             continue
         many = [name for name in names if len(counts[name]) > MOST_LEVELS]
@@ -78,22 +77,22 @@ def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[
             found[name] = Counter()
             for number, count in counts[name].items():
                 found[name][str(labels[name].labels[number]).strip()] += count
-        # Without columns of many texts, which memory may not hold, the others are read once more.
+        # The other columns are read again without those of many texts, which may not fit into memory.
         names = [name for name in names if name not in many] if many else []
     return found
 
 
 def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:
-    """Return the categories among the columns of a table that texts `x` name, also by wildcards.
+    """Return the categories among the columns of a table that texts `x` name, including by wildcards.
 
-    Where one of them names no column, which may be an indicator such as ``"cut_good"``, those of the whole table.
-    Columns of texts are looked for in the first rows. One with too many texts is a ValueError.
+    If one of the texts names no column (it may be an indicator such as ``"cut_good"``), all columns are considered.
+    Columns of texts are looked for in the first rows. One with too many texts raises a ValueError.
     """
     files = table_files(Path(path))
     headings = column_headings(files[0], y)
     others = [heading for heading in headings if heading and heading != y and headings.count(heading) == 1]
-    wanted = [text if text in headings else text.partition("=")[2].strip() or text for text in x]
-    matches = [{one for one in others if one == text or fnmatchcase(one, text)} for text in wanted]
+    requested = [text if text in headings else text.partition("=")[2].strip() or text for text in x]
+    matches = [{one for one in others if one == text or fnmatchcase(one, text)} for text in requested]
     named = set[str]().union(*matches)
     faults = _find_texts(files[0], [one for one in others if one in named or not all(matches)])
     categories, reasons = find_categories(files, faults, headings)
@@ -104,7 +103,7 @@ def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:
 
 
 def _find_texts(file: Path, names: list[str]) -> dict[str, str]:
-    """Return which columns do not hold numbers in the first rows, and what they hold."""
+    """Return the columns that are not numeric in the first rows, and what they hold."""
     faults: dict[str, str] = {}
     while names:
         try:
@@ -124,9 +123,9 @@ def make_inputs(
     what: str,
     locate: Callable[[int], str],
 ) -> list[Floats]:
-    """Return inputs of the columns of a file: those called so, and the indicators of columns of `labels`.
+    """Return the inputs of these names from the columns of a file, and the indicators of columns of `labels`.
 
-    Errors begin with `what`, the file, and end with the place of the row.
+    Error messages begin with `what`, the file, and end with the place of the row.
     """
     made = dict(columns)
     for column in categories.sources(names):

@@ -1,4 +1,4 @@
-"""The choice of a loss for the target column of a table, where none is given."""
+"""The default loss for the target column of a table."""
 
 import re
 from pathlib import Path
@@ -11,11 +11,11 @@ from bench.data.table_errors import NoNumbersError
 from kernels.base.run import Floats
 from kernels.model.layers import MAX_CLASSES
 
-# Of a larger table, the first rows are looked at.
+# Of a larger table, only the first rows are examined.
 LOOKED_AT = 1_000_000
-# Whole numbers of so few values may be classes.
+# Integers with at most this many values may be classes.
 FEW = 20
-# Amounts with a currency, a percent sign or separated thousands, dates and times: texts that stand for numbers.
+# Texts that stand for numbers: amounts with a currency, percent sign or separated thousands, dates and times.
 _AMOUNT = r"[-+]?[$€£¥]?\s?[-+]?(?:\d+|\d{1,3}(?:[,.'\s]\d{3})+)(?:[.,]\d+)?\s?[%$€£¥]?"
 _DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ][\d:.+]+Z?)?"
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
@@ -23,7 +23,7 @@ _STANDS_FOR_NUMBER = re.compile(f"{_AMOUNT}|{_DATE}|{_TIME}")
 
 
 class ChosenLoss(NamedTuple):
-    """The text of a loss, and the reason or what else may be meant, in a sentence; empty for plain numbers."""
+    """The text of a loss, and the reason or a possible alternative in a sentence; empty for plain numbers."""
 
     text: str
     reason: str = ""
@@ -32,15 +32,15 @@ class ChosenLoss(NamedTuple):
 def choose_loss(path: str | Path, y: str) -> ChosenLoss:
     """Return the loss for a column: squared for numbers, logistic for two values, softmax for more than two labels.
 
-    Whole numbers are numbers: that they may be classes or counts is said. So are texts such as "$1.50", "5 %" and
-    "2021-03-09", and more different texts than there may be classes: loading the table refuses these, with the line. A
-    table that cannot be read or lacks the column is a ValueError.
+    Integers are treated as numbers, with a remark that they may be classes or counts. So are texts such as "$1.50",
+    "5 %" and "2021-03-09", and more different texts than there may be classes: loading the table refuses these with the
+    line. A table that cannot be read or lacks the column raises a ValueError.
     """
     try:
         values = _distinct_values(Path(path), y)
     except NoNumbersError:
         labels = read_labels(Path(path), y)
-        # Numbers beside texts are numbers with a flaw, which loading the table names.
+        # A few texts among numbers are flawed numbers, which loading the table reports.
         if len(labels) > MAX_CLASSES or any(map(stands_for_number, labels)):
             return ChosenLoss("squared")
         if len(labels) > 2:
@@ -50,7 +50,7 @@ def choose_loss(path: str | Path, y: str) -> ChosenLoss:
 
 
 def _distinct_values(path: Path, y: str) -> Floats | None:
-    """Return the finite values of a column, sorted; None where there are more than two and some are no integers."""
+    """Return the finite values of a column, sorted; None if there are more than two and some are not integers."""
     values, rows = np.empty(0), 0
     for column in (batch.columns[0] for file in table_files(path) for batch in read_batches(file, [y])):
         values = np.union1d(values, column[np.isfinite(column)])
@@ -72,7 +72,7 @@ def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:
     others = []
     if 2 < values.size <= FEW:
         others.append("--loss softmax if they are classes")
-    # Counts begin at 0 or 1; whole numbers that do not, such as years or prices, are hardly any.
+    # Counts begin at 0 or 1; integers that do not, such as years or prices, are rarely counts.
     if values.size > 2 and 0 <= values[0] <= 1:
         others.append("--loss poisson if they are counts")
     if not others:

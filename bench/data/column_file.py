@@ -1,4 +1,4 @@
-"""Samples on the disk that are mapped into memory: their layout, and temporary ones, made of a table that is mapped."""
+"""Memory-mapped samples on disk: their layout, and temporary files derived from a mapped table."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from rich import filesize
 
 from kernels.base.run import Floats
 
-# Rows that are worked on at a time.
+# The number of rows processed at a time.
 ROWS = 2**16
 ELSEWHERE = "name another place with --cache-dir (cache_dir)"
 
@@ -23,7 +23,7 @@ def row_slices(rows: int) -> Iterator[slice]:
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Refuse columns that the disk has no room for."""
+    """Refuse columns that do not fit on the disk."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         room, size = filesize.decimal(free), filesize.decimal(needed)
@@ -31,17 +31,17 @@ def check_room(folder: Path, needed: int) -> None:
 
 
 def map_new_file(file: IO[bytes], size: int) -> "np.memmap[Any, np.dtype[np.float64]]":
-    """Return as many numbers as a memory map of an empty file, an OSError where the disk has no room for them.
+    """Return a memory map of `size` numbers of an empty file; raise OSError if the disk has no space for them.
 
-    The room is taken at once: a write to a map that finds the disk full ends the process.
+    The space is allocated at once: a write to a map that finds the disk full would end the process.
     """
-    if hasattr(os, "posix_fallocate"):  # macOS and Windows do not have it
+    if hasattr(os, "posix_fallocate"):  # missing on macOS and Windows
         os.posix_fallocate(file.fileno(), 0, 8 * size)
     return np.memmap(file, np.float64, "w+", shape=(size,))
 
 
 def split_numbers(numbers: Floats, rows: int, *, by_row: bool) -> tuple[Floats, Floats]:
-    """Return the inputs, shape (n, inputs), one column or one row after the other, and behind them the targets."""
+    """Return the inputs, shape (n, inputs), stored by column or by row, and the targets, which follow them."""
     inputs, targets = numbers[:-rows], numbers[-rows:]
     return (inputs.reshape(rows, -1) if by_row else inputs.reshape(-1, rows).T), targets
 
@@ -49,10 +49,10 @@ def split_numbers(numbers: Floats, rows: int, *, by_row: bool) -> tuple[Floats, 
 def write_samples(
     pieces: Iterable[tuple[Floats, Floats]], rows: int, like: Floats, folder: Path
 ) -> tuple[Floats, Floats]:
-    """Return memory maps of inputs and targets, given in pieces, whose file is gone when nothing uses the maps.
+    """Return memory maps of inputs and targets, given in pieces; their file disappears with the last map.
 
-    Inputs are laid out as in the array `like`. The file is in the folder, or the one above where it does not exist;
-    where these cannot be written, in the system's temporary folder. A disk without room for it is a ValueError.
+    Inputs have the layout of the array `like`. The file is created in the folder, or in its parent if it does not
+    exist; if these are not writable, in the system's temporary folder. Too little disk space raises a ValueError.
     """
     place = next((near for near in (folder, folder.parent) if os.access(near, os.W_OK)), Path(gettempdir()))
     size = rows * (like.shape[1] + 1)

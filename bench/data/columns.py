@@ -1,4 +1,4 @@
-"""The choice of the inputs of a table, of other names for its columns, and of a model where none is said."""
+"""The default inputs and model of a table, and the renaming of columns."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -31,16 +31,16 @@ from kernels.model.models import has_vectors
 MOST_INPUTS = 10_000
 # A weighted sum of more inputs is written as a product of vectors.
 MOST_TERMS = 12
-# Headings of columns that may do no more than number the rows, and those of an index of pandas without a name, which
-# has gaps where rows were left out.
+# Headings of columns that may only number the rows, and headings of an unnamed pandas index, which has gaps where rows
+# were dropped.
 ROW_NUMBERS, UNNAMED = ("id", "index"), ("unnamed: 0", "__index_level_0__")
 
 
 class Inputs(NamedTuple):
     """The inputs of a table, their names in the expression as from `find_inputs`, and the expression.
 
-    `left_out` has the reason, in a few words, for each column that is left out by default, or called like a parameter.
-    Inputs may be indicators of `categories`.
+    `left_out` has a short reason for each column that is ignored by default, or named like a parameter. Inputs may be
+    indicators of `categories`.
     """
 
     columns: list[str]
@@ -53,11 +53,10 @@ class Inputs(NamedTuple):
 def choose_inputs(
     path: str | Path, x: Sequence[str] | None, y: str, model: str | None, loss: Loss, *, no_categories: bool = False
 ) -> Inputs:
-    """Return the inputs and the model for a table: all usable columns but `y`, and a weighted sum, unless given.
+    """Return the inputs and the model for a table, by default all usable columns except `y` and a weighted sum.
 
-    Usable are columns of numbers and, unless there shall be `no_categories`, of few texts. The inputs `x` are as for
-    `find_inputs`; the model is an expression, or that of a ready-made one. No inputs, or more than 10,000, are a
-    ValueError.
+    Columns of numbers are usable and, unless `no_categories`, columns of few texts. The inputs `x` are as for
+    `find_inputs`; the model is an expression or a ready-made model. No inputs, or more than 10,000, raise a ValueError.
     """
     names: Given | None = None
     words = _words_of(model)
@@ -68,7 +67,7 @@ def choose_inputs(
     else:
         found, left_out, known = usable_columns(Path(path), y, words, no_categories=no_categories)
         columns = known.expand(found)
-        if model and not has_vectors(model):  # it takes those indicators that it names
+        if model and not has_vectors(model):  # it takes only the indicators that it names
             columns = [name for name in columns if name in words or name not in known.indicators]
             unused = [name for name in known.levels if name not in known.sources(columns)]
             left_out |= {name: f"texts: the model names none of {list_names(known.of_column(name))}" for name in unused}
@@ -84,7 +83,7 @@ def choose_inputs(
 
 
 def _refuse_references(names: Collection[str], categories: Categories) -> None:
-    """Refuse the indicator of a reference, which does not exist and would become a parameter."""
+    """Refuse the indicator of a reference value, which does not exist and would become a parameter."""
     for column, (value, *_) in categories.levels.items():
         if (name := indicator_name(column, value)) in names and name not in categories.indicators:
             raise ValueError(
@@ -94,13 +93,13 @@ def _refuse_references(names: Collection[str], categories: Categories) -> None:
 
 
 def ask_for_target(path: Path) -> str:
-    """Return an error that asks for the target, with the columns of a table."""
+    """Return an error message that asks for the target and lists the columns of a table."""
     headings = column_headings(table_files(path)[0])
     return f"--y must name the column of {path} that is to be fitted: {join_names(headings)}"
 
 
 def _words_of(model: str | None) -> set[str]:
-    """Return the names in an expression; none of a ready-made model, or of a mistake that is told where it is made."""
+    """Return the names in an expression; none for a ready-made model, or an error that is reported elsewhere."""
     try:
         return set(names_in(parse(model, products=True))) if model else set()
     except ValueError:
@@ -110,9 +109,9 @@ def _words_of(model: str | None) -> set[str]:
 def find_namesakes(
     path: str | Path, columns: Sequence[str], y: str, model: str | None, names: Given | None
 ) -> dict[str, str]:
-    """Return why columns of a table that are called like parameters of a model are no inputs.
+    """Return, for columns of a table that are named like parameters of a model, why they are not inputs.
 
-    The inputs are `columns`, which the model calls by `names`, or by their own where there are none.
+    The inputs are `columns`, under the names `names` in the model, or under their own if these are None.
     """
     params = _words_of(model).difference(names or column_names(columns))
     headings = column_headings(table_files(Path(path))[0], y) if params else []
@@ -121,9 +120,9 @@ def find_namesakes(
 
 
 def _choose_used(model: str, words: set[str], columns: list[str], left_out: Mapping[str, str]) -> list[str]:
-    """Return the columns that an expression names, or all of them if it takes inputs by place or names no column.
+    """Return the columns that an expression names, or all if it takes inputs by position or names no column.
 
-    An expression that names a column that is left out, or probably misspells one, is refused.
+    An expression that names an ignored column, or probably misspells a column, is refused.
     """
     if lost := next((name for name in left_out if column_name(name) in words), None):
         raise ValueError(
@@ -150,15 +149,15 @@ def check_count(path: str | Path, count: int) -> None:
 def find_inputs(
     path: str | Path, x: Sequence[str], y: str, categories: Categories = NO_CATEGORIES
 ) -> tuple[list[str], Given | None]:
-    """Return the columns that texts name, and the names that an expression has for them.
+    """Return the columns that texts name, and their names in an expression.
 
     The texts `x` are columns, such as ``"hp"``; columns with names, such as ``"x=Engine Power (PS)"``; wildcards, such
     as ``"pixel_*"``, which do not match the target `y`; and wildcards with the name of a group, such as
-    ``"x=pixel_*"``. A heading of the table may have wildcards and an equals sign of its own. A column of `categories`
-    stands for its indicators, which have names too.
+    ``"x=pixel_*"``. A heading of the table may itself contain wildcards and an equals sign. A column of `categories`
+    stands for its indicators, which also have names.
 
-    The names are in the order of the columns; where there is a group they are a table, by name of a column or the
-    group's columns; they are None where nothing is given a name: then there are several ways to call them.
+    The names are in the order of the columns; with a group they are a mapping from names to columns or groups of
+    columns; None if no names are given, which leaves several ways to refer to the columns.
     """
     headings = [heading for heading in column_headings(table_files(Path(path))[0], y) if heading != y]
     columns: list[str] = []
@@ -169,7 +168,7 @@ def find_inputs(
         found = match_inputs(column, headings, categories, str(path))
         named |= name is not None
         if name and found and column in categories.levels and len(found) == 1:
-            (column,), found = found, None  # of two values
+            (column,), found = found, None  # a categorical column of two values
         columns += found or [column]
         if found and name:
             called.append((name, found))
@@ -186,7 +185,7 @@ def find_inputs(
 
 
 def match_inputs(text: str, headings: Sequence[str], categories: Categories, place: str) -> list[str] | None:
-    """Return the inputs that a text with wildcards or a column of categories stands for; None for any other name.
+    """Return the inputs that a text with wildcards or a categorical column stands for; None for any other name.
 
     Errors are those of `bench.data.table_errors.match_columns`.
     """
@@ -204,8 +203,8 @@ def _split_rename(text: str) -> tuple[str | None, str]:
 def default_expression(inputs: Given, loss: Loss, y: str = "") -> str:
     """Return a weighted sum of inputs and a constant, such as ``a*hp + b*weight + c``.
 
-    Of more than twelve inputs, and for scores of classes, it is ``w @ x + b``; of groups and single inputs the sum of
-    all, such as ``w @ x + c*age + b``. No parameter is called like an input or the target `y`.
+    For more than twelve inputs, and for class scores, it is ``w @ x + b``; for groups and single inputs the sum of all,
+    such as ``w @ x + c*age + b``. No parameter is named like an input or the target `y`.
     """
     taken = [*inputs, y]
     if isinstance(inputs, Mapping):
@@ -218,7 +217,7 @@ def default_expression(inputs: Given, loss: Loss, y: str = "") -> str:
 
 
 def _sum_of_groups(inputs: Mapping[str, str | Sequence[str]], loss: Loss, taken: list[str]) -> str:
-    """Return the sum of a product for each group and a term for each single input, and a constant."""
+    """Return the sum of a product per group, a term per single input, and a constant."""
     terms = []
     for name, columns in inputs.items():
         weights = _unused(taken, ("Wu" if loss.by_class else "wvu") if not isinstance(columns, str) else "acd")
@@ -228,24 +227,23 @@ def _sum_of_groups(inputs: Mapping[str, str | Sequence[str]], loss: Loss, taken:
 
 
 def _unused(taken: Sequence[str], letters: str) -> str:
-    """Return the first of some letters that is not taken; else the first of them with a number."""
+    """Return the first of some letters that is not taken; otherwise the first letter with a number."""
     candidates = [*letters, *(f"{letters[0]}{number}" for number in range(1, len(taken) + 2))]
     free: str = next(name for name in candidates if name not in taken)
     return free
 
 
 def describe_left_out(left_out: Mapping[str, str]) -> str:
-    """Return the columns that are no inputs and the reasons, in a line."""
+    """Return the columns that are not inputs and the reasons, on one line."""
     return list_names(f"{name or 'a column'} ({reason})" for name, reason in left_out.items())
 
 
 def usable_columns(
     path: Path, y: str, named: Collection[str] = (), *, no_categories: bool = False
 ) -> tuple[list[str], dict[str, str], Categories]:
-    """Return the columns of a table besides `y` that vary, why others are left out, and which have categories.
+    """Return the columns of a table besides `y` that vary, why others are ignored, and which are categorical.
 
-    Left out are, beside others, columns that number the rows or are an index without a name, unless an expression names
-    them.
+    Ignored columns include those that number the rows or are an unnamed index, unless an expression names them.
     """
     files = table_files(path)
     headings = column_headings(files[0], y)
@@ -279,7 +277,7 @@ def _refuse_no_inputs(path: str | Path, y: str, left_out: Mapping[str, str]) -> 
 
 
 def _describe_values(files: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return why columns of numbers are no inputs, by name, empty for those that vary; and what the others hold."""
+    """Return why numeric columns are not inputs, by name (empty for those that vary), and what the others hold."""
     reasons: dict[str, str] = {}
     texts: dict[str, str] = {}
     left = list(names)
@@ -287,7 +285,7 @@ def _describe_values(files: Sequence[Path], names: Sequence[str]) -> tuple[dict[
         try:
             ranges = _find_ranges(files, left)
         except NoNumbersError as error:
-            # Without these columns, the others are read once more.
+            # The other columns are read again without these.
             texts |= error.faults
             left = [name for name in left if name not in error.faults]
             continue
@@ -300,7 +298,7 @@ def _describe_values(files: Sequence[Path], names: Sequence[str]) -> tuple[dict[
 def _describe_index(files: Sequence[Path], name: str) -> str:
     """Return why a column is an index of the rows; an empty text for others.
 
-    One that is called like row numbers is one if its ends are as far apart as those of the rows.
+    A column named like row numbers is an index if its range matches the number of rows.
     """
     if name.lower() in UNNAMED:
         return "an index without a name"
@@ -312,7 +310,7 @@ def _describe_index(files: Sequence[Path], name: str) -> str:
 
 
 def _find_ranges(files: Sequence[Path], names: Sequence[str]) -> Floats:
-    """Return the lowest and the highest value of columns, shape (columns, 2); inf and -inf where none is."""
+    """Return the lowest and the highest value of columns, shape (columns, 2); inf and -inf if there is none."""
     ranges = np.tile([np.inf, -np.inf], (len(names), 1))
     for file in files:
         for batch in read_batches(file, names, has_target=False):

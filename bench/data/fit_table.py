@@ -23,9 +23,9 @@ SHOWN = 10_000
 class TableFit:
     """A fit, and its results in the units of the table.
 
-    The `result` is in the units that were trained, and so are the `data`: the table, or the table standardized by
-    `scaling`. The `params` are in the table's units or, where `note` says why, in standardized ones; `loss` is their
-    recorded loss, as from `bench.data.units.original_loss`. Where Ctrl-C ended the fit, the results are those so far.
+    The `result` is in the units of training, and so are the `data`: the table, or the table standardized by `scaling`.
+    The `params` are in the table's units or, if `note` says why, in standardized ones; `loss` is their recorded loss,
+    as from `bench.data.units.original_loss`. If Ctrl-C ended the fit, the results are those so far.
     """
 
     result: FitResult
@@ -38,7 +38,7 @@ class TableFit:
 
     @cached_property
     def rows(self) -> Dataset:
-        """The trained data; of a memory map the rows that stand for all in figures and advice."""
+        """The training data; of a memory map the rows that represent all in figures and advice."""
         return thin_rows(self.data)
 
     @property
@@ -48,7 +48,7 @@ class TableFit:
 
     @property
     def loss_units(self) -> str:
-        """The units of the residuals of a loss that stays in standardized units, in a sentence; else empty."""
+        """A sentence on the residual units of a loss that stays in standardized units; else empty."""
         return describe_residual_units(self.result.criterion, self.scaling, self.data.y_name)
 
     @property
@@ -58,19 +58,19 @@ class TableFit:
 
     @property
     def validation_losses(self) -> Floats | None:
-        """The losses on held-out samples, in the table's units, shape (M,); None where there are none."""
+        """The losses on held-out samples, in the table's units, shape (M,); None if there are none."""
         losses = self.result.validation_loss
         return None if losses is None else original_loss(losses, self.scaling, self.result.criterion)
 
     @cached_property
     def test_loss(self) -> float | None:
-        """The loss on the samples for the test, in the table's units; None where there are none."""
+        """The loss on the test samples, in the table's units; None if there are none."""
         loss = self.result.test_loss
         return None if loss is None else float(original_loss(loss, self.scaling, self.result.criterion))
 
     @cached_property
     def test_metrics(self) -> dict[str, float]:
-        """Other measures of these samples, by name; an RMSE is in the table's units."""
+        """Other measures on the test samples, by name; an RMSE is in the table's units."""
         return self._unscale(self.result.test_metrics)
 
     def _unscale(self, metrics: dict[str, float]) -> dict[str, float]:
@@ -78,7 +78,7 @@ class TableFit:
         return {name: value * scale if name == "rmse" else value for name, value in metrics.items()}
 
     def summary(self) -> dict[str, Any]:
-        """Return the numbers that scripts read; None where they are not finite."""
+        """Return the numbers for scripts; None where they are not finite."""
         numbers: dict[str, Any] = {
             "params": {name: finite_or_none(value) for name, value in self.params.items()},
             "loss": finite_or_none(self.loss),
@@ -115,11 +115,11 @@ def fit_table(
     """Fit a model, with as many inputs as the table has columns x, to a table; other settings are as for `kernels.fit`.
 
     If `standardized`, the model is trained on columns of mean 0 and standard deviation 1, and its parameters are
-    carried back where it allows that; `center` is as for `bench.data.standardize`. A start is then in standardized
+    carried back if possible; `center` is as for `bench.data.standardize`. Initial values are then in standardized
     units. The target is in the units of `TableFit.loss`.
 
-    `watch` is called about twenty times a second with the result so far and the data that are trained. Ctrl-C before
-    there is any result is a KeyboardInterrupt; later the result so far is returned.
+    `watch` is called about twenty times a second with the result so far and the training data. Ctrl-C before the first
+    result raises KeyboardInterrupt; later it returns the result so far.
     """
     criterion = make_loss(loss)
     data, scaling = table, None
@@ -132,7 +132,7 @@ def fit_table(
     so_far: FitResult | None = None
 
     def remember(result: FitResult) -> None:
-        """Keep the result so far, for Ctrl-C, and hand it on."""
+        """Store the result so far, for Ctrl-C, and pass it on."""
         nonlocal so_far
         so_far = result
         watch(result, data)
@@ -150,7 +150,7 @@ def fit_table(
 def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:
     """Return a fit of trained data with its parameters and its loss in the table's units.
 
-    The scaling is the one that `bench.data.standardize` returned with the data; None where they were not standardized.
+    The scaling was returned by `bench.data.standardize` with the data; None if they were not standardized.
     """
     params, loss, note = in_table_units(result.model, result.params, result.kept.loss, scaling, result.criterion)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
@@ -158,7 +158,7 @@ def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, int
 
 
 def thin_rows(table: Dataset) -> Dataset:
-    """Return a table as it is, or of a memory map at most `SHOWN` rows, at equal distances, in memory."""
+    """Return a table unchanged, or of a memory map at most `SHOWN` evenly spaced rows, in memory."""
     if table.mapped_in is None:
         return table
     step = -(-table.y.size // SHOWN)

@@ -1,4 +1,4 @@
-"""Held-out samples of a data set: some decide which settings are best, others only tell how good these are."""
+"""Held-out samples of a data set: validation samples decide which settings are best, test samples decide nothing."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def hold_out_share(data: Dataset, share: float | None = None, *, test: float | N
     Raises
     ------
     ValueError
-        If no sample would be held out, or none left to train on; if such samples are held out already.
+        If no sample would be held out or none left to train on, or if such samples are already held out.
     """
     _check_once(data, validation=share, test=test)
     if share is None and test is None:
@@ -37,7 +37,7 @@ def hold_out_share(data: Dataset, share: float | None = None, *, test: float | N
 
 
 def _take(data: Dataset, chosen: Places) -> tuple[Floats, Floats]:
-    """Return some of the samples; those of memory maps are written to a file, and mapped too."""
+    """Return some of the samples; those of memory maps are written to a file that is mapped too."""
     if data.mapped_in is None:
         return data.x[chosen], data.y[chosen]
     pieces = ((data.x[rows][chosen[rows]], data.y[rows][chosen[rows]]) for rows in row_slices(data.y.size))
@@ -45,14 +45,14 @@ def _take(data: Dataset, chosen: Places) -> tuple[Floats, Floats]:
 
 
 def read_held_out(data: Dataset, read: Callable[[str], Dataset], validation: str | None, test: str | None) -> Dataset:
-    """Return the data with the samples of other files, which `read` reads, as its `validation` and its `test`."""
+    """Return the data with the samples of other files, loaded by `read`, as its `validation` and its `test`."""
     check_files(data.source, validation, test)
     other, for_test = (None if path is None else read(path) for path in (validation, test))
     return add_held_out(data, other, test=for_test)
 
 
 def check_files(data: str, validation: str | None, test: str | None) -> None:
-    """Refuse one file for two uses: samples that decide would be among those that train or judge."""
+    """Refuse one file for two uses: validation or test samples would also be trained on."""
     uses = {"the data": data, "the held-out samples": validation, "the test": test}
     for (use, path), (another, same) in combinations(uses.items(), 2):
         if path is not None and same is not None and os.path.realpath(path) == os.path.realpath(same):
@@ -67,8 +67,8 @@ def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset |
     Raises
     ------
     ValueError
-        If they have other columns, or other classes, as without ``load_table(..., like=data)``; if such samples are
-        held out already.
+        If they have other columns or classes, as without ``load_table(..., like=data)``, or if such samples are already
+        held out.
     """
     _check_once(data, validation=other, test=test)
     for held_out in (other, test):
@@ -80,15 +80,15 @@ def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset |
     return data if test is None else replace(data, test=(test.x, test.y))
 
 
-def _check_once(data: Dataset, **asked: object) -> None:
-    """Refuse to hold out samples in the place of others, which would have no part in anything then."""
-    for name, given in asked.items():
+def _check_once(data: Dataset, **parts: object) -> None:
+    """Refuse to replace held-out samples by others, because they would then have no use at all."""
+    for name, given in parts.items():
         if given is not None and getattr(data, name) is not None:
             raise ValueError(f"data must not hold out samples for {name} already: those would be lost")
 
 
 def _check_alike(data: Dataset, other: Dataset) -> None:
-    """Refuse samples of other columns or classes than those of the data."""
+    """Refuse samples whose columns or classes differ from those of the data."""
     columns, others = ([*one.x_names, one.y_name] for one in (data, other))
     if columns != others:
         raise ValueError(

@@ -11,15 +11,15 @@ from kernels.base.run import Floats
 
 
 class LabelNumbers:
-    """The labels of a column, numbered 0, 1, ... in the order in which they come.
+    """The labels of a column, numbered 0, 1, ... in order of appearance.
 
-    Among `labels` are also those words that stand for a missing label in text files.
+    In text files, `labels` also include words that stand for a missing label.
     """
 
     def __init__(self) -> None:
         self.labels: list[Any] = []
         self._numbers: dict[str, int] = {}
-        self._words: set[str] = set()  # which stand for missing labels
+        self._words: set[str] = set()  # words that stand for missing labels
 
     @property
     def present(self) -> list[Any]:
@@ -28,9 +28,9 @@ class LabelNumbers:
         return [label for label in self.labels if label not in missing]
 
     def add(self, column: pa.Array | pa.ChunkedArray, *, text: bool) -> Floats:
-        """Return the number of the label in each row, nan where there is none.
+        """Return the number of the label in each row, nan if there is none.
 
-        Labels of a `text` file may have spaces around them, and words such as NA stand for a missing one.
+        Labels of a `text` file may be surrounded by spaces, and words such as NA stand for a missing label.
         """
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
@@ -40,7 +40,7 @@ class LabelNumbers:
             column = column.combine_chunks()
         coded = column.dictionary_encode()
         found = coded.dictionary.to_pylist()
-        for label in found:  # of the files of a folder, True in one is the word "True" in another
+        for label in found:  # in a folder, True in one file may be the word "True" in another
             if str(label) not in self._numbers:
                 self._numbers[str(label)] = len(self.labels)
                 self.labels.append(label)
@@ -52,12 +52,12 @@ class LabelNumbers:
         return codes
 
     def _missing(self) -> set[str]:
-        # A minus beside a plus is a label.
+        # "-" is a label if "+" is one too.
         return self._words - {"-"} if "+" in self._numbers else self._words
 
 
 def is_label(kind: pa.DataType) -> bool:
-    """Return whether values of a type are texts or truth values."""
+    """Return whether values of a type are texts or bools."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     kinds = (pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(is_kind(kind) for is_kind in kinds)

@@ -1,7 +1,7 @@
-"""Tables that may be larger than memory: their columns are memory maps, which fits and sweeps take as they take arrays.
+"""Tables that may exceed memory: their columns are memory maps, which fits and sweeps accept as arrays.
 
-An uncompressed Arrow file has its columns as they are needed, and is mapped itself. Any other file is converted once:
-its columns are checked and written to a file beside it, piece by piece.
+An uncompressed Arrow file already has suitable columns, and is mapped directly. Any other file is converted once: its
+columns are checked and written, piece by piece, to a file beside it.
 """
 
 import hashlib
@@ -46,14 +46,14 @@ from kernels.losses.classes import takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.categories import Categories
 
-# Files of more bytes are mapped and not read.
+# Files of more bytes are mapped instead of read.
 LARGE = 10**9
 ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Opens a progress bar from a noun and a total; the bar is called with the number done."""
 
 
 class MapOptions(TypedDict, total=False):
-    """How a table is mapped, as in `open_table`."""
+    """How a table is mapped; see `open_table`."""
 
     by_row: bool
     cache_dir: str | Path | None
@@ -77,40 +77,40 @@ def open_table(
 ) -> Dataset:
     """Map the columns `x` and `y` of a file, or of a folder of files, into memory.
 
-    A single uncompressed Arrow file is mapped as it is, if its columns are float64, lie in one record batch and, where
-    there are more than two of them, at equal distances. Every other table is converted once to a file of columns, which
-    takes 8 bytes a value on the disk, and is used as long as its sources have not changed.
+    A single uncompressed Arrow file is mapped directly, if its columns are float64, in one record batch and, if there
+    are more than two of them, at equal distances. Every other table is converted once to a file of columns, which takes
+    8 bytes per value on disk, and is reused as long as its sources have not changed.
 
     Parameters
     ----------
     path
-        A .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or a folder: then all such files in it and below, in the
-        order of their paths. Names that begin with a dot or an underscore are left out, as writers leave notes in such
-        files, and links to folders are not followed.
+        A .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or a folder: then all such files in it and below, sorted
+        by path. Names that begin with a dot or an underscore are ignored, as writers store metadata under such names,
+        and links to folders are not followed.
     x
         The input column, or several in the order of the model's inputs.
     y
         The target column.
     by_row
-        Lay the inputs of a row side by side, as models with long vectors read them (`Model.by_row`): these hold other
-        inputs in memory. An Arrow file is converted then too.
+        Store the inputs of a row adjacently, as models with long vectors read them (`Model.by_row`); for other layouts,
+        these hold the inputs in memory. An Arrow file is then converted too.
     cache_dir
-        Where the file of columns is written: by default a folder beside `path`, of the same name and ``.columns``.
+        Where the file of columns is written; by default a folder beside `path`, with the same name and ``.columns``.
     announce
-        Called with a sentence about the file that will be written: its place and its size.
+        Called with a sentence about the file to be written: its place and its size.
     progress
         Shows how many rows are converted.
 
     Returns
     -------
     Dataset
-        Whose columns are read-only memory maps.
+        Its columns are read-only memory maps.
 
     Raises
     ------
     ValueError
-        In one line with file and row: for files that cannot be read or are damaged; columns that do not exist, are not
-        unique or do not hold real numbers; values that are missing or infinite; and where there are no rows.
+        In one line with file and row: for files that cannot be read or are damaged; columns that are missing,
+        duplicated or not real numbers; missing or infinite values; and files without rows.
     OSError
         If the file of columns cannot be written.
 
@@ -127,9 +127,9 @@ def open_table(
 def _map_table(
     path: Path, names: tuple[str, ...], mapping: MapOptions, categories: Categories, *, labels: bool
 ) -> tuple[Dataset, list[Any] | None]:
-    """Return a table as `open_table` does, and the labels whose numbers the targets are, where it has `labels`."""
+    """Return a table as `open_table` does, and, for `labels`, the labels whose numbers the targets are."""
     files, by_row = table_files(path), check_bool("by_row", mapping.get("by_row", False))
-    # A path such as "." has no name of its own.
+    # A path such as "." has no name.
     place = path.absolute()
     folder = place.with_name(f"{place.name}.columns")
     if (cache_dir := mapping.get("cache_dir")) is not None:
@@ -148,7 +148,7 @@ def _map_table(
 
 
 def is_mapped(path: str | Path) -> bool:
-    """Return whether a table is mapped and not read into memory: Arrow files, folders, and files of more than 1 GB."""
+    """Return whether a table is mapped instead of read: Arrow files, folders, and files of more than 1 GB."""
     path = Path(path)
     if path.is_dir() or path.suffix.lower() in ARROW:
         return True
@@ -169,18 +169,18 @@ def load_table(
 ) -> Dataset:
     """Read the columns `x` and `y` of a .csv, .tsv or .parquet file.
 
-    Arrow files, folders, and files of more than 1 GB are mapped by `open_table`: they may be larger than memory. Of
-    these, a target that holds labels is held in memory.
+    Arrow files, folders, and files of more than 1 GB are mapped by `open_table`: they may exceed memory. If their
+    target holds labels, it is held in memory.
 
-    Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
-    commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
-    semicolons separate the fields, and no thousands separators. Empty fields, ?, NA, N/A, #N/A, NaN, null,
-    None and - are missing values. True and False are 1 and 0 in inputs.
+    Text files are UTF-8 and start with a header line; spaces around column names are ignored. Fields are separated by
+    commas, or by semicolons or tabs if the header is. Numbers have a decimal point, or a decimal comma if semicolons
+    separate the fields, and no thousands separators. Empty fields, ?, NA, N/A, #N/A, NaN, null, None and - are missing
+    values. True and False are 1 and 0 in inputs.
 
     Parameters
     ----------
     path
-        The file; its suffix says how to read it.
+        The file; its suffix determines the format.
     x
         The input column, or several in the order of the model's inputs. A column of 2 to 30 different texts becomes
         indicators, which the model may call by names such as ``cut_very_good``.
@@ -189,23 +189,23 @@ def load_table(
     drop_missing
         Skip rows in which one of these columns is missing or infinite, and count them in `Dataset.dropped`.
     loss : str
-        The loss to be trained. For one of classes, such as ``"logistic"``, y may hold labels: texts, truth values or
-        any distinct numbers, which `Dataset.classes` has.
+        The loss to train. For a loss of classes, such as ``"logistic"``, y may hold labels: strings, bools or any
+        distinct numbers, which become `Dataset.classes`.
     like : Dataset, optional
-        Other rows, such as those that are trained on, which have the same classes and categories.
+        Other rows, such as the training data, whose classes and categories are used.
     categories : mapping of columns to sequences of str, optional
-        The values of columns of texts, the first of which has no indicator; x may then name indicators too. Without it,
-        they are found in the table, and the most frequent value is the first.
+        The values of columns of texts, the first of which has no indicator; x may then also name indicators. By
+        default, they are found in the table, with the most frequent value first.
     mapped : bool
-        Map the file also where it is small.
+        Map the file even if it is small.
     **mapping
-        `by_row`, `cache_dir`, `announce` and `progress` of `open_table`, for a file that is mapped.
+        `by_row`, `cache_dir`, `announce` and `progress` of `open_table`, for a mapped file.
 
     Raises
     ------
     ValueError
-        In one line with file and row: for a file that cannot be read or is damaged; columns that do not exist, are not
-        unique or do not hold real numbers; missing or infinite values; and files without rows.
+        In one line with file and row: for a file that cannot be read or is damaged; columns that are missing,
+        duplicated or not real numbers; missing or infinite values; and files without rows.
     """
     criterion = make_loss(loss)
     if unknown := mapping.keys() - MapOptions.__annotations__:
@@ -227,7 +227,7 @@ def load_table(
     while True:
         try:
             return load((*known.expand(names[:-1]), y))
-        except NoNumbersError as error:  # of some columns: there may be more
+        except NoNumbersError as error:  # names only some columns: there may be more
             faults = {name: fault for name, fault in error.faults.items() if name in names[:-1]}
             if categories is not None or not faults:
                 raise
@@ -260,7 +260,7 @@ def _load_map(
 
 
 def _map_arrow(path: Path, names: Sequence[str], *, labels: bool) -> Floats | None:
-    """Return the columns of an Arrow file as they lie in it, shape (n, columns); None where they do not lie so."""
+    """Return the columns of an Arrow file without copying, shape (n, columns); None if their layout prevents it."""
     with explain_failures(path, MAPPED), open_arrow(path) as source:
         begin = source.read_buffer().address  # of the whole file, without a copy
         reader = pa.ipc.open_file(source)
@@ -270,7 +270,7 @@ def _map_arrow(path: Path, names: Sequence[str], *, labels: bool) -> Floats | No
         batch = reader.get_batch(0)
         found = [batch.column(name) for name in names]
         places = [column.buffers()[1].address - begin + 8 * column.offset for column in found]
-        # What was decompressed lies elsewhere.
+        # Decompressed columns are outside of the file's buffer.
         in_file = all(0 <= place <= source.size() - 8 * batch.num_rows for place in places)
         distances = set(np.diff(places).tolist())
         if not batch.num_rows or not in_file or len(distances) > 1 or any(column.null_count for column in found):
@@ -297,13 +297,13 @@ def _map_converted(
 ) -> tuple[Floats, Floats, list[Any] | None]:
     """Return the inputs, shape (n, inputs), and the targets of files from the file that they were converted to.
 
-    Targets that are no numbers but `labels` are the numbers of these, which come third.
+    Targets that are `labels` instead of numbers become the numbers of these, which are returned third.
     """
     versions = []
     for file in files:
         with explain_failures(file, MAPPED):
             found = file.stat()
-            # What replaces a file may have its size and its time of modification; no program sets the last of these.
+            # A replaced file may have the same size and modification time, but programs cannot set its ctime.
             versions.append([str(file.resolve()), found.st_size, found.st_mtime_ns, found.st_ctime_ns])
     columns, texts = [*categories.sources(names[:-1]), names[-1]], categories.take(names[:-1])
     values = {"categories": texts.levels} if texts else {}
@@ -326,9 +326,9 @@ def _map_converted(
                 held.enter_context(lock_folder(folder, f".{name}.lock", announce=announce))
             except OSError as error:
                 raise ValueError(f"{folder} cannot be made or written: {error.strerror}; {ELSEWHERE}") from None
-            known = _read_note(target, about, sources, labels=labels)  # of a process that held the lock
+            known = _read_note(target, about, sources, labels=labels)  # written by a process that held the lock
             if known is None:
-                for leftover in folder.glob(f".{name}.*.partial"):  # of a process that was killed
+                for leftover in folder.glob(f".{name}.*.partial"):  # left by a killed process
                     leftover.unlink()
                 check_room(folder, size := 8 * rows * len(names))
                 announce(f"{rows:,} rows of {path} are written to {folder}, once: {filesize.decimal(size)}.")
@@ -344,7 +344,7 @@ def _map_converted(
 
 
 def _read_note(target: Path, about: Path, sources: bytes, *, labels: bool) -> dict[str, Any] | None:
-    """Return the note on a file of columns; None if it is missing, damaged, of other sources or of labels."""
+    """Return the note on a file of columns; None if it is missing, damaged, or for other sources or labels."""
     try:
         note = about.read_bytes()
         if find_flaw(note, owner=sources):

@@ -1,4 +1,4 @@
-"""Columns of one size: mean 0 and standard deviation 1, or a root mean square of 1 where they are not centered."""
+"""Standardized columns: mean 0 and standard deviation 1, or a root mean square of 1 if they are not centered."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from bench.data.column_file import ROWS, row_slices, write_samples
 from bench.data.table import Dataset
 from kernels.base.checks import describe
 from kernels.base.run import Floats
-from kernels.data.pieces import column_moments, cut
+from kernels.data.pieces import column_moments, in_pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,9 +20,9 @@ class Scaling:
     ----------
     x_mean, x_scale : array, shape (inputs,)
         Mean and standard deviation (of the population, ddof=0) of each input, in its unit; 0 and the root mean square
-        where it is not centered.
+        if it is not centered.
     y_mean, y_scale : float
-        The same of the target; 0 and 1 where it stays as it is.
+        The same for the target; 0 and 1 if it is unchanged.
     """
 
     x_mean: Floats
@@ -40,26 +40,26 @@ def standardize(
 ) -> tuple[Dataset, Scaling]:
     """Return the data with mean 0 and standard deviation 1 in every column, and the scaling.
 
-    What is held out is scaled in the same way, and has no part in the means and the deviations.
+    Held-out samples are scaled in the same way, but do not contribute to means and deviations.
 
     Parameters
     ----------
     dataset : Dataset
     targets : bool
-        Whether y is scaled too, as losses of the residual let it be (`kernels.losses.loss.Loss.scales_targets`). Labels
-        that are classes, `Dataset.classes`, stay as they are.
+        Whether y is scaled too, if the loss of the residual permits it (`kernels.losses.loss.Loss.scales_targets`).
+        Labels of classes, `Dataset.classes`, are unchanged.
     center : str
         Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
-        mean square, for models that have no parameters for a shift, such as V*x/(K + x).
+        mean square, for models without parameters for a shift, such as V*x/(K + x).
     constant : bool
-        Accept inputs that do not vary, of which a wide table may have some: they are centered, and not scaled. So are
-        indicators in any case: a value may be in held-out rows alone.
+        Accept constant inputs, which a wide table may contain: they are centered, and not scaled. Indicators always
+        are, because a value may occur in held-out rows only.
 
     Raises
     ------
     ValueError
-        If a column is constant where that is not accepted, or its standard deviation is too small or too large for a
-        float; if `center` is none of the accepted texts.
+        If a column is constant and this is not accepted, its standard deviation is too small or too large for a float,
+        or `center` is invalid.
     """
     scaling = find_scaling(dataset, targets=targets, center=center, constant=constant)
     x, y = _scaled(dataset.x, dataset.y, scaling, dataset.mapped_in)
@@ -77,16 +77,16 @@ def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool
     mean, scale = _describe_columns(dataset, targets=targets, constant=constant)
     inputs = len(dataset.x_names)
     center_inputs, center_target = CENTERED[center]
-    kept = np.repeat([center_inputs, center_target or not targets], [inputs, 1])
-    mean, scale = np.where(kept, mean, 0.0), np.where(kept, scale, np.hypot(mean, scale))
+    centered = np.repeat([center_inputs, center_target or not targets], [inputs, 1])
+    mean, scale = np.where(centered, mean, 0.0), np.where(centered, scale, np.hypot(mean, scale))
     return Scaling(mean[:inputs], scale[:inputs], float(mean[-1]), float(scale[-1]))
 
 
 def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of each column, y last: 0 and 1 where it is no target to be scaled.
+    """Return mean and standard deviation of each column, y last: 0 and 1 for a target that is not scaled.
 
-    A column that does not vary, or does so too little or too much for a float, is refused; where `constant` inputs are
-    accepted, the deviation of one is 1.
+    A column that is constant, or whose deviation is too small or too large for a float, is refused; if `constant`
+    inputs are accepted, their deviation is 1.
     """
     indicators = dataset.categories.indicators if dataset.categories else {}
     columns = [*dataset.x.T, *([dataset.y] if targets else [])]
@@ -95,13 +95,13 @@ def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tup
             together = np.column_stack(columns) if targets else dataset.x
             mean, deviation = together.mean(axis=0), together.std(axis=0)
         else:
-            mean, variance = column_moments([*x, y][: len(columns)] for x, y in cut(dataset.samples, ROWS))
+            mean, variance = column_moments([*x, y][: len(columns)] for x, y in in_pieces(dataset.samples, ROWS))
             deviation = np.sqrt(variance)
     for place, (name, column, middle, scale) in enumerate(
         zip((*dataset.x_names, dataset.y_name), columns, mean, deviation, strict=targets)
     ):
-        # Rounding of the mean gives a constant column a standard deviation that is small and not 0. Only such a column,
-        # which may be a file, is looked through once more.
+        # Rounding of the mean gives a constant column a small nonzero deviation. Only such a column, which may be a
+        # file, is read again.
         found = 0.0 if not scale > 1e-6 * abs(middle) and column.min() == column.max() else scale
         is_constant_input = found == 0 and place < len(dataset.x_names)
         if is_constant_input and (constant or name in indicators):

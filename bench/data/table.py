@@ -1,4 +1,4 @@
-"""From a file to arrays: CSV, TSV, Parquet and the built-in data, checked so that a fit can trust them."""
+"""Tables as arrays: CSV, TSV, Parquet and the built-in data, checked so that a fit can rely on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,8 +34,8 @@ class Dataset:
     Attributes
     ----------
     x : array, shape (n, inputs)
-        Inputs, float64; memory maps have one column after the other, unless they are for models with vectors, and all
-        others one row after the other.
+        Inputs, float64; memory maps are stored by column, unless they are for models with vectors, and everything else
+        by row.
     y : array, shape (n,)
         Targets, float64.
     x_names, y_name
@@ -43,19 +43,19 @@ class Dataset:
     source : str
         The origin of the data, for people: a path, or the name of a built-in data set.
     dropped : int
-        The number of rows left out because a value was missing or infinite.
+        The number of rows skipped because a value was missing or infinite.
     dropped_held_out : int
-        The number of rows left out likewise of other files, whose samples are held out.
+        The same number for other files, whose samples are held out.
     validation : tuple or None
         Samples held out of `x` and `y`: their inputs, shape (m, inputs), and targets, shape (m,).
     test : tuple or None
-        Samples held out likewise, which decide nothing.
+        Test samples held out in the same form, which decide nothing.
     classes : Classes or None
-        The labels that `y` has as 0, 1, ..., where the column holds labels.
+        The labels of the classes 0, 1, ... in `y`, if the column holds labels.
     categories : Categories or None
         The values of the columns of text of which some inputs are indicators.
     mapped_in : Path or None
-        The folder for files made of memory maps, such as standardized columns.
+        The folder for files derived from memory maps, such as standardized columns.
     """
 
     x: Floats
@@ -77,12 +77,12 @@ class Dataset:
 
     @property
     def samples(self) -> Samples:
-        """The samples that are not held out: the inputs, one array for each, which may be views of rows, and y."""
+        """The samples that are not held out: the inputs, one array each, which may be views of rows, and y."""
         return tuple(self.x.T), self.y
 
     @property
     def all_targets(self) -> list[Floats]:
-        """The targets, and those that are held out: of one table with the same classes."""
+        """The targets, including held-out ones, all with the same classes."""
         return [self.y, *(held_out[1] for held_out in (self.validation, self.test) if held_out)]
 
 
@@ -149,14 +149,14 @@ def read_table(
         raise ValueError(
             f"{path} has no complete row: in each of {dropped} a value is missing or infinite, most often in {worst}"
         )
-    kept = np.flatnonzero(complete)
+    complete_rows = np.flatnonzero(complete)
     if dropped:
         values = values[complete]
     y = values[:, -1].copy()
     what = f"{path}: column {names[-1]!r}"
 
     def locate(row: int) -> str:
-        return locate_row(path, names, int(kept[row]))
+        return locate_row(path, names, int(complete_rows[row]))
 
     targets, classes = encode_target(what, y, labels.get(y_name), loss, like, locate)
     inputs = np.ascontiguousarray(values[:, :-1])
@@ -177,21 +177,21 @@ def encode_target(
     like: Dataset | None,
     locate: Callable[[int], str],
 ) -> tuple[Floats, Classes | None]:
-    """Return a target column as classes, and their labels, where it holds labels; else as it is."""
+    """Return a target column as classes with their labels if it holds labels; otherwise unchanged."""
     if labels is None:
         present = y
-    else:  # in the order of the rows that hold them first
+    else:  # in order of appearance
         codes, first = np.unique(y.astype(np.int64), return_index=True)
         present = np.array([labels[code] for code in codes], dtype=object)
     own = classes = like.classes if like else find_classes(loss, present, what)
-    if like and classes is None and (loss.by_class or labels is not None):  # numbers there, which labels are not
+    if like and classes is None and (loss.by_class or labels is not None):  # `like` has numbers, not labels
         classes = Classes(tuple(range(count_classes(loss, None, like.y) if loss.by_class else 2)))
     if classes is None:
         loss.check_targets(y, what, locate)
         return y, None
     if labels is None:
         return classes.encode(y, what, locate), own
-    if like:  # True of a Parquet file is the word "True" of a text file
+    if like:  # True in a Parquet file is the word "True" in a text file
         known = {str(label): label for label in classes.labels}
         present = np.array([known.get(str(label), label) for label in present], dtype=object)
     encoded = np.full(len(labels), np.nan)

@@ -1,4 +1,4 @@
-"""Checks of tables, with one wording for every kind of file."""
+"""Checks of tables, with the same messages for every kind of file."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ LONGEST_NAME = 100
 
 
 class NoNumbersError(ValueError):
-    """Some columns do not hold numbers alone; `faults` says of each by name, in a few words, what it holds."""
+    """Some columns are not purely numeric; `faults` describes briefly, by name, what each holds."""
 
     def __init__(self, message: str, faults: dict[str, str]) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class NoNumbersError(ValueError):
 
 @contextmanager
 def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[None]:
-    """Say in one line that a file cannot be read, or that it is damaged."""
+    """Report in one line that a file cannot be read, or that it is damaged."""
     try:
         check_regular_file(path)
         with path.open("rb"):
@@ -45,7 +45,7 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[N
 
 
 def join_columns(x: str | Sequence[str], y: str) -> tuple[str, ...]:
-    """Return the names of inputs and of the target, which must be distinct texts."""
+    """Return the names of inputs and of the target, which must be distinct strings."""
     inputs = [x] if isinstance(x, str) or not isinstance(x, Iterable) else list(check_sequence("x", x))
     if wrong := [name for name in (*inputs, y) if not isinstance(name, str)]:
         raise ValueError(f"x and y must name columns, by texts such as 'hp', not {describe(wrong[0])}")
@@ -56,7 +56,7 @@ def join_columns(x: str | Sequence[str], y: str) -> tuple[str, ...]:
 
 
 def check_inputs(inputs: Sequence[str]) -> None:
-    """Refuse no inputs, and a column that is there twice."""
+    """Refuse an empty list of inputs, and a column that is listed twice."""
     if not inputs:
         raise ValueError("x must name at least one column")
     for name, count in Counter(inputs).items():
@@ -65,7 +65,7 @@ def check_inputs(inputs: Sequence[str]) -> None:
 
 
 def find_columns(path: Path, names: Sequence[str], existing: Sequence[str]) -> list[int]:
-    """Return the places of columns in a file; refuse one that is missing, with a suggestion, or is there twice."""
+    """Return the indices of columns in a file; refuse one that is missing, with a suggestion, or duplicated."""
     counts, places = Counter(existing), {name: place for place, name in enumerate(existing)}
     for name in names:
         if name not in counts:
@@ -77,7 +77,7 @@ def find_columns(path: Path, names: Sequence[str], existing: Sequence[str]) -> l
 
 
 def did_you_mean_columns(text: str, existing: Sequence[str]) -> str:
-    """Return a suggestion for a text that names no column; it may be several, which go one by one, with commas."""
+    """Return a suggestion for a text that names no column; it may combine several columns with commas."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 1 and all(any(fnmatchcase(name, part) for name in existing) for part in parts):
         return f" (did you mean {join_names(parts)}, each named by itself?)"
@@ -90,10 +90,10 @@ def has_wildcard(text: str) -> bool:
 
 
 def match_columns(text: str, headings: Sequence[str], place: str) -> list[str] | None:
-    """Return the headings that a text with wildcards matches, in their order; None for a name without wildcards.
+    """Return the headings that a text with wildcards matches, in order; None for a name without wildcards.
 
-    A text that is a heading itself, such as ``temperature [C]``, has no wildcards. If none matches, a ValueError says
-    so of the `place` that has the columns.
+    A text that is itself a heading, such as ``temperature [C]``, has no wildcards. If none matches, a ValueError names
+    the `place` that has the columns.
     """
     if text in headings or not has_wildcard(text):
         return None
@@ -116,6 +116,6 @@ def either(words: Sequence[str]) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Return quoted names as a list for an error, cut short if there are many, as are long names."""
+    """Return quoted names as a list for an error message, shortened if they are many or long."""
     quoted = map(repr, names)
     return list_names(f"{text[:LONGEST_NAME]}..." if len(text) > LONGEST_NAME else text for text in quoted)

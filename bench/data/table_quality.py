@@ -18,10 +18,10 @@ from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
 class TableQuality:
     """The quality of a fit on its data.
 
-    `rmse` is in the units of y; `r2` is the share of the variance of y that the model explains. Both are nan where no
-    residual was trained, and `r2` where y does not vary. The `uncertainty` and the `optimum`, the parameters of the
-    lowest loss if they are known, are in the units of the parameters that are shown; `attainable`, of this model on
-    these rows, is in those of training.
+    `rmse` is in the units of y; `r2` is the fraction of the variance of y that the model explains. Both are nan if no
+    residual was trained, and `r2` also if y does not vary. The `uncertainty` and the `optimum`, the parameters of the
+    lowest loss if known, are in the units of the displayed parameters; `attainable`, for this model and these rows, is
+    in those of training.
     """
 
     rmse: float
@@ -31,8 +31,8 @@ class TableQuality:
     optimum: Floats | None
 
     def summary(self, fitted: TableFit) -> dict[str, Any]:
-        """Return the numbers that scripts read; None where they are not known."""
-        # Of very many parameters there are none.
+        """Return the numbers for scripts; None where they are unknown."""
+        # Too many parameters have no standard errors.
         known = self.uncertainty.stderr if self.uncertainty.stderr.size else np.full(len(fitted.params), np.nan)
         stderr = dict(zip(fitted.params, map(finite_or_none, known.tolist()), strict=True))
         if not fitted.result.criterion.of_residual:
@@ -48,10 +48,10 @@ def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:
 
 
 def table_quality(fitted: TableFit, table: Dataset) -> TableQuality:
-    """Return the quality of the fit of a table, which is given as it was before it was standardized."""
+    """Return the quality of the fit of a table, which is passed as it was before standardization."""
     result, model, scaling = fitted.result, fitted.result.model, fitted.scaling
     uncertainty, optimum = result.uncertainty, result.optimum.params
-    # The parameters were carried back: the Jacobian of the same curve in the table's units has their standard errors.
+    # The parameters were carried back, so their standard errors come from the Jacobian of the curve in table units.
     if scaling is not None and fitted.note is None:
         if not uncertainty.reason:
             params = np.array([fitted.params[name] for name in model.params])

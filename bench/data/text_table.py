@@ -1,9 +1,9 @@
-"""Columns of CSV and TSV files, read by pyarrow, and the place of the first fault in a file that it does not accept.
+"""Columns of CSV and TSV files, read by pyarrow, and the place of the first error in a file that it rejects.
 
-In much of the world a comma stands before decimals, and so spreadsheets there separate the fields by semicolons.
+In much of the world decimals have a comma, and spreadsheets there separate fields by semicolons.
 
-pandas is not used: asked for some columns only, it accepts a row with a field too many, such as `1,234,18` in a file of
-two columns, and a wrong number in the data is worse than a refusal.
+pandas is not used: when it reads only some columns, it accepts a row with a field too many, such as `1,234,18` in a
+file of two columns, and a wrong number in the data is worse than a refusal.
 """
 
 import csv
@@ -25,14 +25,14 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
 # A blank often follows a separator.
 _MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
-# Truth values, which are the numbers 0 and 1.
+# Bools, which become the numbers 0 and 1.
 _FALSE = ("False", " False", "FALSE", " FALSE", "false", " false")
 _TRUE = ("True", " True", "TRUE", " TRUE", "true", " true")
-# The rows in which the first value of a column is looked for, beyond which it is no truth value.
+# The first value of a column is searched in this many rows; a column without one is not a column of bools.
 _ROWS_TO_FIRST_VALUE = 1000
-# A line that no file has, behind the last one: it becomes part of a field whose quotation mark is not closed.
+# A line that no file contains, appended to the last one: it becomes part of a field with an unclosed quotation mark.
 _END = "\N{END OF TRANSMISSION}"
-# Bytes that are read at a time, in whole lines; files of some megabytes are then read in parallel.
+# Bytes that are read at a time, in whole lines; files of some megabytes are then parsed in parallel.
 _LONGEST_LINE = 2**24
 _DECIMAL_NUMBER = re.compile(r"\s*[-+]?\d+[.,]\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
 _SEPARATED_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:[,.'\s]\d{3})+(?:[.,]\d+)?\s*")
@@ -40,10 +40,10 @@ _SEPARATED_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:[,.'\s]\d{3})+(?:[.,]\d+)?
 
 @dataclass(frozen=True)
 class TextColumns:
-    """Some columns of a text file, the target last, and their places in its lines, which have `width` fields.
+    """Some columns of a text file, the target last, and their positions in its lines, which have `width` fields.
 
-    The rows begin in line `first_line`, counted from 1; it is 0 where there are none. The inputs at the places `truths`
-    hold truth values, and the columns called `texts` any text.
+    The rows begin in line `first_line`, counted from 1; it is 0 if there are none. The inputs at the positions `truths`
+    hold bools, and the columns named `texts` any text.
     """
 
     path: Path
@@ -57,13 +57,13 @@ class TextColumns:
 
     @property
     def decimal_points(self) -> tuple[str, ...]:
-        """The possible decimal points: a comma only between semicolons, as "1,234" may be a thousand elsewhere."""
+        """The possible decimal points: a comma only with semicolons, as "1,234" may otherwise be a thousand."""
         return (".", ",") if self.separator == ";" else (".",)
 
     def read_batches(self, *, whole: bool) -> Iterator[tuple[int, list[pa.Array]]]:
-        """Yield the columns as float64, or as text: some rows, or the `whole` file, and their first place.
+        """Yield the columns as float64, or as text: some rows, or the `whole` file, and their first index.
 
-        Where a number does not suit the first decimal point, all rows come again, read with the other one.
+        If a number does not match the first decimal point, all rows are read and yielded again with the other one.
         """
         failures = []
         for point in self.decimal_points if self.first_line else ():
@@ -80,8 +80,8 @@ class TextColumns:
             self._raise_fault(failures[0])
 
     def _parse(self, point: str, *, whole: bool) -> Iterable[Any]:
-        """Return the record batches of pyarrow, or a table of all rows, which several threads parse."""
-        # By place: names may be padded with spaces, or not be unique in columns that were not asked for.
+        """Return pyarrow's record batches, or a table of all rows, which several threads parse."""
+        # By position: names may be padded with spaces, or not be unique in other columns.
         wanted = [str(place) for place in self.places]
         types = dict.fromkeys(wanted, pa.float64()) | {str(place): pa.bool_() for place in self.truths}
         types |= {place: pa.string() for name, place in zip(self.names, wanted, strict=True) if name in self.texts}
@@ -104,7 +104,7 @@ class TextColumns:
         return [pa.csv.read_csv(self.path, **layout)] if whole else pa.csv.open_csv(self.path, **layout)
 
     def _check_quotes(self) -> None:
-        """Refuse a quotation mark that is never closed: pyarrow takes all rows after it for a part of the field."""
+        """Refuse a quotation mark that is never closed: pyarrow would take all further rows as part of the field."""
         with self.path.open("rb") as file:
             count = sum(piece.count(b'"') for piece in iter(lambda: file.read(2**20), b""))
         if count % 2:  # a mark may also be a character within a field
@@ -112,13 +112,13 @@ class TextColumns:
                 pass
 
     def locate_row(self, row: int) -> str:
-        """Return the place of a row, for people."""
+        """Return the place of a row for a message."""
         line, _ = next(islice(_read_rows(self.path, self.separator), row + 1, None))
         return f"line {line}"
 
     def _raise_fault(self, error: pa.ArrowInvalid) -> NoReturn:
-        """Raise a ValueError that says what pyarrow could not read: a line of a wrong length, or text for a number."""
-        points = self.decimal_points  # until a field has told which of them it is
+        """Raise a ValueError about what pyarrow could not read: a line of a wrong length, or text for a number."""
+        points = self.decimal_points  # until a field determines which of them it is
         for line, fields in islice(_read_rows(self.path, self.separator), 1, None):
             if len(fields) != self.width:
                 raise ValueError(
@@ -141,7 +141,7 @@ class TextColumns:
                     points = fitting
                     continue
                 if faults and any(fits(field, point) for point in self.decimal_points):
-                    continue  # a number with the other decimal point, which only a column with a fault may rule out
+                    continue  # a number with the other decimal point, which only a faulty column rules out
                 hint = "" if place in self.truths else self._hint_at_separators(field)
                 hint = hint or (_hint_at_classes(field) if name == self.names[-1] else "")
                 share = "no numbers" if line == self.first_line else "not all numbers"
@@ -168,9 +168,9 @@ class TextColumns:
 def text_columns(
     path: Path, names: Sequence[str], texts: Collection[str] = (), *, has_target: bool = True
 ) -> TextColumns:
-    """Return columns of a text file, which are found in its header, some of them as texts.
+    """Return columns of a text file, located by its header, some of them as texts.
 
-    Other inputs whose first value is a truth value hold truth values; those of a target, the last column, are labels.
+    Other inputs hold bools if their first value is a bool; those of a target, the last column, are labels.
     """
     separator = _find_separator(path, names)
     rows = _read_rows(path, separator)
@@ -194,9 +194,9 @@ def text_headings(path: Path, known: Sequence[str]) -> list[str]:
 
 
 def _find_separator(path: Path, names: Sequence[str]) -> str:
-    """Return the separator of the fields: that of the suffix, unless the header fits another one and not that.
+    """Return the field separator: that of the suffix, unless the header matches only another one.
 
-    Without names, it is the one that splits the header, and the first row alike.
+    Without names, it is the one that splits the header and the first row alike.
     """
     usual = SEPARATORS[path.suffix.lower()]
     candidates = sorted((",", ";", "\t"), key=lambda separator: separator != usual)
@@ -206,12 +206,12 @@ def _find_separator(path: Path, names: Sequence[str]) -> str:
                 return separator
     widths = {separator: [len(row) for _, row in islice(_read_rows(path, separator), 2)] for separator in candidates}
     several = [separator for separator in candidates if widths[separator][:1] > [1]]
-    # A comma may be part of a heading, and a decimal comma.
+    # A comma may be part of a heading or of a decimal number.
     return next((separator for separator in several if len(set(widths[separator])) == 1), (several or [usual])[0])
 
 
 def _check_header(path: Path, header: Sequence[str]) -> list[str]:
-    """Return the names in a header; refuse a first line of numbers alone, which is a row of data."""
+    """Return the names in a header; refuse a first line that is purely numeric and thus a row of data."""
     if not header:
         raise ValueError(f"{path} is empty; it needs a header line with column names, then rows of numbers")
     if any("\N{REPLACEMENT CHARACTER}" in name for name in header):
@@ -233,7 +233,7 @@ def _header(path: Path, separator: str) -> list[str]:
 def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each row that is not blank, the header first, with the line it starts on, counted from 1.
 
-    Bytes that are not UTF-8 are replaced: they do no harm in columns that were not asked for.
+    Bytes that are not UTF-8 are replaced, which does no harm in other columns.
     """
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(chain(file, [_END]), delimiter=separator)
@@ -248,8 +248,8 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
                     )
                 if fields:
                     yield line, fields
-                line = reader.line_num + 1  # a quoted field may go over several lines
-        except csv.Error as error:  # the only one of a file that is open so
+                line = reader.line_num + 1  # a quoted field may span several lines
+        except csv.Error as error:  # csv's only error class
             raise ValueError(
                 f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters; accepted are "
                 "fields up to that; is a quotation mark never closed?"
@@ -266,16 +266,16 @@ def _is_number(field: str, point: str) -> bool:
         float(field)
     except ValueError:
         return False
-    # Python also reads 1_000, digits of other scripts, and numbers beside no-break spaces or line breaks.
+    # Python also accepts 1_000, digits of other scripts, and numbers beside no-break spaces or line breaks.
     return field.isascii() and not re.search("[^-+.0-9A-Za-z]", field.strip(" \t"))
 
 
 def _is_truth_value(field: str, point: str) -> bool:
-    """Return whether a field is a truth value, which no decimal `point` changes, or a missing value."""
+    """Return whether a field is a bool (for any decimal `point`) or a missing value."""
     return field in (*_TRUE, *_FALSE, *_MISSING_FIELDS)
 
 
 def _hint_at_classes(field: str) -> str:
-    """Return which losses take words, if the field is a word and not a number with a flaw."""
+    """Return which losses take words, if the field is a word rather than a flawed number."""
     is_word = any(map(str.isalpha, field)) and not any(map(str.isdigit, field))
     return f"; {losses_of_classes()}" if is_word else ""

@@ -1,11 +1,11 @@
-"""The parameters that give the same curve once inputs and target have been shifted and scaled.
+"""The parameters that give the same curve after inputs and target have been shifted and scaled.
 
 For f(z; theta) with z = (x - x_mean) / x_scale, find theta' such that for all x
 
     f(x; theta') = y_mean + y_scale * f(z; theta).
 
-No model is known by name. Both sides are written as polynomials in x and in the model's own functions of x,
-such as exp(-b*x). Their coefficients must agree: equations for theta', which are solved one after another.
+No model is recognized by name. Both sides are written as polynomials in x and in the model's own functions of x, such
+as exp(-b*x). Their coefficients must agree: these are equations for theta', which are solved one after another.
 """
 
 import math
@@ -25,8 +25,8 @@ MAX_TERMS = 500  # polynomial(28) has 435; expanding a few thousand takes second
 MAX_REDUCED = 30  # terms of a rational function; a ratio of cubics gives 15
 MAX_DEGREE = 30  # of one equation; numerical roots of degree 64 take seconds
 
-# Choices as sums and products with relu or a condition, whose argument may differ by a factor on the two sides. It must
-# be positive: that the curves agree is checked in the end.
+# Choices as sums and products with relu or a condition, whose argument may differ by a factor between the two sides.
+# The factor must be positive; a final check of the curves ensures it.
 _CHOICES: dict[type[sympy.Function], Callable[..., sympy.Expr]] = {
     maximum: lambda a, b: a + relu(b - a),
     minimum: lambda a, b: a - relu(a - b),
@@ -45,8 +45,8 @@ def undo_scaling(
 ) -> list[float] | None:
     """Return theta' in the order of `params`, or None if it is not found (which does not prove there is none).
 
-    Where there are several solutions, as with the widths s and -s of a Gaussian peak, it has the signs of theta. Where
-    there are infinitely many, because the model has more parameters than it needs, some keep their value.
+    If there are several solutions, as with the widths s and -s of a Gaussian peak, it has the signs of theta. If there
+    are infinitely many, because the model has more parameters than it needs, some keep their value.
     """
     if _count_terms(f, inputs) > MAX_TERMS:
         return None
@@ -75,7 +75,7 @@ def undo_scaling(
 class _BothSides:
     """Each part u of the model, written as u(x; theta') and as u(z; theta), and the equations for both to agree.
 
-    A function of x becomes one variable for both sides. So its arguments must agree; where the function has an addition
+    A function of x becomes one variable on both sides, so its arguments must agree. If the function has an addition
     theorem, exp(u + shift) = exp(u) * exp(shift), they may differ by a shift or a factor. `equations` are expressions
     that must be 0, and `slack` has the shifts and factors, each with the value that means no difference.
     """
@@ -96,7 +96,7 @@ class _BothSides:
         return self.pairs[u]
 
     def _rewrite_anew(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
-        """Return u(x; theta') and u(z; theta) of a part that has not been rewritten yet."""
+        """Return u(x; theta') and u(z; theta) for a part that has not been rewritten yet."""
         if not u.has(*self.z):
             return u.xreplace(self.primed), u
         if u in self.z:
@@ -144,7 +144,7 @@ class _BothSides:
         return self.variables[-1]
 
     def _equate_up_to_shift(self, u: sympy.Expr) -> sympy.Symbol:
-        """Let u(x; theta') = u(z; theta) + shift."""
+        """Require u(x; theta') = u(z; theta) + shift."""
         shift = sympy.Dummy("shift", real=True)
         self.slack[shift] = 0.0
         left, right = self.rewrite(u)
@@ -152,7 +152,7 @@ class _BothSides:
         return shift
 
     def _equate_up_to_factor(self, u: sympy.Expr) -> sympy.Symbol:
-        """Let u(x; theta') = u(z; theta) * factor."""
+        """Require u(x; theta') = u(z; theta) * factor."""
         factor = sympy.Dummy("factor", real=True, nonzero=True)
         self.slack[factor] = 1.0
         left, right = self.rewrite(u)
@@ -160,7 +160,7 @@ class _BothSides:
         return factor
 
     def equate(self, left: sympy.Expr, right: sympy.Expr) -> None:
-        """Let two polynomials in the variables have the same coefficients."""
+        """Require two polynomials in the variables to have the same coefficients."""
         difference = sympy.expand(left - right)
         if self.reciprocals and len(sympy.Add.make_args(difference)) <= MAX_REDUCED:
             relations = [v * base - 1 for v, base in self.reciprocals.items()]
@@ -171,8 +171,8 @@ class _BothSides:
 def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float], known: _Values) -> _Values | None:
     """Return values of the unknowns, the keys of `start`, for which the equations hold, or None.
 
-    One unknown after another is replaced by a root of an equation: a number, or an expression in other unknowns that
-    gets its number in the end. Unknowns that are in no equation keep their value.
+    One unknown after another is replaced by a root of an equation: a number, or an expression in other unknowns whose
+    number is determined at the end. Unknowns that are in no equation keep their value.
     """
     unknown = dict(start)
     found: list[tuple[sympy.Symbol, sympy.Expr]] = []
@@ -196,12 +196,12 @@ def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float],
 
 
 def _substitute(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Symbol, float]) -> sympy.Expr:
-    """Return the equation with `values` put in: a sum of number * (product of unknowns), without rounding errors.
+    """Return the equation with `values` inserted: a sum of number * (product of unknowns), without rounding errors.
 
     The result is nan if a number is not real and finite, or if there would be too many terms.
     """
     coefficients: dict[sympy.Expr, list[sympy.Expr]] = defaultdict(list)
-    for term in sympy.Add.make_args(equation):  # one by one, lest sums of numbers be made before they are compared
+    for term in sympy.Add.make_args(equation):  # one by one, so that sums of numbers are not formed before comparison
         replaced = term.xreplace(values)
         if _count_terms(replaced, ()) > MAX_TERMS:
             return sympy.nan
@@ -217,7 +217,7 @@ def _substitute(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Sy
 
 
 def _coefficients(u: sympy.Expr, variables: Iterable[sympy.Symbol]) -> dict[sympy.Expr, list[sympy.Expr]]:
-    """Return the terms of u, expanded: for each product of variables the list of its coefficients."""
+    """Return the terms of expanded u: for each product of variables the list of its coefficients."""
     coefficients: dict[sympy.Expr, list[sympy.Expr]] = defaultdict(list)
     for term in sympy.Add.make_args(sympy.expand(u)):
         coefficient, monomial = term.as_independent(*variables, as_Add=False)
@@ -228,7 +228,7 @@ def _coefficients(u: sympy.Expr, variables: Iterable[sympy.Symbol]) -> dict[symp
 def _isolate(
     equations: Sequence[sympy.Expr], unknown: Mapping[sympy.Symbol, float]
 ) -> tuple[sympy.Symbol, list[sympy.Expr]]:
-    """Return the unknown that is easiest to get, and its possible values.
+    """Return the unknown that is easiest to determine, and its possible values.
 
     Linear equations come first, as they leave no choice of a sign, and then equations in one unknown.
     """
@@ -247,7 +247,7 @@ def _isolate(
     if nonlinear:
         u, equation = nonlinear
         return u, _roots(equation, u)
-    # Each equation ties several unknowns together, and none of them linearly: let one keep its value.
+    # Each equation relates several unknowns, and none of them linearly: let one keep its value.
     u = next(u for u in unknown if u in by_size[0].free_symbols)
     return u, [sympy.Float(unknown[u], DIGITS)]
 
@@ -255,7 +255,7 @@ def _isolate(
 def _roots(equation: sympy.Expr, u: sympy.Symbol) -> list[sympy.Expr]:
     """Return numbers u for which a polynomial in u, or in one elementary function of u, is 0.
 
-    sympy.solve knows many more equations, but may think about one for minutes.
+    sympy.solve can solve many more equations, but may take minutes for one.
     """
     try:
         polynomial = sympy.Poly(sympy.numer(sympy.together(equation)))

@@ -1,11 +1,12 @@
-"""The parameters of a model with vectors that give the same predictions once inputs and target have been scaled.
+"""The parameters of a model with vectors that give the same predictions after inputs and target have been scaled.
 
-A dot of standardized inputs is one of the inputs themselves and a constant: with z = (x - x_mean) / x_scale,
+A dot product of standardized inputs is a dot product of the inputs themselves plus a constant: with
+z = (x - x_mean) / x_scale,
 
     w @ z = (w / x_scale) @ x + s,    s = -w @ (x_mean / x_scale).
 
-So for each unit of a layer there is left an expression of dots that were shifted by s, which `undo_scaling` solves for
-its scalars, and for a factor on each dot.
+This leaves, for each unit of a layer, an expression of dot products shifted by s, which `undo_scaling` solves for its
+scalars and for a factor on each dot product.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from kernels.model.network import HIDDEN, SCALAR, Layer, Network
 
 
 def undo_scaling_of_layers(network: Network, theta: Floats, scaling: Scaling) -> Floats | None:
-    """Return the parameters for the data as they were, shape (P,), or None if they are not found."""
+    """Return the parameters for the unscaled data, shape (P,), or None if they are not found."""
     found = theta.copy()
     for number, layer in enumerate(network.layers, 1):
         expression = to_sympy(parse(layer.expression))
@@ -45,7 +46,7 @@ def _undo_of_unit(
     scaling: Scaling,
     target: tuple[float, float],
 ) -> Mapping[int, Floats] | None:
-    """Return the parameters of a unit, an array for the place of the first of each symbol; None if they are not found.
+    """Return the parameters of a unit, an array per symbol by its first index; None if they are not found.
 
     `target` has the shift and the factor of the unit's values.
     """

@@ -1,4 +1,4 @@
-"""The way back from standardized columns to the units of a table: parameters, losses and curves."""
+"""Conversion from standardized columns to the units of a table: parameters, losses and curves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
-# Parameters are no use where rounding them to float64 moves the curve by more than this.
+# Parameters are useless if rounding them to float64 moves the curve by more than this.
 ROUNDING = 1e-6
-# Parameters are written with digits enough that the curve moves by less than this part of the deviation of y.
+# Parameters are printed with enough digits that the curve moves by less than this fraction of the deviation of y.
 WRITTEN = 1e-5
-# Digits that give each float64 back.
+# Digits that reproduce every float64.
 EXACT = 17
-# Draws of parameters that show whether those of a model carry back.
+# The number of random parameter vectors that test whether those of a model carry back.
 TRIED = 2
 
 
@@ -33,8 +33,8 @@ class OriginalUnits:
 def original_loss(loss: ArrayLike, scaling: Scaling | None, criterion: Loss) -> Floats:
     """Return losses of any shape in original units.
 
-    Mean squared residuals are y_scale**2 times the standardized ones, mean absolute residuals y_scale times. A loss
-    with an option in units of the residual, such as huber, stays in the units of training.
+    Mean squared residuals are multiplied by y_scale**2, mean absolute residuals by y_scale. A loss with an option in
+    units of the residual, such as huber, stays in the units of training.
     """
     factor = scaling.y_scale**criterion.degree if scaling and criterion.degree else 1.0
     return factor * np.asarray(loss, dtype=np.float64)
@@ -54,7 +54,7 @@ def describe_residual_units(criterion: Loss, scaling: Scaling | None, y_name: st
 def standardized_target(target: float, scaling: Scaling, criterion: Loss) -> float:
     """Return a loss in original units as one in standardized units; the inverse of `original_loss`."""
     for _ in range(criterion.degree or 0):
-        target /= scaling.y_scale  # whose square may be too small for a float
+        target /= scaling.y_scale  # the square may be too small for a float
     return target
 
 
@@ -62,7 +62,7 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
     """Return the parameters that give in original units the curve of `params`, shape (P,), in standardized units.
 
     They are theta' with f(x; theta') = y_mean + y_scale * f((x - x_mean) / x_scale; theta) for all x. Not every family
-    of curves has them: a*exp(b*x) + c does, without the offset it does not.
+    of curves has them: a*exp(b*x) + c has, but not without the offset.
     """
     theta = np.asarray(params, dtype=np.float64)
     if not np.isfinite(theta).all():
@@ -94,7 +94,7 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
 
 
 def carries_back(model: Model, scaling: Scaling) -> bool:
-    """Return whether fitted parameters have counterparts in the table's units, which may be lost to rounding."""
+    """Return whether fitted parameters have counterparts in the table's units, possibly lost to rounding."""
     draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED, len(model.params)))
     found = [original_units(model, draw, scaling) for draw in draws]
     return all(one.params is not None or one.lost for one in found)
@@ -115,7 +115,7 @@ def _undo_scaling(model: Model, theta: Floats, scaling: Scaling) -> Floats | lis
 def in_table_units(
     model: Model, params: Floats, loss: float, scaling: Scaling | None, criterion: Loss
 ) -> tuple[Floats, float, str | None]:
-    """Return parameters and a loss in the table's units, and None, or a note why the parameters are as they were."""
+    """Return parameters and a loss in the table's units, and None, or a note why the parameters are unconverted."""
     if scaling is None:
         return params, float(loss), None
     loss = float(original_loss(loss, scaling, criterion))
@@ -130,26 +130,26 @@ def in_table_units(
 def write_params(model: Model, params: Floats, scaling: Scaling | None, digits: int) -> list[str]:
     """Return parameters in original units as texts with `digits` significant digits, or more if the curve needs them.
 
-    Far from 0, as a time in seconds since 1970 is, a line needs more digits of its slope and its offset.
+    Far from 0, as with a time in seconds since 1970, a line needs more digits of its slope and its offset.
     """
-    written = [f"{value:.{digits}g}" for value in params.tolist()]
+    texts = [f"{value:.{digits}g}" for value in params.tolist()]
     if scaling is None or digits == EXACT or not np.isfinite(params).all():
-        return written
+        return texts
     x = scaling.x_mean + scaling.x_scale * np.random.default_rng(0).normal(size=(200, len(model.inputs)))
     with np.errstate(over="ignore", invalid="ignore"):
         exact = model.predict(params, x)
-        error = np.abs(model.predict(np.array(written, dtype=np.float64), x) - exact)
+        error = np.abs(model.predict(np.array(texts, dtype=np.float64), x) - exact)
     if np.all(error <= WRITTEN * scaling.y_scale, where=np.isfinite(exact)):
-        return written
+        return texts
     return write_params(model, params, scaling, digits + 1)
 
 
 def curve_in_table_units(model: Model, loss: Loss, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:
     """Return the curve over the table's own columns, a function ``(params, x) -> (n,)``.
 
-    The parameters are as they were trained, and x, shape (n,) or (n, inputs), is in the table's units. The curve has
-    values whether or not the model has parameters for the table's units: the expected targets where the loss says what
-    these are, such as the probability of class 1, or else the values of the model.
+    The parameters are in units of training, and x, shape (n,) or (n, inputs), is in the table's units. The curve exists
+    whether or not the model has parameters for the table's units: it gives the expected targets if the loss determines
+    these, such as the probability of class 1, or else the values of the model.
     """
     if scaling is None:
         return lambda params, x: loss.mean_of(model.predict(params, x))

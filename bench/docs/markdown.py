@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 _SECTION = re.compile(r"^(\w+)\n-+\n", re.MULTILINE)
-# What Markdown would take for emphasis or for a tag.
+# Characters that Markdown would take for emphasis or for a tag.
 _SPECIAL = re.compile(r"(?<! )\*|\*(?! )|(?<!\w)_|_(?!\w)|<(?=[a-z])|\|")
 
 
 def escape(text: str) -> str:
-    """Return plain text on one line, in which only spans of code have a meaning."""
+    """Return plain text on one line, in which only code spans have a meaning."""
     spans = " ".join(text.split()).replace("``", "`").split("`")
     spans[::2] = [_SPECIAL.sub(r"\\\g<0>", part) for part in spans[::2]]
     spans[1::2] = [part.replace("|", r"\|") for part in spans[1::2]]
@@ -30,7 +30,7 @@ def summary(described: Any) -> str:
 
 
 def formula_entry(call: str, function: Callable[..., Any]) -> str:
-    """Return the heading, the summary and, as it stands, the rest of a docstring: formulas and sources."""
+    """Return the heading, the summary and, unchanged, the rest of a docstring: formulas and sources."""
     rest = (inspect.getdoc(function) or "").partition("\n\n")[2]
     text = f"\n```text\n{rest}\n```\n" if rest else ""
     return f"## {call.partition('(')[0]}\n\n`{call}`\n\n{summary(function)}\n{text}"
@@ -44,13 +44,13 @@ def signature_of(name: str, described: Callable[..., Any]) -> str:
             shown.append("*")
         star = star or one.kind is one.KEYWORD_ONLY
         default = "" if one.default is one.empty else f"={one.default!r}"
-        default = "=..." if "<" in default else default  # functions, which have no text that is the same each time
+        default = "=..." if "<" in default else default  # the repr of a function differs between processes
         shown.append("**" * (one.kind is one.VAR_KEYWORD) + one.name + default)
     return f"{name}({', '.join(shown)})"
 
 
 def numpydoc(described: Any) -> str:
-    """Return a docstring with its sections: lists of names with descriptions; notes and examples as they stand."""
+    """Return a docstring with its sections: lists of names with descriptions; notes and examples unchanged."""
     text, *sections = _SECTION.split(inspect.getdoc(described) or "")
     parts = [escape(paragraph) for paragraph in text.strip().split("\n\n")]
     for heading, body in zip(sections[::2], sections[1::2], strict=True):
@@ -60,7 +60,7 @@ def numpydoc(described: Any) -> str:
 
 
 def _items(body: str) -> str:
-    """Return a list of the entries of a section: a line at the margin, and an indented description."""
+    """Return the entries of a section as a list: a line at the margin, and an indented description each."""
     items = []
     for head, about in re.findall(r"^(\S.*)\n((?:[ \t]+.*\n?|\n)*)", body.strip() + "\n", re.MULTILINE):
         name, _, kind = head.partition(" : ")

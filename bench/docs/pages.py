@@ -1,4 +1,4 @@
-"""The reference pages, made from the command line, the schema, the registries and docstrings."""
+"""The reference pages, generated from the command line, the schema, the registries and docstrings."""
 
 import inspect
 import tomllib
@@ -89,7 +89,7 @@ def _python() -> str:
     parts = []
     for package in (kernels, bench, bench.data):
         parts.append(f"## {package.__name__}\n")
-        names = [*package.__all__, *(["tune"] if package is bench else [])]  # which needs Optuna
+        names = [*package.__all__, *(["tune"] if package is bench else [])]  # tune needs Optuna
         parts += [_public(name, getattr(package, name)) for name in names]
     parts.append("## Estimators for scikit-learn\n")
     parts += [_public(one.__name__, one) for one in (bench.SGDCurveRegressor, bench.SGDCurveClassifier)]
@@ -100,13 +100,13 @@ def _public(name: str, described: Any) -> str:
     if inspect.ismodule(described):
         return f"### {name}\n\n{summary(described)} See [models](models.md).\n"
     about = numpydoc(described)
-    # Results are not made by users: they have attributes alone.
+    # Users do not construct results: these have attributes only.
     call = "" if "**Attributes**" in about.partition("**Parameters**")[0] else f"`{signature_of(name, described)}`\n\n"
     return f"### {name}\n\n{call}{about}{_members(described) if inspect.isclass(described) else ''}"
 
 
 def _members(described: type) -> str:
-    """Return a table of the methods and properties that are ours, not those of scikit-learn."""
+    """Return a table of the methods and properties that are ours, not scikit-learn's."""
     rows = []
     for name in sorted(name for name in dir(described) if not name.startswith("_")):
         member = inspect.getattr_static(described, name)

@@ -1,1 +1,1 @@
-"""Trains a grid: jobs, where they run, and the check against the reference."""
+"""Training of a grid: jobs, executors, and the check against the reference."""

@@ -1,4 +1,4 @@
-"""Finds the attainable loss of a sweep once, and keeps it in the folder."""
+"""The attainable loss of a sweep, computed once and stored in its folder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,10 @@ from kernels.train.attainable_loss import constant_loss, find_attainable_loss
 
 
 def held_out_floor(problem: Problem) -> float:
-    """Return the loss on held-out samples below which there is no difference; 0 where any difference counts.
+    """Return the held-out loss below which differences are insignificant; 0 if all differences count.
 
-    Samples of a class that are on their side have losses near 0, or with hinge of 0, and a single one on the other side
-    has about 1. So losses below 1 / n tell of n samples only that all are on their side.
+    Correctly classified samples have losses near 0 (with hinge exactly 0), and a single misclassified one has about 1.
+    Losses below 1 / n of n samples therefore only say that all are classified correctly.
     """
     if problem.held_out is None or not takes_classes(problem.loss):
         return 0.0
@@ -28,18 +28,18 @@ def held_out_floor(problem: Problem) -> float:
 
 
 def settle_attainable_loss(problem: Problem, starts: Floats, folder: Path) -> None:
-    """Find the lowest loss, also from the starts of runs, and store it in a run's folder, unless it is there, whole."""
+    """Compute the lowest loss, also from the starts of runs, and store it in a run's folder, unless it is there."""
     try:
-        missing = "rounding" not in read_table_of(folder, NAME)  # of version 0.2, or none
+        missing = "rounding" not in read_table_of(folder, NAME)  # written by version 0.2, or absent
     except DamagedError:
         missing = True
     if missing:
         found = find_attainable_loss(problem.model, problem.loss, (problem.columns, problem.y), starts)
-        # Other losses of classes approach 0 as parameters grow, at a speed that tells them apart.
+        # Other losses of classes approach 0 as parameters grow, at speeds that still distinguish runs.
         ends = found.params is not None and found.loss < NEGLIGIBLE / problem.y.size
         floor = 1 / problem.y.size if ends and takes_classes(problem.loss) else 0.0
         found = replace(found, floor=floor, held_out_floor=held_out_floor(problem), rounding=loss_floor(problem.y))
-        # Where the lowest loss is not known, runs are compared by what they improve on the constant.
+        # If the lowest loss is unknown, runs are compared by their improvement on the constant.
         if np.isnan(found.constant_loss) and problem.loss.name != "objective":
             found = replace(found, constant_loss=constant_loss(problem.loss, problem.y))
         if problem.held_out is not None:

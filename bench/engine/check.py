@@ -1,4 +1,4 @@
-"""Checks a sweep: some of its configurations are trained again with the reference."""
+"""The check of a sweep: some of its configurations are trained again with the reference."""
 
 from collections.abc import Hashable, Mapping
 from functools import partial
@@ -20,7 +20,7 @@ from kernels.train.slices import reference_cost
 
 # Samples of a check: the reference takes up to ten microseconds for each, with a model without vectors.
 SAMPLES = 20_000
-# How many times the first loss a loss may be to be compared, where no bits are promised. While a run blows up, a
+# Kernels that are not exact are compared while a loss is below this multiple of the first one. While a run blows up, a
 # residual of 1e20 multiplies the last bit of the derivative of a saturated unit, whose other bits are 0.
 BLOWN_UP = 1e9
 
@@ -32,16 +32,15 @@ def check(
     y: ArrayLike,
     validation: tuple[Floats, Floats] | None = None,
 ) -> pd.DataFrame:
-    """Train configurations again with the reference, as many epochs as there is time for, and compare.
+    """Train configurations again with the reference, for as many epochs as there is time, and compare.
 
-    Where there is no time for one, it ends at the first checkpoint after `SAMPLES` samples. All stored losses are
-    compared, and where there was time for the whole run also its length and its end. The result has these
-    configurations alone in its frame and its starts; settings and data are those of the sweep.
+    If there is no time for one epoch, it ends at the first checkpoint after `SAMPLES` samples. All stored losses are
+    compared, and if there was time for the whole run, also its length and its end. The frame and the starts of `result`
+    have only these configurations; settings and data are those of the sweep.
 
-    Return one row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction where there is
-    a checkpoint within one), the largest `error` (relative to what the reference gives where that exceeds 1, absolute
-    below), its `bound` (0 where the same bits are promised), that of the losses that are not close to 0, `loss_error`
-    (relative), and `verified`.
+    Return one row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction if it ends
+    within an epoch), the largest `error` (relative to the reference's value if that exceeds 1, else absolute), its
+    `bound` (0 for exact kernels), that of losses that are not close to 0, `loss_error` (relative), and `verified`.
     """
     rows, curves = [], result.run.curves(result.frame["config_id"].tolist())
     for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):
@@ -49,7 +48,7 @@ def check(
         epochs = max(1, min(settings.epochs, most // result.clock.n))
         options = fit_settings(row, settings, result.clock) | {
             "epochs": epochs,
-            # A schedule may look ahead to the last epoch of the sweep.
+            # A schedule may depend on the total epochs of the sweep.
             "schedule": learning_rates(row["schedule"], 1.0, settings.epochs)[:epochs],
             "validation": validation,
         }
@@ -61,11 +60,11 @@ def check(
 
 
 class _EnoughError(Exception):
-    """The reference has trained on as many samples as it is to."""
+    """The reference has trained on enough samples."""
 
 
 def _train_by_reference(train: "partial[FitResult]", start: Floats, most: int) -> FitResult:
-    """Return the run, of which an epoch of more than `most` samples is cut off after that many."""
+    """Return the run, in which an epoch of more than `most` samples is cut off after that many."""
     found: list[FitResult] = []
 
     def stop(result: FitResult) -> None:
@@ -90,7 +89,7 @@ def _check_run(
 ) -> dict[str, Any]:
     """Return the row of `check` for one configuration, which `train` trains from a start with a kernel."""
     reference = _train_by_reference(train, start, most)
-    # A slower machine may not have trained further than this checkpoint.
+    # A slower machine may not have trained beyond this checkpoint.
     compared = min(reference.loss.size - 1, int(np.searchsorted(reference.samples_seen, most)))
     if not exact:
         nudged = _train_by_reference(train, start + NUDGE * np.maximum(np.abs(start), 1), most)
@@ -116,9 +115,9 @@ def _values_to_compare(
     compared: int,
     options: Mapping[str, Any],
 ) -> tuple[Floats, Floats]:
-    """Return the values of the sweep and of the reference, up to the checkpoint where the latter is sure of its losses.
+    """Return the values of the sweep and of the reference, up to the checkpoint where the latter's losses are certain.
 
-    The `row` and the `curve` are of the sweep; `options` are the arguments of the reference.
+    The `row` and the `curve` are the sweep's; `options` are the arguments of the reference.
     """
     curve = curve[curve["checkpoint"] <= compared]
     checkpoints = curve["checkpoint"].to_numpy()
@@ -130,15 +129,15 @@ def _values_to_compare(
         last = options["epochs"] * reference.samples_per_epoch
         pairs.append((min(row["samples_seen"], last), reference.samples_seen[-1]))
         if row["samples_seen"] <= last:
-            kept, lowest = -1, reference.validation_loss
+            best, lowest = -1, reference.validation_loss
             if options.get("patience") is not None and lowest is not None:
-                # Of checkpoints that are as good, a rounding decides: the row's own, if it is as good as the
+                # Rounding decides between equally good checkpoints: use the row's own if it is as good as the
                 # reference's.
-                kept = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
+                best = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
                 lowest = np.fmin(lowest[[reference.kept_checkpoint]], np.inf)
             pairs.append((STATUS.index(row["status"]), STATUS.index(reference.status)))
-            pairs.append((row["final_loss"], reference.loss[kept]))
-            pairs.append((params_of_row(reference.model, row), reference.trajectory[kept]))
+            pairs.append((row["final_loss"], reference.loss[best]))
+            pairs.append((params_of_row(reference.model, row), reference.trajectory[best]))
             if lowest is not None:
                 pairs.append((row["validation_loss"], lowest[-1]))
     found, expected = zip(*pairs, strict=True)

@@ -1,9 +1,9 @@
-"""The leading choices once more, with seeds that had no part in choosing them.
+"""Confirmation: the leading choices trained again, with seeds that had no part in choosing them.
 
-The best of many choices is best by merit and by luck, and its figures are too good on average. The same choices on
-fresh seeds give figures without that bias.
+The best of many choices is best by merit and by luck, so its figures are too good on average. The same choices on fresh
+seeds give unbiased figures.
 
-These runs are few, and are recorded finely: the samples to a target are known to one twentieth of them.
+These runs are few, and are recorded finely: the samples to a target are known to within a twentieth.
 """
 
 from collections.abc import Iterable
@@ -24,21 +24,21 @@ from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
 from bench.study.grid import Grid
 from kernels.compile.kinds import is_exact
 
-# From a checkpoint to the next, 5 % more samples.
+# Checkpoints 5 % apart in samples.
 PER_DECADE = 50
-# Samples on which the losses at all checkpoints that are added may be evaluated, and weights of all these: about a
-# second of lanes, and ten seconds of single runs. Of many samples that is too few for the checkpoints of the sweep,
-# which fresh seeds have in any case: what they need is compared with what the sweep needed.
+# Limits on the samples on which losses at additional checkpoints are evaluated, and on these times the weights: about
+# a second of lanes, and ten seconds of single runs. For many samples they allow fewer checkpoints than the sweep has;
+# fresh seeds always have the latter, because their costs are compared with those of the sweep.
 EVALUATED, EVALUATED_WEIGHTS = 1e10, 1e11
 SINGLE_OF = {"lanes": "fused", "lanes-fma": "fused-fma"}
 """The kernels for single runs beside those for many."""
 
 
 def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeats: Grid) -> None:
-    """Train choices from the starts of a grid with seeds that were not used, into a folder within that of the run.
+    """Train choices from the starts of a grid with unused seeds, into a folder within that of the run.
 
     The number of seeds is that of the settings; with 0, or without choices, nothing is trained. Runs that the folder
-    holds from an earlier time are not trained again.
+    already holds are not trained again.
     """
     problem, folder = trainer.problem, trainer.folder / CONFIRMATION
     settings = problem.settings
@@ -57,10 +57,10 @@ def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeat
 
 
 def _settle_kernel(problem: Problem, rows: pd.DataFrame, folder: Path) -> str:
-    """Return the kernel for runs on fresh seeds: one for single runs where most places of lanes would be empty.
+    """Return the kernel for runs on fresh seeds: one for single runs if most places of lanes would be empty.
 
-    Where kernels promise the same bits, groups of runs have the kernel that suits them (`bench.engine.jobs`). Where
-    they do not, all runs of a folder have the same one, also those that are added later.
+    If kernels are exact, each group of runs has the kernel that suits it (`bench.engine.jobs`). If they are not, all
+    runs of a folder share one kernel, including those added later.
     """
     settings = problem.settings
     if is_exact(problem.model, settings.kernel, settings.loss) or settings.kernel not in SINGLE_OF:

@@ -1,7 +1,7 @@
-"""Trains jobs on the workers of a Dask cluster, as `bench.engine.train.train_in_threads` does in this process.
+"""Training of jobs on the workers of a Dask cluster, equivalent to `bench.engine.train.train_in_threads`.
 
-Problem, jobs and rules travel by cloudpickle. The problem is the result of a task on which those that train depend, so
-that Dask brings it to a worker that joins late, and makes it again if all workers that held it have died.
+Problem, jobs and rules are serialized by cloudpickle. The problem is the result of a task on which training tasks
+depend, so that Dask sends it to a worker that joins late, and recreates it if all workers that held it have died.
 """
 
 import io
@@ -32,20 +32,20 @@ from kernels.train.block import Runs
 
 T = TypeVar("T")
 
-# Each thread of the cluster has one task that runs and one that waits.
+# Each thread of the cluster has one running and one waiting task.
 TASKS_PER_THREAD = 2
-# A scheduler handles some hundred tasks in a second, so a task has several jobs where these are short.
+# A scheduler handles some hundred tasks per second, so a task comprises several jobs if these are short.
 TASK_SECONDS = 0.5
 TASK_LOSSES = 4_000_000
-# Dask gives a task up when four workers have died with it; it is sent this often.
+# Dask abandons a task when four workers have died with it; it is then submitted again, up to this often in all.
 ATTEMPTS = 3
-# The connection and the number of workers are looked at this often; without any worker, we wait this long.
+# Seconds between checks of the connection and the number of workers, and seconds to wait without any worker.
 LOOK_SECONDS, WORKER_SECONDS = 1.0, 60.0
 KEPT = f"what has arrived is stored; continue the same run with {RESUME}, on threads as well"
 
 
 class DaskExecutor:
-    """Trains jobs on the cluster of a client: an `Executor`."""
+    """Trains jobs on the cluster of a client; an `Executor`."""
 
     def __init__(self, client: Client) -> None:
         if client.asynchronous:
@@ -54,10 +54,10 @@ class DaskExecutor:
         self._kinds: set[tuple[Any, ...]] = set()
 
     def __call__(self, problem: Problem, jobs: Iterable[Job], stop: Event) -> Generator[tuple[Job, Runs]]:
-        """Train jobs and yield them with their runs as they come; when the caller stops early, cancel the others.
+        """Train jobs and yield them with their runs as they arrive; when the caller stops early, cancel the others.
 
-        A ConnectionError says that the scheduler or all workers have gone, or that the workers that train a job die
-        again and again; a ValueError that a worker has another version of sgdbench.
+        A ConnectionError means that the scheduler or all workers are lost, or that the workers that train a job die
+        repeatedly; a ValueError that a worker has another version of sgdbench.
         """
         flight = _Flight(self.client, problem, jobs)
         try:
@@ -114,7 +114,7 @@ class _Flight:
                 continue
             jobs, attempt = self.tasks.pop(future)
             result = self._result(future, jobs, attempt)
-            del future  # so that the worker forgets it
+            del future  # so that the worker releases the result
             if result is None:
                 self._send(jobs, attempt + 1)
                 continue
@@ -126,17 +126,17 @@ class _Flight:
     def cancel(self) -> None:
         waiting, self.tasks = list(self.tasks), {}
         if waiting and self.client.status == "running":
-            with suppress(OSError, CancelledError, RuntimeError):  # the scheduler has gone
+            with suppress(OSError, CancelledError, RuntimeError):  # the scheduler may be lost
                 self.client.cancel(waiting, force=True)
 
     def _send(self, jobs: list[Job], attempt: int) -> None:
-        """Send jobs as one task, whose future comes into the queue however it ends."""
+        """Send jobs as one task, whose future enters the queue however it ends."""
         future = self._submit(train_jobs, source_digest(), self.problem, _pickle(list(map(_without_repetition, jobs))))
         self.tasks[future] = jobs, attempt
         future.add_done_callback(self.arrived.put)
 
     def _submit(self, *task: Any) -> Future:
-        """Submit a task, a function and its arguments, without a warning that they are large."""
+        """Submit a task, a function and its arguments, without a warning about their size."""
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             return self._ask(lambda: self.client.submit(*task, pure=False))
 
@@ -160,7 +160,7 @@ class _Flight:
         return None
 
     def _look(self) -> None:
-        """Check that the scheduler is there, and count the tasks that its workers have room for."""
+        """Check that the scheduler is there, and count how many tasks its workers can take."""
         self._check_connection()
         threads = sum(self._ask(self.client.nthreads).values())
         self.looked = time.monotonic()
@@ -175,21 +175,21 @@ class _Flight:
             raise ConnectionError(f"the scheduler has gone: {KEPT}")
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """Ask the scheduler, and raise an error if it does not answer."""
+        """Query the scheduler, and raise an error if it does not answer."""
         try:
             return question()
         except (OSError, CancelledError, KeyError, RuntimeError) as error:
             raise ConnectionError(f"the scheduler does not answer ({error or type(error).__name__}): {KEPT}") from error
 
     def _choose_size(self, finished: list[Runs]) -> None:
-        """Choose the number of jobs of a task from the time and the size of some that are finished."""
+        """Choose the number of jobs per task from the time and the size of some finished jobs."""
         seconds = sum(runs.seconds for runs in finished) / len(finished)
         losses = max(runs.losses.size + runs.validation_losses.size for runs in finished)
         self.jobs_per_task = max(1, min(int(TASK_SECONDS / max(seconds, 1e-3)), TASK_LOSSES // losses))
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles each function by itself, so that a worker makes it once: `bench.engine.remote.load_function`."""
+    """Pickles each function separately, so that a worker creates it once: `bench.engine.remote.load_function`."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, FunctionType):
@@ -204,10 +204,10 @@ def _pickle(value: object) -> bytes:
 
 
 def _without_repetition(job: Job) -> tuple[Job, np.ndarray]:
-    """Return a job with the distinct rates of successive epochs, and the place among these of each epoch.
+    """Return a job with the distinct rates of successive epochs, and the index among these of each epoch.
 
-    Rates are the largest part of a job: with a constant schedule and 100 epochs, a hundred times as much as its starts.
-    The places of the job in the plan stay here.
+    Rates are the largest part of a job: with a constant schedule and 100 epochs, a hundred times as large as its
+    starts. The rows of the job in the plan are not sent.
     """
     rates = job.hyperparameters.rates
     new = np.ones(len(rates), np.bool_)

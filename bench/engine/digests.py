@@ -1,9 +1,9 @@
 """Digests of results: the bits that exact kernels give on every machine, published with the package.
 
-`PUBLISHED` has a digest for each case, made by the reference (``python -m bench.engine.digests``). Every exact kernel
-must give the same one, whatever processor it is compiled for. A digest covers arrays of numbers and the ids of
-configurations, and no file or text that is made of them. Samples, starts and rates are written out here in operations
-with one right answer, so that a digest depends on the training alone.
+`PUBLISHED` has a digest for each case, computed by the reference (``python -m bench.engine.digests``). Every exact
+kernel must give the same one, whatever processor it is compiled for. A digest covers arrays of numbers and the ids of
+configurations, but no files or texts made from them. Samples, starts and rates are defined here by operations with one
+correct result, so that a digest depends on the training alone.
 """
 
 import json
@@ -38,15 +38,15 @@ from kernels.train.block import train_runs
 
 PUBLISHED = Path(__file__).with_name("digests.json")
 
-# Powers come from the C library, whose last bits differ between machines. To the power of 1 they are exact.
+# Powers come from the C library, whose last bits differ between machines. Powers of 1 are exact.
 POWERS = {"nadam": "nadam(momentum_decay=1)", "asgd": "asgd(alpha=1)", "inverse_scaled": "inverse_scaled(sgd, 1)"}
 ORDERS: dict[str, bool | str] = {"in order": False, "shuffled": True, "in blocks": "blocks(size=16, buffer=48)"}
 # More than 128 samples, of which NumPy adds up halves; and more than the 8,192 that NumPy before 2.3 added at a time.
 SAMPLES, MANY, EPOCHS, BATCH_SIZES, TARGET = 150, 10_001, 2, (1, 16), 0.02
-# Two runs that go on to the end, one that diverges, and one that starts at the target.
+# Two runs that continue to the end, one that diverges, and one that starts at the target.
 STARTS = np.array([[-1.0, 10.0, 26.0], [1.0, -2.0, 0.5], [0.5, 1.0, 0.25], [2.0, -4.0, 3.0]])
 RATES = np.array([[0.0625, 0.25, 1e6, 0.01]])
-# Lanes train each run this often: all of their places are taken, and some of those of a second block.
+# Lanes train each run this often, which fills a block and part of a second one.
 REPEATS = 17
 KINKS = "sqrt(a**2 + x**2)/(3 + x) - c*x**3 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - min(x, 0.2)/5)"
 GRID: dict[str, Any] = {
@@ -69,7 +69,7 @@ def make_samples(count: int) -> tuple[Floats, Floats]:
 
 
 class Case(NamedTuple):
-    """Some runs of an optimizer, in one order and one precision; of many samples in full batches alone."""
+    """Some runs of an optimizer, in one order and one precision; with many samples only full batches."""
 
     optimizer: str
     dtype: str
@@ -79,12 +79,12 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name by which their digest is published."""
+        """The name under which the digest is published."""
         many = f", {self.samples} samples" if self.samples != SAMPLES else ""
         return f"{self.optimizer}{' with kinks' * self.kinks}, {self.dtype}, {self.order}{many}"
 
     def digest(self, kernel: str) -> str:
-        """Train the runs with a kernel, and return the digest of all that comes out of it."""
+        """Train the runs with a kernel, and return the digest of all results."""
         model, loss = (Model(KINKS), make_loss("huber")) if self.kinks else (quadratic, make_loss("squared"))
         optimizer, shuffle = make_optimizer(self.optimizer), make_shuffle(ORDERS[self.order])
         repeats = REPEATS if KERNELS[kernel].width > 1 else 1
@@ -105,15 +105,15 @@ class Case(NamedTuple):
 
 
 def _without_repeats(values: Any) -> Any:
-    """Return the results of the first runs, or those of all where a repeat of them differs in a bit."""
+    """Return the results of the first runs, or of all if a repetition differs in a bit."""
     first, *repeats = np.split(values, len(values) // len(STARTS))
     return first if all(_bytes(repeat) == _bytes(first) for repeat in repeats) else values
 
 
 def digest(results: Iterable[Any]) -> str:
-    """Return a digest of arrays and texts: of their shapes and bits, not of their types' sizes or orders of bytes.
+    """Return a digest of arrays and texts, of their shapes and bits but not of type sizes or byte order.
 
-    All NaN are one, whose sign and payload are the processor's affair. The sign of a zero counts.
+    All NaN are equal, as their sign and payload depend on the processor. The sign of a zero counts.
     """
     return sha256(b"".join(map(_bytes, results))).hexdigest()[:16]
 
@@ -130,7 +130,7 @@ def _bytes(values: Any) -> bytes:
 
 
 def all_cases() -> list[Case]:
-    """Return the runs whose digests are published: of all optimizers, in all orders and precisions."""
+    """Return the runs whose digests are published, for all optimizers, orders and precisions."""
     found = [
         Case(POWERS.get(name, name), dtype, order)
         for name, dtype, order in product(OPTIMIZERS.built_in, ("float64", "float32"), ORDERS)
@@ -140,7 +140,7 @@ def all_cases() -> list[Case]:
     return found + [Case("adam", dtype, "in order", samples=MANY) for dtype in ("float64", "float32")]
 
 
-# The compiled kernels of these take half a minute to compile, those of all cases ten minutes.
+# The kernels of these take half a minute to compile, those of all cases ten minutes.
 QUICK = [Case("sgd", "float64", order) for order in ORDERS]
 QUICK += [Case("adam", dtype, order) for dtype, order in product(("float64", "float32"), ("in order", "shuffled"))]
 QUICK += all_cases()[-2:]
@@ -157,7 +157,7 @@ def sweep_digests(kernel: str) -> dict[str, str]:
     counts = frame[["samples_seen", "updates", "samples_to_target"]].to_numpy(float)
     numbers = frame[["final_loss", "best_loss", *(f"param_{name}" for name in result.model.params)]].to_numpy()
     losses = curves[["samples", "updates", "loss"]].to_numpy(float)
-    # Neither intervals nor ratios, which take functions that are not correctly rounded.
+    # Intervals and ratios are excluded, because they use functions that are not correctly rounded.
     choices = ranks[["lr", "batch_size", "converged", "diverged", "success", "samples", "tied"]].to_numpy(float)
     found: dict[str, list[Any]] = {
         "ids": [frame["config_id"]],
@@ -169,7 +169,7 @@ def sweep_digests(kernel: str) -> dict[str, str]:
 
 
 class Result(NamedTuple):
-    """A digest that was computed, and the published one."""
+    """A computed digest, and the published one."""
 
     kernel: str
     case: str
@@ -178,7 +178,7 @@ class Result(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A part of a verification: a kernel with some runs, or without a case with a sweep."""
+    """A part of a verification: a kernel with some runs or, without a case, with a sweep."""
 
     kernel: str
     case: Case | None = None
@@ -193,8 +193,8 @@ class Step(NamedTuple):
 def verification(*, every_optimizer: bool = False) -> list[Step]:
     """Return the steps that verify a machine.
 
-    They are all runs with the reference, and with the compiled kernels those of sgd and adam, or of every optimizer:
-    kernels take two seconds each to compile.
+    They comprise all runs with the reference, and with the compiled kernels those of sgd and adam, or of every
+    optimizer: kernels take two seconds each to compile.
     """
     compiled = all_cases() if every_optimizer else QUICK
     trained = [("reference", all_cases()), ("fused", compiled), ("lanes", compiled)]
@@ -203,7 +203,7 @@ def verification(*, every_optimizer: bool = False) -> list[Step]:
 
 @cache
 def published() -> dict[str, str]:
-    """Return the published digests by their names."""
+    """Return the published digests by name."""
     found: dict[str, str] = json.loads(PUBLISHED.read_text("utf-8"))
     return found
 

@@ -1,4 +1,4 @@
-"""Hashes that stand for the samples of a run."""
+"""Hashes that identify the samples of a run."""
 
 from hashlib import blake2b
 
@@ -12,13 +12,13 @@ from kernels.data.samples import CHUNK, check_samples
 
 
 def fingerprint(model: Model, x: Inputs, y: ArrayLike) -> str:
-    """Return the hash of samples that a run of this model has in its identity: of those trained on, or held out."""
+    """Return the hash of samples, trained on or held out, that a run of this model has in its identity."""
     columns, target = check_samples(model, x, y)
     return hash_columns(*columns, target)
 
 
 def hash_columns(*columns: Floats) -> str:
-    """Return a hash of all values, taken in pieces, so that a memory map of any size can be read without a copy."""
+    """Return a hash of all values, computed in pieces, so that a memory map of any size is read without a copy."""
     digest = blake2b(digest_size=16)
     for column in columns:
         for first in range(0, column.size, CHUNK):

@@ -1,4 +1,4 @@
-"""Plans the jobs of a sweep: which configurations are trained together."""
+"""Planning of the jobs of a sweep: which configurations are trained together."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -25,16 +25,16 @@ from kernels.optimizers.run_options import (
 )
 from kernels.train.block import WIDTH
 
-# A job is large enough to be worth a thread, and small enough for progress to be seen, for the losses and parameters of
-# some jobs to fit into memory, and for no processor to wait long for the last one.
+# The target size of a job: large enough to be worth a thread, and small enough that progress is visible, that losses
+# and parameters of some jobs fit into memory, and that no processor waits long for the last job.
 JOB_UPDATES = 50_000_000
 LEAST_WORK = 5_000_000  # updates of a parameter: half a millisecond or more
 JOBS_OF_A_PROCESSOR = 4
 JOB_RUNS = 64 * WIDTH
 JOB_NUMBERS = 1_000_000
 
-# From this many on, optimizers that differ in their options alone share jobs, with a kernel that reads each run's own.
-# Its updates take up to a third longer, but a job for each optimizer would leave most places of a lane empty.
+# From this many on, optimizers that differ only in options share jobs, with a kernel that reads each run's options. Its
+# updates take up to a third longer, but a job per optimizer would leave most places of a lane empty.
 MANY_OPTIONS = 8
 
 
@@ -49,7 +49,7 @@ class Group(NamedTuple):
 def group_runs(
     problem: Problem, plan: pd.DataFrame, states: RunStates, shared: "SharedKernels", until: int | None = None
 ) -> list[Group]:
-    """Return the rows of a plan that are not finished, to be trained `until` an epoch, or to the end without it."""
+    """Return the unfinished rows of a plan in groups, to train `until` an epoch, or by default to the end."""
     settings, clock, dtypes = problem.settings, problem.clock, dtypes_of(plan)
     of_row = plan["optimizer"].cat.codes.to_numpy()
     memory = Memory.of(problem, single=bool((dtypes == "float32").any()))
@@ -57,8 +57,8 @@ def group_runs(
     seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
     rows = np.flatnonzero(~states.finished)
     checkpoints_of = {size: clock.checkpoints(size, settings.epochs, until) for size in np.unique(sizes[rows]).tolist()}
-    # The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
-    # that stands for all that share its kernel.
+    # The runs of a job share these; the seed only if it determines the order of samples, and the number of an optimizer
+    # that represents all that share its kernel.
     keys = [dtypes == "float64", shared.numbers[of_row], sizes, shuffled, seeds, states.checkpoints]
     groups = [
         Group(group, settings.kernel, checkpoints)
@@ -80,10 +80,10 @@ def plan_jobs(
     shared: "SharedKernels",
     groups: Sequence[Group] | None = None,
 ) -> Iterator[Job]:
-    """Yield groups of rows of a plan, without them those of all that are not finished, in jobs.
+    """Yield groups of rows of a plan, by default of all unfinished rows, in jobs.
 
-    Rows of similar learning rates come together: those that diverge, or reach the target, do so at about the same time,
-    and a job is over when its last run is.
+    Rows of similar learning rates share a job: those that diverge, or reach the target, do so at about the same time,
+    and a job ends with its last run.
     """
     loss, settings = problem.loss, problem.settings
     groups = group_runs(problem, plan, states, shared) if groups is None else groups
@@ -112,7 +112,7 @@ def plan_jobs(
 
 
 def _group_rows(rows: NDArray[np.intp], keys: Sequence[NDArray[Any]], lr: Floats) -> list[NDArray[np.intp]]:
-    """Return rows of a plan in groups that have all keys in common, each sorted by learning rate."""
+    """Return rows of a plan in groups with equal keys, each sorted by learning rate."""
     if not rows.size:
         return []
     table = np.stack([np.asarray(key, np.uint64)[rows] for key in keys])
@@ -127,9 +127,9 @@ def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
 
 
 def _job_size(updates: int, numbers: int, width: int, share: int) -> int:
-    """Return the number of runs of a job, about `share` at most, a multiple of those that are trained side by side.
+    """Return the number of runs of a job, at most about `share`, a multiple of those that are trained side by side.
 
-    `numbers` are the losses and the parameters of a run.
+    `numbers` counts the losses and the parameters of a run.
     """
     least = width if WIDTH * numbers > JOB_NUMBERS else max(width, WIDTH)
     most = least * max(1, min(JOB_RUNS, JOB_UPDATES // updates, JOB_NUMBERS // numbers) // least)
@@ -139,8 +139,8 @@ def _job_size(updates: int, numbers: int, width: int, share: int) -> int:
 class SharedKernels(NamedTuple):
     """The optimizers of a plan by their codes, and which of them share jobs.
 
-    `numbers` are the same for those that share jobs, the code of the first of them; `per_run` says whether a kernel
-    reads the options of each run. Both are of shape (optimizers,).
+    `numbers` are equal for those that share jobs: the code of the first of them; `per_run` tells whether a kernel reads
+    the options of each run. Both are of shape (optimizers,).
     """
 
     optimizers: list[Optimizer]
@@ -149,10 +149,10 @@ class SharedKernels(NamedTuple):
 
 
 def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MANY_OPTIONS) -> SharedKernels:
-    """Return the optimizers of a plan, and which share jobs: at least `many_options` that differ in options alone."""
+    """Return the optimizers of a plan, and which share jobs: at least `many_options` that differ only in options."""
     optimizers = [make_optimizer(text) for text in plan["optimizer"].cat.categories]
     shared = SharedKernels(optimizers, np.arange(len(optimizers)), np.zeros(len(optimizers), np.bool_))
-    # In float32, numbers made of options alone are of double precision, which those of a lane would not be.
+    # In float32, numbers computed from options alone have double precision, but those of a lane would not.
     if KERNELS[settings.kernel].width > 1 and (dtypes_of(plan) == "float64").all():
         alike: dict[Hashable, list[int]] = {}
         for code, optimizer in enumerate(optimizers):

@@ -1,7 +1,7 @@
-"""The memory that training takes, estimated before it starts, and the kernel that needs least.
+"""The memory that training takes, estimated in advance, and the kernel that needs least.
 
-Lanes train 8 to 64 runs at a time and repeat runs where there are fewer, so that a few very long runs take ten times
-what they need; `fused` gives the same bits one run at a time.
+Lanes train 8 to 64 runs at a time and pad smaller groups, so that a few very long runs take ten times what they need;
+`fused` gives the same bits one run at a time.
 """
 
 import math
@@ -18,26 +18,27 @@ from kernels.model.layers import MAX_PARAMS
 
 # Lanes are used for blocks up to this many bytes, however few runs they hold.
 SMALL_BLOCK = 2**26
-# From this many runs on, lanes are faster than one run after the other: of models without vectors, of those with some
-# that are written out, of those with several units, and of others, whose single runs compute eight weights at a time.
+# From this many runs on, lanes are faster than one run after another: for models without vectors, for those with
+# vectors that are written out, for those with several units, and for others, whose single runs use eight weights at a
+# time.
 FEW, FEW_WRITTEN_OUT, FEW_OF_UNITS, FEW_WIDE = 3, 8, 5, 16
-# What a block of lanes takes for each of its parameters, an update and half as much a loss of a sample, and about how
-# long a kernel is compiled.
+# The time of a block of lanes per parameter and update (a loss of a sample takes half as much), and about how long a
+# kernel takes to compile.
 LANES_SECONDS, COMPILE_SECONDS = 4e-9, 2.0
 # Settings, id and result of a configuration, in tables that are joined.
 ROW_BYTES = 1000
-# Copies of the parameters of a configuration: its start, where it stands and ends, and those that are made while a plan
-# is hashed and written; with patience, also those of its lowest loss. About 8 were measured where each run has a start
-# of its own, and 5 to 7 where runs share starts. Those of a model without vectors are few, and part of its row.
+# Copies of the parameters of a configuration: start, current state, end, and those made while a plan is hashed and
+# written; with patience, also those of the lowest loss. Measured: about 8 if each run has its own start, and 5 to 7 if
+# runs share starts. Those of a model without vectors are few, and part of its row.
 COPIES, OF_LOWEST = 8, 2
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory for runs of a problem, whose settings have the kernel that is asked for.
+    """The memory for runs of a problem, whose settings have the requested kernel.
 
-    `frugal` is the kernel with the same bits that needs least, and `room` the bytes that are available, infinite where
-    that is not known. A block of the kernel has `width` runs; those of float32 are larger.
+    `frugal` is the kernel with the same bits that needs least, and `room` the available bytes, infinite if unknown. A
+    block of the kernel has `width` runs; those of float32 are larger.
     """
 
     problem: Problem
@@ -47,7 +48,7 @@ class Memory:
 
     @classmethod
     def of(cls, problem: Problem, *, single: bool = False) -> "Memory":
-        """Return the memory that is available for runs of a problem; `single` if any of them is of float32."""
+        """Return the memory available for runs of a problem; `single` if any of them is of float32."""
         model, settings = problem.model, problem.settings
         exact = is_exact(model, settings.kernel, settings.loss) and KERNELS[settings.kernel].width > 1
         frugal = "fused" if exact else settings.kernel
@@ -57,10 +58,10 @@ class Memory:
         return cls(problem, frugal, math.inf if room is None else room, width)
 
     def choose_kernels(self, groups: Sequence[tuple[int, int]]) -> list[str]:
-        """Return a kernel for each group, given as its numbers of runs and of checkpoints.
+        """Return a kernel for each group, given by its numbers of runs and of checkpoints.
 
-        Groups of few runs leave most places of lanes empty. They are trained run by run where that saves more time
-        than compiling another kernel takes.
+        Groups of few runs leave most places of lanes empty. They are trained run by run if that saves more time than
+        compiling another kernel takes.
         """
         is_long, few = self.have_empty_places(groups), self.few
         return [
@@ -76,7 +77,7 @@ class Memory:
 
     @property
     def few(self) -> int:
-        """The runs from which on lanes are faster."""
+        """The number of runs from which on lanes are faster."""
         model = self.problem.model
         if not model.by_row:
             return FEW_WRITTEN_OUT if model.vectors else FEW
@@ -90,9 +91,9 @@ class Memory:
         return kernel if fits else self.frugal
 
     def check(self, runs: int, batch_size: int) -> None:
-        """Refuse runs that do not fit into the memory, whichever kernel trains them, and say how much they need.
+        """Refuse runs that do not fit into memory with any kernel, and report how much they need.
 
-        The batch size is the smallest of theirs, with which they have most checkpoints.
+        The batch size is the smallest, with which runs have most checkpoints.
         """
         settings, n, params = self.problem.settings, self.problem.y.size, len(self.problem.model.params)
         checkpoints = most_checkpoints(settings.record, n, batch_size, settings.epochs, drop_last=settings.drop_last)
@@ -105,15 +106,15 @@ class Memory:
         )
 
     def needed(self, kernel: str, runs: int, checkpoints: int) -> int:
-        """Return about how many bytes are taken where each job is as small as it can be.
+        """Return about how many bytes are needed if each job is as small as possible.
 
         A run has the rates of its epochs and the losses at its checkpoints, once in the job and once in the block of
-        lanes, or with the parameters at each checkpoint where it is trained alone. As many jobs as are trained wait
-        with their rates, and one is laid out for the disk.
+        lanes, or with the parameters at each checkpoint if it is trained alone. As many jobs as are being trained wait
+        with their rates, and one is being written to disk.
         """
         epochs, params, width = self.problem.settings.epochs, len(self.problem.model.params), self.width_of(kernel)
         losses = checkpoints if self.problem.held_out is None else 2 * checkpoints
-        # Models with vectors record the parameters at the last checkpoint alone.
+        # Models with vectors record only the parameters at the last checkpoint.
         recorded = 1 if params > MAX_PARAMS else checkpoints
         own, jobs = min(width, runs), -(-runs // width)
         training = min(processors(), jobs)

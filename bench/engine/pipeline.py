@@ -1,8 +1,8 @@
-"""The pipeline of sweeps and searches, stage by stage: train, settle the lowest loss, refine, confirm, judge.
+"""The pipeline of sweeps and searches by stage: train, compute the lowest loss, refine, confirm, judge.
 
-`train_grid` is the first three for `bench.sweep` and `sgdbench run`; `bench.engine.tune.train_search` trains rounds of
-trials instead. `bench.tables.confirm` ranks the runs for the stages that follow, `bench.engine.confirm.confirm` and
-`judge`, and for all that reports them.
+`train_grid` comprises the first three for `bench.sweep` and `sgdbench run`; `bench.engine.tune.train_search` trains
+rounds of trials instead. `bench.tables.confirm` ranks the runs for the following stages, `bench.engine.confirm.confirm`
+and `judge`, and for everything that reports them.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,10 +43,10 @@ def train_grid(
     resume: bool = True,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Iterator[StoredSweep]:
-    """Train a grid, settle the lowest loss and refine learning rates; yield the runs, and hold their folder.
+    """Train a grid, compute the lowest loss and refine learning rates; yield the runs, and hold their folder.
 
-    A grid that does not fit the problem is refused before there is a folder. `progress` is called with the number of
-    configurations of the grid that are done.
+    A grid that does not fit the problem is refused before a folder is created. `progress` is called with the number of
+    completed configurations of the grid.
     """
     problem, folder = trainer.problem, trainer.folder
     check_grid(grid, problem)
@@ -58,7 +58,7 @@ def train_grid(
         result = read_sweep(folder)
         settle_attainable_loss(problem, result.starts, folder)
         for _ in range(rounds):
-            # Rates that the folder has from an earlier sweep have no part, so that rounds can be repeated.
+            # Rates that the folder has from an earlier sweep are ignored, so that rounds can be repeated.
             planned = result.frame["config_id"].isin(problem.with_ids(plan)["config_id"])
             considered = replace(result, frame=result.frame[planned], starts=result.starts[planned])
             more = refined_plan(plan, RankedRuns(considered, {}).choices, grid, problem)
@@ -71,10 +71,10 @@ def train_grid(
 
 
 def judge(problem: Problem, ranked: RankedRuns) -> None:
-    """Store the losses of the recommended choice on the samples for the test, run by run, in the folder of its runs.
+    """Store the losses of the recommended choice on the test samples, run by run, in the folder of its runs.
 
-    They are the runs by which it was chosen and, where there are any, those on fresh seeds. This comes after all that
-    is decided, and nothing is decided by it.
+    The runs are those by which it was chosen and, if there are any, those on fresh seeds. This follows all decisions
+    and influences none.
     """
     loss, test = problem.loss, problem.test
     if test is None or ranked.frame.empty:
@@ -95,9 +95,9 @@ def judge(problem: Problem, ranked: RankedRuns) -> None:
 
 
 def check_grid(grid: Grid, problem: Problem) -> None:
-    """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory.
+    """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into memory.
 
-    Also optimizers without float32, and samples and starts beyond its range, where the grid has it.
+    If the grid has float32, also refuse optimizers that do not support it, and samples and starts beyond its range.
     """
     if not isinstance(grid, Grid):
         raise ValueError(f"grid must be a Grid, not {describe(grid)}")

@@ -1,4 +1,4 @@
-"""The plan of a sweep: one row for each configuration to train."""
+"""The plan of a sweep: a row per configuration to train."""
 
 from contextlib import suppress
 
@@ -14,12 +14,12 @@ from bench.tables.costs import choice_columns
 from bench.tables.formatting import text
 from bench.tables.words import format_count
 
-# Values of a setting that a message names.
+# A message names at most this many values of a setting.
 MOST_NAMED = 3
 
 
 def plan_choices(choices: pd.DataFrame, repeats: Grid, problem: Problem) -> pd.DataFrame:
-    """Return the rows of a plan: each of the choices, from each start of a grid with each of its seeds."""
+    """Return the rows of a plan: each choice from each start of a grid with each of its seeds."""
     columns = choice_columns(choices)
     dtype = "float64" if "dtype" in columns else None
     each = Grid(init=repeats.init, seed=repeats.seed, dtype=dtype).frame(problem.model, problem.y.size)
@@ -32,7 +32,7 @@ def plan_choices(choices: pd.DataFrame, repeats: Grid, problem: Problem) -> pd.D
 
 
 def join_plans(plans: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put plans one below the other; texts become categories of all of them."""
+    """Concatenate plans; texts become categories of all of them."""
     texts = [name for name in plans[0] if isinstance(plans[0][name].dtype, pd.CategoricalDtype)]
     joined = pd.concat([plan.astype(dict.fromkeys(texts, object)) for plan in plans], ignore_index=True)
     kinds = {name: pd.CategoricalDtype(pd.Index(joined[name].unique())) for name in texts}
@@ -43,19 +43,19 @@ def extend_plan(run: Run, plan: pd.DataFrame, grid: Grid, problem: Problem) -> p
     """Return the plan of a sweep with the learning rates that its folder holds from earlier rounds of refinement.
 
     The plan has ids and begins with the rows of the grid. The refined learning rates are planned for all starts and
-    seeds of the grid, so that choices stay comparable. A grid that lacks configurations of an earlier grid whose
-    results the folder holds is a ValueError: its report would no longer show them.
+    seeds of the grid, so that choices stay comparable. A grid that lacks configurations of an earlier grid with results
+    in the folder raises a ValueError: its report would no longer show them.
     """
     before = _planned_before(run)
     dropped = before[~before["config_id"].isin(plan["config_id"])]
     if len(dropped):
-        # Schedules that look ahead have other ids with more epochs. A rule that is unknown by now is not in the grid.
+        # Schedules that depend on the total epochs get other ids with more epochs. An unknown rule is not in the grid.
         with suppress(ValueError):
             ids = problem.with_ids(dropped.drop(columns="config_id"))["config_id"]
             dropped = dropped[~ids.isin(plan["config_id"])]
     if lost := int((~dropped[REFINED]).sum()):
-        kept = before[before["config_id"].isin(plan["config_id"])]
-        values = _describe_dropped(dropped[~dropped[REFINED]], kept if len(kept) else plan)
+        remaining = before[before["config_id"].isin(plan["config_id"])]
+        values = _describe_dropped(dropped[~dropped[REFINED]], remaining if len(remaining) else plan)
         raise ValueError(
             f"{run.folder} holds {format_count(lost, 'configuration')} that this grid does not have{values}: choose "
             f"{ANOTHER_FOLDER}, or add them to the grid"
@@ -76,7 +76,7 @@ def _planned_before(run: Run) -> pd.DataFrame:
         return none
     try:
         plan = read_plan(run)
-        if REFINED not in plan:  # folders of an older version tell only whether learning rates were refined
+        if REFINED not in plan:  # folders of an older version only record whether learning rates were refined
             rounds = read_table_of(run.folder, "settings").get("refine", default=pd.Series([0]))
             plan[REFINED] = bool(rounds.max() > 0)
     except ValueError:
@@ -85,7 +85,7 @@ def _planned_before(run: Run) -> pd.DataFrame:
 
 
 def _describe_dropped(dropped: pd.DataFrame, others: pd.DataFrame) -> str:
-    """Return the values of each setting that the dropped configurations have and others not, in parentheses."""
+    """Return the values of each setting that only the dropped configurations have, in parentheses."""
     named = []
     for name in [*choice_columns(dropped), "init", "seed"]:
         if values := [value for value in dropped[name].unique() if value not in set(others.get(name, ()))]:

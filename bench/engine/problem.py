@@ -1,4 +1,4 @@
-"""The problem that all runs of a sweep have in common, and the jobs in which they are trained."""
+"""The problem that all runs of a sweep share, and the jobs in which they are trained."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,10 +31,10 @@ from kernels.train.block import Runs, train_runs
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Runs that one thread trains side by side, in the same order of samples; `bench.engine.jobs` says what they share.
+    """Runs that one thread trains side by side, in the same order of samples; see `bench.engine.jobs`.
 
-    `rows` are their places in the plan, and `optimizer` is that of the first run; the others may have other options.
-    Rates are of shape (epochs, R), and settings of shape (S, R) where options differ. The runs stand at the checkpoint
+    `rows` are their indices in the plan, and `optimizer` is that of the first run; the others may differ in options.
+    Rates are of shape (epochs, R), and settings of shape (S, R) if options differ. The runs are at the checkpoint
     `first`, with `params`, shape (R, P), `memory`, shape (R, M), and their lowest validation losses so far, `lowest`,
     as from `kernels.base.run.start_lowest`.
     """
@@ -54,8 +54,8 @@ class Job:
 class Problem:
     """A model with its loss, the samples, the settings and the clock of all runs of a sweep.
 
-    `fingerprint` is a hash of the samples that are trained on; `held_out` are those for validation, and those of `test`
-    decide nothing.
+    `fingerprint` is a hash of the training samples; `held_out` are the validation samples, and those of `test` decide
+    nothing.
     """
 
     model: Model
@@ -71,15 +71,15 @@ class Problem:
 
     @property
     def counted_loss(self) -> str:
-        """The column of the loss by which runs without a target are compared: that on held-out samples, if any."""
+        """The column of the loss by which runs without a target are compared: on held-out samples, if any."""
         return "validation_loss" if self.held_out is not None and self.settings.target is None else "final_loss"
 
     def order(self, shuffle: bool) -> bool | BlockShuffle:
-        """Return the order in which runs visit the samples that are shuffled, or are not."""
+        """Return the order in which runs visit the samples, for the setting `shuffle`."""
         return make_shuffle(self.settings.order(shuffle))
 
     def train(self, job: Job, stopped: Callable[[], bool]) -> Runs | None:
-        """Train a job; None if it is stopped before its end."""
+        """Train a job; return None if it is stopped before its end."""
         size = job.hyperparameters.batch_size
         data = allocate_data(
             self.columns,
@@ -108,7 +108,7 @@ class Problem:
 
     @cached_property
     def _factors(self) -> Floats:
-        """The QR factors of the samples and of those held out, which jobs share."""
+        """The QR factors of the training and held-out samples, which jobs share."""
         return make_factors(self.model.program, allocate_data(self.columns, self.y, validation=self.held_out))
 
     def recorded_in(self, folder: Path) -> "Problem":
@@ -116,7 +116,7 @@ class Problem:
         return replace(self, clock=_settle_clock(self.settings, self.y.size, folder))
 
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:
-        """Return the plan with an id in front of each row."""
+        """Return the plan with an id before each row."""
         ids = config_ids(plan, self.model, self.fingerprint, self.settings)
         return pd.concat([pd.Series(ids, plan.index, name="config_id"), plan], axis=1)
 
@@ -137,7 +137,7 @@ def make_problem(
     validation: HeldOut = None,
     test: HeldOut = None,
 ) -> Problem:
-    """Check the data, hold out parts of them, and settle the checkpoints that a run into this folder records."""
+    """Check the data, hold out parts of them, and determine the checkpoints that a run into this folder records."""
     loss = make_loss(settings.loss)
     model, classes, ((columns, y), held_out, for_test) = read_data(model, loss, x, y, validation, test)
     check_patience(settings.patience, validation)

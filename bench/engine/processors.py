@@ -1,4 +1,4 @@
-"""The processor and the libraries of a worker, as far as the last bits of results may depend on them."""
+"""A worker's processor and libraries, as far as the last bits of results may depend on them."""
 
 import platform
 from functools import cache
@@ -16,7 +16,7 @@ PACKAGES = ("numpy", "numba", "llvmlite")
 
 @cache
 def describe_worker() -> dict[str, str]:
-    """Return the facts on which functions depend that are not correctly rounded, by name."""
+    """Return the facts that determine functions that are not correctly rounded, by name."""
     name = numba.config.CPU_NAME or llvm.get_host_cpu_name()
     features = numba.config.CPU_FEATURES or llvm.get_host_cpu_features().flatten()
     library = ", ".join(sorted(LIBRARY_FUNCTIONS))

@@ -1,4 +1,4 @@
-"""What a sweep puts on record: how finely losses are recorded, and for how many epochs runs were to be trained."""
+"""The record of a sweep: how finely losses are recorded, and for how many epochs runs were to be trained."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from kernels.data.checkpoints import PER_DECADE, make_checkpoints
 from kernels.losses.classes import Classes
 
 # Checkpoints per epoch besides its end. Evaluating the loss once takes about half as long as training an epoch side by
-# side (28 of 80 operations of the lanes of a quadratic), so that these cost a quarter of the training at most.
+# side (28 of 80 operations of the lanes of a quadratic), so these cost at most a quarter of the training.
 CHECKPOINTS_PER_EPOCH = 0.4
-# Checkpoints that a sweep with a target may have in any case. Of many samples most good runs reach it within the first
-# epoch, where choices tie that were looked at less often. A run that reaches it ends there: sweeps of 20,000 to
+# Checkpoints that a sweep with a target may have in any case. With many samples most good runs reach it within the
+# first epoch, and choices would tie with fewer checkpoints. A run that reaches it ends there: sweeps of 20,000 to
 # 1,000,000 samples took at most 1.4 times as long as with the checkpoints that `CHECKPOINTS_PER_EPOCH` allows.
 CHECKPOINTS_TO_TARGET = 20
-# After these epochs, checkpoints that are evenly spaced in the logarithm, 50 or fewer to a decade, are more than one
+# After this many epochs, checkpoints evenly spaced in the logarithm, at most 50 per decade, are more than an epoch
 # apart.
 FIRST_EPOCHS = 100
 
@@ -29,10 +29,10 @@ FIRST_EPOCHS = 100
 def settle_record(
     record: str | int, n: int, epochs: int, folder: Path, *, finest: int = PER_DECADE, more: float = 0.0
 ) -> str | int:
-    """Return the `record` of a sweep of n samples, with the number of checkpoints to a decade for a plain "log".
+    """Return the `record` of a sweep of n samples, with the number of checkpoints per decade for a plain "log".
 
-    A run that is in the folder goes on as it began, also for more epochs. Else "log" becomes "log:10", "log:9", ... or
-    "log:1", from `finest` on, the first that adds at most `CHECKPOINTS_PER_EPOCH` times `epochs` checkpoints, or
+    A run in the folder continues as it began, also with more epochs. Otherwise "log" becomes the first of "log:10",
+    "log:9", ..., "log:1", from `finest` on, that adds at most `CHECKPOINTS_PER_EPOCH` times `epochs` checkpoints, or
     `more`, to a run with batches of one sample; "epoch" if none does.
     """
     if record != "log":
@@ -48,7 +48,7 @@ def settle_record(
 
 
 def stops_at_target(settings: RunTable) -> bool:
-    """Return whether checkpoints only find when a run is at its target: with patience they decide where it ends."""
+    """Return whether checkpoints only detect that a run is at its target: with patience they decide where it ends."""
     return settings.target is not None and settings.patience is None
 
 
@@ -61,10 +61,10 @@ def record_settings(
     drawn: Mapping[str, str] | None = None,
     refine: object = 0,
 ) -> None:
-    """Record the epochs that were asked for, the shares that are held out (nan for samples), and labels of classes.
+    """Record the requested epochs, the shares that are held out (nan for given samples), and the labels of classes.
 
-    `drawn` are the starts that are drawn, by their names in a grid, which no start of a run tells; `refine` are the
-    rounds that add learning rates.
+    `drawn` are the random starts by their names in a grid, which runs do not reveal; `refine` are the rounds that add
+    learning rates.
     """
     labels = json.dumps(classes and classes.labels)
     shares = {

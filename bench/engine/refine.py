@@ -1,4 +1,4 @@
-"""Learning rates between and beyond those of a grid, where the best choices are."""
+"""Refinement: learning rates between and beyond those of a grid, near the best choices."""
 
 import numpy as np
 import pandas as pd
@@ -10,18 +10,18 @@ from bench.tables.costs import choice_columns, rows_alike
 from bench.tables.rank import leaders
 from kernels.base.run import Floats
 
-# The factor between rates where a single one was tried.
+# The factor between rates if a single one was tried.
 FACTOR = 2.0
 
 
 def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: Problem) -> pd.DataFrame | None:
-    """Return a plan with more learning rates for the best choice of each optimizer, all of whose other settings stay.
+    """Return a plan with more learning rates for the best choice of each optimizer, with its other settings.
 
-    It is the recommended one, and of the other optimizers the first.
+    The best choice is the recommended one, and for other optimizers the first.
 
-    The gaps between the best rate and its neighbours are halved, geometrically. Where it is the lowest or the highest,
-    the rate as far beyond it as its neighbour is on the other side is added as well. Return None where the best choice
-    of each optimizer is inside and its neighbours are tied with it.
+    The gaps between the best rate and its neighbours are halved, geometrically. If it is the lowest or the highest, the
+    rate as far beyond it as its neighbour is on the other side is added too. Return None if the best choice of each
+    optimizer is inside the range and tied with its neighbours.
     """
     added = []
     choices, kinds = choice_columns(ranked), [{"dtype": dtype} for dtype in grid.dtype] or [{}]
@@ -32,7 +32,7 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
         tied = set(alike.loc[alike["tied"], "lr"])
         settings = {name: row[name] for name in choices}
         more = new_rates(rates, row["lr"], tied)
-        # In every precision, so that choices are compared that differ in nothing else.
+        # In every precision, so that choices that differ only in precision can be compared.
         added += [settings | {"lr": rate} | kind for rate in more for kind in kinds]
     if not added:
         return None
@@ -40,7 +40,7 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
 
 
 def new_rates(rates: Floats, best: float, tied: set[float]) -> list[float]:
-    """Return the rates to add around the best of sorted ones; none where it is inside and its neighbours are tied."""
+    """Return the rates to add around the best of sorted ones; none if it is inside and tied with its neighbours."""
     place = int(np.searchsorted(rates, best))
     neighbours = [*rates[:place][-1:], *rates[place + 1 :][:1]]
     if not neighbours:
@@ -54,5 +54,5 @@ def new_rates(rates: Floats, best: float, tied: set[float]) -> list[float]:
 
 
 def _round(rate: float) -> float:
-    """Return a rate to twelve significant digits, as those of a grid."""
+    """Return a rate to twelve significant digits, as in grids."""
     return float(f"{rate:.12g}")

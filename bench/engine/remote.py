@@ -1,6 +1,6 @@
-"""The tasks of a worker of a cluster: it trains jobs of a problem, which come pickled.
+"""Tasks on a cluster's worker, which trains jobs of a problem that arrive pickled.
 
-Only the standard library is imported above: a scheduler imports this module as well, and trains nothing.
+Only the standard library is imported above: a scheduler imports this module too, and trains nothing.
 """
 
 import pickle
@@ -11,13 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-# Threads of the process share kernels and problems, and make them in turn.
+# Threads of the process share kernels and problems, and create them one at a time.
 _making = threading.Lock()
 
 
 @cache
 def load_function(pickled: bytes) -> Callable[..., Any]:
-    """Return a function, the same object each time: kernels are told apart by the functions they are made of."""
+    """Return a function, the same object each time: kernels are identified by the functions they are made of."""
     function: Callable[..., Any] = pickle.loads(pickled)  # noqa: S301 (a worker runs what its cluster sends)
     return function
 
@@ -28,7 +28,7 @@ def _load_problem(pickled: bytes) -> Any:
 
 
 def hold_problem(pickled: bytes) -> bytes:
-    """Return a problem as it came: Dask makes the result of a task again where all workers that held it have died."""
+    """Return a problem unchanged: Dask recreates the result of a task if all workers that held it have died."""
     return pickled
 
 
@@ -47,8 +47,8 @@ def source_digest() -> str:
 def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str], list[Any]] | None:
     """Train some jobs in the thread of a task, and return a description of the worker and their runs.
 
-    The jobs are pairs as from `bench.engine.dask._without_repetition`. Return None if the task was cancelled. Raise a
-    ValueError unless the code here has the digest `package` of the code that sends this.
+    The jobs are pairs as from `bench.engine.dask._without_repetition`. Return None if the task was cancelled. Raise
+    ValueError unless the code here has the digest `package` of the sending code.
     """
     if source_digest() != package:
         raise ValueError(
@@ -83,9 +83,9 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
 
 
 def _cancelled_in(worker: Any) -> Callable[[], bool]:
-    """Return a function that tells whether the task of this thread was cancelled, or its client has gone.
+    """Return a function that tells whether the task of this thread was cancelled, or its client is lost.
 
-    Dask lets a task that has begun run to its end, but the worker knows at once that the result is not wanted.
+    Dask lets a running task complete, but the worker knows at once that the result is no longer needed.
     """
     key = worker.get_current_task()
     task = worker.state.tasks.get(key)

@@ -1,4 +1,4 @@
-"""A round of trials: choices of settings that are trained together, up to one epoch after the other."""
+"""A round of trials: choices of settings that are trained together, epoch by epoch."""
 
 from collections.abc import Set
 
@@ -18,7 +18,7 @@ from kernels.train.block import Runs
 class Round:
     """The runs of trials that are trained together, a row of the plan for each, and their states.
 
-    `known` has the ids of the runs of which the folder `run` holds results; `many_options` is as for
+    `known` has the ids of the runs whose results the folder `run` holds; `many_options` is as for
     `bench.engine.jobs.share_kernels`.
     """
 
@@ -36,10 +36,10 @@ class Round:
         self.states = RunStates.read(run, plan, problem) if begun else RunStates.begin(plan, problem)
 
     def train(self, until: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.integer]]:
-        """Train all runs that are not finished until the end of an epoch.
+        """Train all unfinished runs until the end of an epoch.
 
-        Return where all of them stand then, or stood when they were over before it: the losses of
-        `Problem.counted_loss`, the status, and the samples seen.
+        Return their states at that point, or at their end if they ended earlier: the losses of `Problem.counted_loss`,
+        the status, and the samples seen.
         """
         clock, sizes, states = self.problem.clock, self.plan["batch_size"].to_numpy(np.int64), self.states
         end = clock.last_checkpoints(sizes, self.problem.settings.epochs, until)
@@ -56,17 +56,17 @@ class Round:
     def _known_losses(self, end: Integers) -> Floats:
         """Return the losses of the runs at given checkpoints, or at their own if these are earlier.
 
-        Runs of a round that was stopped may be beyond these checkpoints: their losses then are read from the folder.
+        Runs of an interrupted round may be beyond these checkpoints: their earlier losses are read from the folder.
         """
         losses = self.states.kept_loss.copy()
         beyond = self.states.checkpoints > end
         if beyond.any():
             ids = self.plan["config_id"][beyond]
             curves = self.run.curves(ids.tolist())
-            wanted = pd.Series(end[beyond], index=ids)
-            earlier = curves[curves["checkpoint"].to_numpy() <= wanted[curves["config_id"].astype(str)].to_numpy()]
+            last = pd.Series(end[beyond], index=ids)
+            earlier = curves[curves["checkpoint"].to_numpy() <= last[curves["config_id"].astype(str)].to_numpy()]
             if self.problem.settings.patience:
-                # The checkpoint that is kept is the first of the lowest, and so the last one when they are sorted.
+                # The kept checkpoint is the first of the lowest, hence the last one after this sort.
                 earlier = earlier.iloc[::-1].sort_values("validation_loss", ascending=False, kind="stable")
             by_run = earlier.groupby(earlier["config_id"].astype(str), sort=False)
             name = self.problem.counted_loss.replace("final_loss", "loss")

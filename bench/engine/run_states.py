@@ -1,4 +1,4 @@
-"""Where the runs of a plan stand, from which they go on."""
+"""The states of the runs of a plan, from which they continue."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,10 @@ from kernels.train.block import Runs
 
 @dataclass(frozen=True, eq=False)
 class RunStates:
-    """Where each row of a plan stands; the arrays are brought up to date in place.
+    """The state of each row of a plan; the arrays are updated in place.
 
-    Each goes on from the checkpoint that it has reached with its `params`, of shape (rows, P), and the `memory` of its
-    optimizer, which is empty at checkpoint 0. `best_loss` is the lowest loss so far, and `kept_loss` the one of
+    Each run continues from the checkpoint that it has reached with its `params`, of shape (rows, P), and the `memory`
+    of its optimizer, which is empty at checkpoint 0. `best_loss` is the lowest loss so far, and `kept_loss` that of
     `Problem.counted_loss` with the parameters that a run keeps, infinite at checkpoint 0; `lowest` is as from
     `kernels.base.run.start_lowest`.
     """
@@ -36,7 +36,7 @@ class RunStates:
 
     @classmethod
     def begin(cls, plan: pd.DataFrame, problem: Problem) -> "RunStates":
-        """Return where the rows of a plan stand before anything is trained."""
+        """Return the states of the rows of a plan before training."""
         size = len(plan)
         params = np.array(params_from_columns(problem.model, plan, START))
         return cls(
@@ -52,9 +52,9 @@ class RunStates:
 
     @classmethod
     def read(cls, run: Run, plan: pd.DataFrame, problem: Problem, *, whole: bool = False) -> "RunStates":
-        """Return where the rows of a plan stand in a run's folder; runs of more epochs there are a ValueError.
+        """Return the states of the rows of a plan in a run's folder; runs with more epochs raise a ValueError.
 
-        Where `whole` runs are stored, those of a schedule that has other rates in the epochs of today begin anew.
+        If `whole` runs are stored, those whose schedule has other rates with the current epochs start again.
         """
         states, epochs = cls.begin(plan, problem), problem.settings.epochs
         stored = run.configurations()
@@ -87,7 +87,7 @@ class RunStates:
         return states
 
     def note(self, job: Job, runs: Runs, problem: Problem) -> None:
-        """Bring the rows of a job up to date."""
+        """Update the rows of a job."""
         rows, hyper = job.rows, job.hyperparameters
         self.checkpoints[rows], self.status[rows], self.params[rows] = runs.checkpoints, runs.status, runs.params
         self.lowest[rows] = runs.lowest
@@ -101,7 +101,7 @@ class RunStates:
 
 
 def _differ(schedules: NDArray[Any], reached: Floats, shorter: NDArray[np.bool_], epochs: int) -> NDArray[np.bool_]:
-    """Return whether the schedules of runs, the shorter ones of which are complete, have other rates in more epochs."""
+    """Return whether the schedules of runs that are complete (`shorter`) have other rates with more epochs."""
     lengths = pd.DataFrame({"schedule": schedules[shorter], "epochs": reached[shorter].astype(int)}).drop_duplicates()
     differing = [
         text

@@ -1,7 +1,7 @@
-"""The search for good settings of one optimizer: Optuna proposes trials, and gives some up early.
+"""The search for good settings of one optimizer: Optuna proposes trials, and abandons some early.
 
 Trials are proposed and trained in rounds, so that lanes are full. Runs side by side visit the same batches, so as many
-trials as fill a lane have the batch size and the order of samples in common; fewer where these were most of a round.
+trials as fill a lane share the batch size and the order of samples; fewer if these were most of a round.
 """
 
 from functools import cached_property
@@ -26,27 +26,27 @@ ROUND, SMALL_ROUND, ROUNDS = WIDTH, 8, 8
 not know of each other, so a search of few has smaller rounds: an eighth of its trials, but not of fewer than 8."""
 REDUCTION = 3
 """About one in this many of the trials that reach an epoch of `halving_epochs` goes on."""
-# Losses this many times as far above the best as the median are hopeless.
+# Losses this many times as far above the best as the median count as hopeless.
 FARTHEST = 10.0
-# Parameters that trials side by side have in common.
+# Parameters that trials side by side share.
 COMMON = ("batch_size", "shuffle")
 # CMA-ES starts from the best tenth of earlier trials.
 LEAST_SOURCES = 10
-# The prefix of the notes by which the pruner compares trials.
+# The prefix of the pruner's notes, by which it compares trials.
 _RUNG = "completed_rung_"
-# The attribute of a study in the journal that holds the round that was asked for last.
+# The attribute of a study in the journal that holds the last requested round.
 _ASKED = "asked"
 
 
 class _CmaEs(CmaEsSampler):
-    """CMA-ES without `COMMON`: it would take their equal values for convergence."""
+    """CMA-ES without `COMMON`, whose equal values it would take for convergence."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return _without_common(super().infer_relative_search_space(study, trial))
 
 
 class _Sobol(QMCSampler):
-    """Sobol's sequence without `COMMON`: of every eighth point, a coordinate may lie in an eighth of its range."""
+    """Sobol's sequence without `COMMON`: in every eighth point, a coordinate may be confined to 1/8 of its range."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return _without_common(super().infer_relative_search_space(study, trial))
@@ -57,7 +57,7 @@ def _without_common(space: dict[str, BaseDistribution]) -> dict[str, BaseDistrib
 
 
 def halving_epochs(epochs: int) -> list[int]:
-    """Return the epochs after which trials are compared, and most of them given up."""
+    """Return the epochs after which trials are compared, and most of them abandoned."""
     least = max(1, epochs // REDUCTION**2)
     found = []
     while 2 * least <= epochs:
@@ -78,8 +78,8 @@ def _make_pruner(pruner: str, epochs: int) -> BasePruner:
 class Search:
     """The search among the settings of one optimizer, one of the families of a space.
 
-    It goes on from the trials of a study in the journal (`bench.store.journal.open_journal`). TPE and random draws
-    depend on these alone; CMA-ES starts anew around the best of them, and a quasi-random sequence with another
+    It continues from the trials of a study in the journal (`bench.store.journal.open_journal`). TPE and random draws
+    depend on these alone; CMA-ES restarts around the best of them, and a quasi-random sequence restarts with another
     scrambling. The sampler and the pruner keep their notes in `study`, which is in memory.
     """
 
@@ -108,15 +108,15 @@ class Search:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All trials that were asked for, in order."""
+        """All requested trials, in order."""
         return self.study.get_trials(deepcopy=False)
 
     def ask(self, count: int) -> list[optuna.Trial]:
-        """Return trials to be trained together, with their settings as attributes, and record their parameters.
+        """Return trials to train together, with their settings as attributes, and record their parameters.
 
-        The first ones repeat those of a round that was stopped before its trials had ended.
+        The first ones repeat those of a round that was interrupted.
         """
-        done, asked = len(self.trials), list[optuna.Trial]()
+        done, trials = len(self.trials), list[optuna.Trial]()
         together = self.space.trials_of_a_lane(WIDTH)
         if together > self.round_size // 2:  # nearly all of a round would have the same batch size
             together = self.round_size // 4
@@ -125,18 +125,18 @@ class Search:
             if self._stopped:
                 fixed = self._stopped.pop(0)
             elif place % together:
-                first = asked[place - place % together].params
+                first = trials[place - place % together].params
                 fixed = {name: first[name] for name in COMMON if name in first}
             if fixed:
                 self.study.enqueue_trial(fixed)
             with quiet():
                 self.study.sampler = self._make_sampler(done + place)
-                asked.append(self.study.ask())
-                settings = self.space.propose(asked[-1], self.family, self.n_samples)
+                trials.append(self.study.ask())
+                settings = self.space.propose(trials[-1], self.family, self.n_samples)
             for name, value in settings.items():
-                asked[-1].set_user_attr(name, value)
-        self.journal.set_user_attr(_ASKED, {"number": done, "params": [trial.params for trial in asked]})
-        return asked
+                trials[-1].set_user_attr(name, value)
+        self.journal.set_user_attr(_ASKED, {"number": done, "params": [trial.params for trial in trials]})
+        return trials
 
     def _make_sampler(self, number: int) -> BaseSampler:
         """Return the sampler of a trial, seeded by the seed of the search and the number of the trial."""
@@ -152,7 +152,7 @@ class Search:
                 warn_independent_sampling=False,
                 warn_asynchronous_seeding=False,
             )
-        # Without its penalty for trials that are running, the trials of a round would lie close together.
+        # Without its penalty for running trials (constant liar), the trials of a round would be close together.
         tpe = TPESampler(seed=seed, constant_liar=True)
         if name == "tpe":
             return tpe
@@ -179,7 +179,7 @@ class Search:
         ]
 
     def tell(self, trial: optuna.Trial, state: str, value: float, **facts: Any) -> None:
-        """Tell how a trial ended: its state ("complete", "pruned", "diverged"), value, and facts to be kept with it."""
+        """Record how a trial ended: its state ("complete", "pruned", "diverged"), value, and facts to store with it."""
         for name, fact in {"state": state, "value": value, **facts}.items():
             trial.set_user_attr(name, fact)
         if state == "complete":
@@ -195,10 +195,10 @@ class Search:
     def importance(self) -> dict[str, float]:
         """Return the main effect of each parameter on the values of the trials, as shares of 1; empty for few trials.
 
-        By a functional analysis of variance on a random forest: F. Hutter, H. Hoos, K. Leyton-Brown, An efficient
-        approach for assessing hyperparameter importance (ICML 2014). What parameters explain together only is in no
-        share. Trials that were given up count with their last value, and hopeless ones as `HOPELESS` more than the best
-        or, where values are no logarithms, as `FARTHEST` times as far above the best as the median.
+        The method is a functional analysis of variance on a random forest: F. Hutter, H. Hoos, K. Leyton-Brown, An
+        efficient approach for assessing hyperparameter importance (ICML 2014). Joint effects of parameters are in no
+        share. Abandoned trials count with their last value, and hopeless ones as `HOPELESS` more than the best or, if
+        values are not logarithms, as `FARTHEST` times as far above the best as the median.
         """
         trials = self.trials
         last = np.array([trial.user_attrs["value"] for trial in trials])
@@ -223,7 +223,7 @@ class Search:
 
 
 def _without_notes(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial with the notes of the pruner, which are numbers, but not those of samplers: one is a pickle."""
+    """Return a trial with the numeric notes of the pruner, but not those of samplers, one of which is a pickle."""
     rungs = {name: float(value) for name, value in trial.system_attrs.items() if name.startswith(_RUNG)}
     return create_trial(
         state=trial.state,

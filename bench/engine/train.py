@@ -1,4 +1,4 @@
-"""Trains the rows of a plan, job by job, and stores the results as they come."""
+"""Training of the rows of a plan, job by job, with results stored as they arrive."""
 
 import time
 import tomllib
@@ -33,10 +33,10 @@ from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs
 from kernels.train.compile_together import compile_together
 
-# Finished runs reach the disk at least this often, and before they have this many losses and parameters in memory.
+# Finished runs are written at least this often, and before they have this many losses and parameters in memory.
 FLUSH_SECONDS = 1.0
 FLUSH_NUMBERS = 1_000_000
-# The most losses that are stored, of a sweep and of a run; beyond them every second one is, or every fourth, ...
+# The most losses stored, per sweep and per run; beyond that, every second one is stored, or every fourth, ...
 MOST_LOSSES = 2**24
 MOST_LOSSES_OF_A_RUN = 2**20
 # With fewer samples times epochs times parameters, threads wait for Python's lock longer than they train.
@@ -50,7 +50,7 @@ It sets the event, and ends the jobs that it has begun, when its caller stops ea
 
 
 def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Generator[tuple[Job, Runs | None]]:
-    """Train jobs in threads of this process, one for each processor, short runs in one: an `Executor`."""
+    """Train jobs in threads of this process, one per processor, short runs in a single one; an `Executor`."""
 
     def train(job: Job) -> tuple[Job, Runs | None]:
         return job, problem.train(job, stop.is_set)
@@ -61,9 +61,9 @@ def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Gene
 
 @dataclass(frozen=True, eq=False)
 class Trainer:
-    """Trains the rows of plans into a folder, with the study, a TOML text, on record in it.
+    """Trains the rows of plans into a folder, and records the study, a TOML text, in it.
 
-    What is known `about` the data goes on record too: see `bench.engine.recording.record_settings`.
+    Facts `about` the data are recorded too; see `bench.engine.recording.record_settings`.
     """
 
     problem: Problem
@@ -80,11 +80,11 @@ class Trainer:
         resume: bool = True,
         progress: Callable[[int], None] = lambda done: None,
     ) -> None:
-        """Train the rows of a plan, as of `Grid.frame`; those that the folder holds are not trained again.
+        """Train the rows of a plan, as from `Grid.frame`; those that the folder holds are not trained again.
 
         The plan begins with the rows of the `grid`, with which `bench.engine.plan.extend_plan` keeps what the folder
-        holds; without one, the plan takes the place of the one before. False for `resume` refuses a folder that holds
-        results. `progress` is called with the number of configurations done.
+        holds; without a grid, the plan replaces the previous one. `resume` False refuses a folder that holds results.
+        `progress` is called with the number of completed configurations.
         """
         problem, plan = self.problem, self.problem.with_ids(plan)
         every = loss_stride(
@@ -119,10 +119,10 @@ def train_jobs(
     until: int | None = None,
     many_options: int = MANY_OPTIONS,
 ) -> None:
-    """Train the rows that are not finished, and store results as they come.
+    """Train the unfinished rows, and store results as they arrive.
 
-    The plan has an id for each row, and `stored` says where these stand. `note` is called with each job that is done
-    and its runs. `until` and `many_options` are as for `bench.engine.jobs`.
+    The plan has an id for each row, and `stored` has their states. `note` is called with each completed job and its
+    runs. `until` and `many_options` are as for `bench.engine.jobs`.
     """
     shared = share_kernels(plan, problem.settings, many_options)
     groups = group_runs(problem, plan, stored, shared, until)
@@ -139,7 +139,7 @@ def train_jobs(
 
 
 def identity_of(problem: Problem) -> dict[str, str]:
-    """Return the facts that all results in a run's folder must have in common."""
+    """Return the facts that all results in a run's folder must share."""
     model, settings, held_out = problem.model, problem.settings, problem.held_out
     return {
         **identity_of_model(model),
@@ -157,7 +157,7 @@ def identity_of(problem: Problem) -> dict[str, str]:
 def rules_of(
     problem: Problem, optimizers: Iterable[str], schedules: Iterable[str], study: str
 ) -> dict[str, dict[str, str]]:
-    """Return a folder's record of the user's own rules: the loss, those that are named, and the study's model."""
+    """Return a folder's record of users' rules: the loss, the named optimizers and schedules, and the study's model."""
     rules = registered_in(problem.loss, "loss")
     for text in optimizers:
         rules += registered_in(make_optimizer(text), "optimizer")
@@ -188,7 +188,7 @@ def loss_stride(configurations: int, last: int) -> int:
 
 
 def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels, names: Collection[str]) -> None:
-    """Compile the kernels before the threads need them: numba compiles one at a time in a process."""
+    """Compile the kernels before the threads need them: numba compiles one at a time per process."""
     specs = [
         KernelSpec(name, problem.model, problem.loss, shared.optimizers[code], bool(shared.per_run[code]), dtype)
         for name in sorted({*names} - {"reference"})
@@ -199,7 +199,7 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels,
 
 
 class Writer:
-    """Stores finished runs, about once a second and when there are no more."""
+    """Stores finished runs, about once a second and at the end."""
 
     def __init__(self, run: OpenRun, ids: "pd.Series[str]", stored: RunStates, model: Model) -> None:
         self.run, self.ids, self.stored, self.model = run, ids, stored, model
@@ -207,14 +207,14 @@ class Writer:
         self.flushed = time.monotonic()
 
     def add(self, job: Job, runs: Runs) -> None:
-        """Add finished runs, and store those that wait if it is time."""
+        """Add finished runs, and store the waiting ones if it is time."""
         self.waiting.append((job, runs))
         numbers = sum(runs.losses.size + runs.params.size + runs.memory.size for _, runs in self.waiting)
         if numbers > FLUSH_NUMBERS or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.close()
 
     def close(self) -> None:
-        """Store the runs that wait."""
+        """Store the waiting runs."""
         if self.waiting:
             parts = [self.columns(*finished) for finished in self.waiting]
             rows = np.concatenate([job.rows for job, _ in self.waiting])
@@ -224,9 +224,10 @@ class Writer:
         self.flushed = time.monotonic()
 
     def columns(self, job: Job, runs: Runs) -> dict[str, Any]:
-        """Return the columns, besides the id, of the rows that are stored of finished runs.
+        """Return the columns, besides the id, of the rows to store for finished runs.
 
-        Runs that keep other parameters than those of their end have these in `end`, for a longer run to go on from.
+        Runs whose kept parameters differ from those at their end have the latter in `end`, for a longer run to continue
+        from.
         """
         trained, kept = runs.checkpoints - job.first, runs.kept(job.first)
         losses = np.ascontiguousarray(runs.losses.T)

@@ -70,7 +70,7 @@ def train_search(
 
 
 class _Rounds:
-    """The rounds of a search for the settings of a problem: the searches of the optimizers, and their trials' runs."""
+    """The rounds of a search for the settings of a problem: the optimizers' searches, and their trials' runs."""
 
     def __init__(self, trainer: Trainer, space: Space, searched: SearchSettings) -> None:
         self.trainer, self.problem, self.space, self.searched = trainer, trainer.problem, space, searched
@@ -86,15 +86,15 @@ class _Rounds:
         self.plan = pd.DataFrame()
 
     def train(self, train_first: Callable[[], None], *, resume: bool, progress: Callable[[int], None]) -> None:
-        """Train rounds of the optimizers in turn until there are all trials.
+        """Train rounds of the optimizers in turn until all trials are done.
 
-        The grid comes first, by `train_first`: one that its folder refuses is refused before the search goes on.
+        The grid is trained first, by `train_first`: a grid that its folder refuses fails before the search continues.
         """
         folder, study = self.trainer.folder, self.trainer.study
         last = self.problem.clock.last_checkpoint(self.least_batch, self.epochs[-1])
         every = loss_stride(self.searched.trials * self.space.pairs, last)
         identity = identity_of(self.problem) | self.space.identity() | self.searched.identity()
-        # A trial is judged after this number of epochs: trials of another number are no rivals.
+        # A trial is judged after this number of epochs: trials with another number are not comparable.
         identity["epochs"] = str(self.problem.settings.epochs)
         with open_run(folder, study, identity, resume=resume, every=every) as run:
             train_first()
@@ -141,31 +141,31 @@ class _Rounds:
         self.rounds = 1 + trials[-1]["round"] if trials else 0
         if trials:
             self.plan = self._make_plan(_distinct(trials)[0])
-            run.record_plan(self.plan)  # in the place of one that is damaged
+            run.record_plan(self.plan)  # replaces a damaged one
             self._train_lost(run, [facts for facts in trials if facts["state"] == "complete"])
         return searches
 
     def _train_lost(self, run: OpenRun, complete: list[dict[str, Any]]) -> None:
-        """Train the runs of trials again that were trained to their end, where a part that held them is damaged."""
+        """Train the runs of complete trials again if a part that held them is damaged."""
         if complete:
             plan = self._make_plan(_distinct(complete)[0])
             Round(run, self.problem, plan, self.known, self.trainer.executor).train(self.epochs[-1])
             self.known |= set(plan["config_id"])
 
-    def _train_round(self, run: OpenRun, search: Search, asked: "list[Trial]") -> None:
-        """Train trials of one optimizer together, each to its end, and tell the search their values."""
-        # Trials with the same settings are the same runs.
-        distinct, places = _distinct([trial.user_attrs for trial in asked])
+    def _train_round(self, run: OpenRun, search: Search, trials: "list[Trial]") -> None:
+        """Train trials of one optimizer together, each to its end, and report their values to the search."""
+        # Trials with the same settings share runs.
+        distinct, places = _distinct([trial.user_attrs for trial in trials])
         plan = self._make_plan(distinct)
         own = np.arange(len(plan)).reshape(len(distinct), -1)[places]
         whole = join_plans([self.plan, plan]) if len(self.plan) else plan
         self.plan = whole.drop_duplicates("config_id").reset_index(drop=True)
         run.record_plan(self.plan)
-        # Options that the search draws differ from run to run, also where there are few.
+        # Options that the search draws differ between runs, even if there are few.
         many = 1 if search.family.ranges else MANY_OPTIONS
         runs = Round(run, self.problem, plan, self.known, self.trainer.executor, many)
         self.known |= set(plan["config_id"])
-        going = dict(enumerate(asked))
+        going = dict(enumerate(trials))
         for epoch in self.epochs:
             losses, state, samples = runs.train(epoch)
             for place, trial in list(going.items()):
@@ -173,7 +173,7 @@ class _Rounds:
                 diverged = state[mine] == DIVERGED
                 over = bool((state[mine] != MAX_EPOCHS).all()) or epoch == self.epochs[-1]
                 value = math.inf if diverged.any() else self._value(trial, state[mine], samples[mine], losses[mine])
-                # The pruner is asked about every trial, so that others compete with those that are over too.
+                # The pruner is asked about every trial, so that others also compete with those that have ended.
                 trial.report(value, epoch)
                 is_pruned = trial.should_prune()
                 if over or diverged.any() or is_pruned:
@@ -199,7 +199,7 @@ class _Rounds:
         return self.problem.with_ids(plan_choices(settings, self.space.repeats, self.problem))
 
     def _value(self, trial: "Trial", state: NDArray[np.int64], samples: NDArray[np.integer], losses: Floats) -> float:
-        """Return the value of a trial; runs that are not over count as if they never reached the target."""
+        """Return the value of a trial; unfinished runs count as if they never reached the target."""
         settings, nonnegative = self.problem.settings, self.problem.loss.nonnegative
         whole = settings.epochs * self.problem.clock.samples_per_epoch(trial.user_attrs["batch_size"])
         spent = np.where(state == MAX_EPOCHS, whole, samples)
@@ -207,7 +207,7 @@ class _Rounds:
 
 
 def _distinct(settings: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.intp]]:
-    """Return the distinct settings, and the place among them of each of those given."""
+    """Return the distinct settings, and the index among them of each of those given."""
     keys = [tuple(one[name] for name in CHOICES) for one in settings]
     found = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     return pd.DataFrame(list(found), columns=CHOICES), np.array([found[key] for key in keys])

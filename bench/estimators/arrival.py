@@ -1,4 +1,4 @@
-"""Whether a fit has arrived at the lowest loss of its model, in a time that is short beside that of the fit."""
+"""Check of whether a fit has converged to the lowest loss of its model, in a short time compared with the fit."""
 
 import numpy as np
 
@@ -27,12 +27,12 @@ POOR = 0.5
 
 
 def describe_shortfall(result: FitResult, model: Model, *, weighted: bool) -> str:
-    """Return how far a run has ended from the lowest loss, in a sentence; "" where it has arrived.
+    """Return a sentence on how far above the lowest loss a run ended; "" if it has converged.
 
-    A run has arrived where 1 % of the improvement over the best constant is left, or 5 % where the loss falls for ever,
-    as that of classes that can be separated. The lowest loss is that of the model where it is linear, else that of a
-    local search from the end. With weights, which recorded losses do not have, and for large data, a run has not
-    arrived where its loss still falls.
+    A run has converged if it misses at most 1 % of the improvement over the best constant, or 5 % if the loss decreases
+    forever, as for separable classes. The lowest loss is that of the model if it is linear, otherwise that of a local
+    search from the end. With weights, which recorded losses ignore, and for large data, a run has not converged if its
+    loss still falls.
     """
     if weighted:
         return _describe_fall(result.loss)
@@ -54,7 +54,7 @@ def describe_shortfall(result: FitResult, model: Model, *, weighted: bool) -> st
 
 
 def _find_attainable_loss(model: Model, loss: Loss, samples: Samples, result: FitResult) -> AttainableLoss | None:
-    """Return the lowest loss, of a nonlinear model that near the end of a run; None where that takes long."""
+    """Return the lowest loss (for a nonlinear model, near the end of a run); None if that would take long."""
     x, y = samples
     is_small = y.size * len(model.params) <= MOST_NUMBERS
     if model.is_linear:
@@ -68,7 +68,7 @@ def _find_attainable_loss(model: Model, loss: Loss, samples: Samples, result: Fi
     objective = mean_and_gradient(model.program, loss, x, y)
     lowest, params, _ = descend(objective, result.params, times=1, steps=EVALUATIONS)
     if min(end, lowest) > POOR * constant and not model.vectors:
-        # Another minimum may be far lower; a search that takes longer than the fit.
+        # Another minimum may be far lower, but a global search takes longer than the fit.
         found = find_attainable_loss(model, loss, samples, result.params)
         if found.loss < lowest:
             return found
@@ -76,7 +76,7 @@ def _find_attainable_loss(model: Model, loss: Loss, samples: Samples, result: Fi
 
 
 def _describe_fall(losses: Floats) -> str:
-    """Return a sentence about losses by epoch, shape (epochs + 1,), that still fall in the last tenth; else ""."""
+    """Return a sentence on losses by epoch, shape (epochs + 1,), that still fall in the last tenth; else ""."""
     last = max(1, losses.size // 10)
     fall = float((losses[-1 - last] - losses[-1]) / (losses[0] - losses[-1])) if losses[0] > losses[-1] else np.nan
     if not fall > TARGET_SHARE:

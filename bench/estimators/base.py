@@ -1,4 +1,4 @@
-"""SGDCurveEstimator: any model, trained by the kernels, as an estimator of scikit-learn."""
+"""SGDCurveEstimator: any model, trained by the kernels, as a scikit-learn estimator."""
 
 from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
@@ -49,7 +49,7 @@ STARTS, SAMPLES_OF_STARTS = 1000, 200
 class WeightedSamples(NamedTuple):
     """The samples of a call in the units of training, with the model of the run and its loss.
 
-    `places` are those of the model's inputs among the features.
+    `places` are the indices of the model's inputs among the features.
     """
 
     model: Model
@@ -69,7 +69,7 @@ class WeightedSamples(NamedTuple):
 
 
 class SGDCurveEstimator(BaseEstimator, ABC):
-    """The base of the regressor and the classifier, which describe the parameters."""
+    """The base class of the regressor and the classifier, whose docstrings describe the parameters."""
 
     @suggest_arguments
     def __init__(
@@ -115,7 +115,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
 
     @abstractmethod
     def _make_loss(self, labels: Labels) -> Loss:
-        """Return the loss, which must be one for these classes, or for numbers."""
+        """Return the loss, which must suit these classes, or numbers."""
 
     def fit(self: Estimator, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Estimator:
         """Fit the model.
@@ -123,22 +123,22 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         Parameters
         ----------
         X : array or data frame, shape (n, features)
-            In a data frame, columns of 2 to 30 different texts become features of 0 and 1, which expressions call by
-            names such as ``cut_very_good``: one for each text but the most frequent.
+            In a data frame, columns of 2 to 30 different texts become features of 0 and 1, available to expressions
+            under names such as ``cut_very_good``: one for each text except the most frequent.
         y : array, shape (n,)
             Numbers for a regressor, labels of any kind for a classifier.
         sample_weight : array, shape (n,), optional
-            Not negative.
+            Nonnegative weights.
 
         Returns
         -------
         SGDCurveRegressor or SGDCurveClassifier
-            Itself.
+            The estimator itself.
 
         Raises
         ------
         ValueError
-            If an argument is not accepted, or the run diverges.
+            If an argument is invalid, or the run diverges.
         """
         with self._keep_features():
             continues = check_bool("warm_start", self.warm_start) and hasattr(self, "_state")
@@ -161,10 +161,10 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             self.validation_loss_curve_ = result.validation_loss
             if result.validation_loss is not None:
                 self.validation_loss_curve_ = result.validation_loss * factor
-            # A run goes on from its end, also where parameters of an earlier epoch are kept.
+            # A run continues from its end, even if parameters of an earlier epoch are kept.
             self._stand_at(RunState(result.trajectory[-1], result.memory, result.epochs), samples, seed)
             self._kept = result.params
-        # A run that was to stop early has arrived where it was meant to.
+        # A run with early stopping is not expected to converge.
         if result.status == "max_epochs" and self.patience is None:
             shortfall = describe_shortfall(result, samples.model, weighted=sample_weight is not None)
             if shortfall:
@@ -230,9 +230,9 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         labels: Labels | None = None,
         units: Units | None = None,
     ) -> WeightedSamples:
-        """Return samples of the model of the run, which the first ones define.
+        """Return samples for the model of the run, which the first samples define.
 
-        So they define the labels and the units, where these are not given.
+        The first samples also define the labels and the units, if these are not given.
         """
         x, targets = self._read_arrays(X, y, first=first)
         if first:
@@ -261,7 +261,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         if not check_bool("standardize", self.standardize):
             return Units()
         share = self.validation
-        if isinstance(share, Real) and 0 < share < 1:  # held-out samples have no part in means and deviations
+        if isinstance(share, Real) and 0 < share < 1:  # held-out samples do not contribute to means and deviations
             held_out, _ = choose_split(y.size, float(share))
             x, y = x[~held_out], y[~held_out]
         return find_units(model, loss, x, y, is_sum=is_weighted_sum(self.model))
@@ -277,7 +277,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         return x, targets
 
     def _encode(self, X: Any) -> Any:
-        """Return a table with indicators in place of its columns of categories; anything else as it is."""
+        """Return a table with indicators in place of its categorical columns; return anything else unchanged."""
         if self.categories_ is None or (names := column_names(X)) is None:
             return X
         import pandas as pd  # noqa: PLC0415 (only where there are categories)
@@ -287,7 +287,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
 
     @contextmanager
     def _keep_features(self) -> Iterator[None]:
-        """Leave the features as they were if a fit fails: they belong to the parameters of the one before."""
+        """Restore the features if a fit fails: they belong to the parameters of the previous fit."""
         before = {name: value for name, value in vars(self).items() if name in FEATURES}
         try:
             yield
@@ -298,7 +298,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             raise
 
     def _start(self, samples: WeightedSamples, seed: int) -> Floats:
-        """Return the parameters to start from, in the units of training."""
+        """Return the initial parameters, in the units of training."""
         model = samples.model
         if self.init is not None:
             init = model.vector(self.init, "init")
@@ -317,13 +317,13 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         return best
 
     def _count_epochs(self, samples: WeightedSamples) -> int:
-        """Return the epochs of a fit: as many as are asked for, or as visit `VISITS` samples."""
+        """Return the epochs of a fit: the requested number, or as many as visit `VISITS` samples."""
         if self.epochs is not None:
             return self.epochs
         return min(max(math.ceil(VISITS / samples.y.size), FEWEST_EPOCHS), MOST_EPOCHS)
 
     def _last_params(self, samples: WeightedSamples) -> Floats:
-        """Return the parameters of the run before, if they are those of the model and of the classes."""
+        """Return the parameters of the previous run, if they suit the model and the classes."""
         before, now = self.model_.params, samples.model.params
         if before != now:
             raise ValueError(
@@ -343,7 +343,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
     def _settings(self, samples: WeightedSamples, seed: int) -> dict[str, Any]:
         n, size = samples.y.size, self.batch_size
         if is_whole(size):
-            share = self.validation  # another number than a share is refused by `kernels.fit`
+            share = self.validation  # `kernels.fit` refuses a number that is not a share
             held_out = round(float(share) * n) if isinstance(share, Real) and 0 < share < 1 else 0
             size = min(int(size), max(n - held_out, 1))
         settings = {name: getattr(self, name) for name in ("shuffle", "optimizer", "kernel")}
@@ -362,7 +362,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
 
     def _stand_at(self, state: RunState, samples: WeightedSamples, seed: int) -> None:
         self.model_, self._places, self._seed = samples.model, samples.places, seed
-        # Parameters that are set later count from the next fit on. The text of a default loss is short to pickle.
+        # Parameters that are set later apply from the next fit on. The text of a default loss pickles compactly.
         self._has_coef, self._loss = is_weighted_sum(self.model), self.loss or samples.loss.text
         self._units, self._state, self._kept, self.n_iter_ = samples.units, state, state.params, state.epochs
         if samples.labels.size:
@@ -373,7 +373,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         return f"lr={self.lr!r} makes the run diverge in epoch {epoch}: use a smaller rate{remedy}"
 
     def _advice(self) -> str:
-        """Return what to do about a fit that has not arrived, in a sentence."""
+        """Return a sentence of advice on a fit that has not converged."""
         if not self.standardize:
             return "Set standardize=True, or scale X and y."
         other = "" if self.model_.is_linear else ", or another start (random_state or init)"
@@ -381,19 +381,19 @@ class SGDCurveEstimator(BaseEstimator, ABC):
 
 
 def take_features(x: Floats, places: tuple[int, ...]) -> Floats:
-    """Return some features, shape (n, len(places)); without a copy if they are all."""
+    """Return some features, shape (n, len(places)), without a copy if they are all."""
     return x if places == tuple(range(x.shape[1])) else x.take(places, axis=1)
 
 
 def encode_targets(y: NDArray[Any], labels: Labels, what: str = "y") -> Floats:
-    """Return targets as numbers: labels as the places that they have among those of all classes."""
-    # As numbers of Python, but for dates, which are whole numbers in some units.
+    """Return targets as numbers: labels become their indices among the labels of all classes."""
+    # As Python numbers, except for dates, which would become integers in some unit.
     known = tuple(labels if labels.dtype.kind in "mM" else labels.tolist())
     return Classes(known).encode(y, what) if known else y.astype(np.float64)
 
 
 def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
-    """Return the weights of n samples: finite numbers, none of them negative and one at least positive."""
+    """Return the weights of n samples: finite, nonnegative, and at least one positive."""
     if sample_weight is None:
         return None
     check_unmasked("sample_weight", sample_weight)

@@ -1,4 +1,4 @@
-"""SGDCurveClassifier: any model of scores, trained by the kernels, as a classifier of scikit-learn."""
+"""SGDCurveClassifier: any model of class scores, trained by the kernels, as a scikit-learn classifier."""
 
 from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
@@ -22,7 +22,7 @@ SOFTMAX = "softmax"
 
 
 def _gives_probabilities(classifier: SGDCurveClassifier) -> bool:
-    """Return whether the loss gives probabilities; `hasattr` asks for it."""
+    """Return whether the loss gives probabilities, for `hasattr`."""
     loss = getattr(classifier, "_loss", classifier.loss)
     return loss is None or make_loss(loss).has_mean
 
@@ -30,21 +30,21 @@ def _gives_probabilities(classifier: SGDCurveClassifier) -> bool:
 class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     """A classifier of any expression of scores, fitted with stochastic gradient descent.
 
-    The settings are those of `SGDCurveRegressor`, under the same names, but for `loss`. By default it is logistic
-    regression without a penalty: of two classes with one score, as ``sklearn.linear_model.SGDClassifier`` has it, of
-    more with a score for each, as ``sklearn.linear_model.LogisticRegression``.
+    The settings are those of `SGDCurveRegressor`, except for `loss`. The default is logistic regression without a
+    penalty: with one score for two classes, as ``sklearn.linear_model.SGDClassifier``, and with a score per class for
+    more, as ``sklearn.linear_model.LogisticRegression``.
 
     Parameters
     ----------
     model : str or Model
-        An expression of the features for a score, as for `SGDCurveRegressor`. With softmax each class has a score, with
-        parameters of its own. ``"w @ x + b"`` is a weighted sum of all features and a constant; ``"mlp(8)"`` has a
-        hidden layer of 8 units.
+        An expression of the features for a score, as for `SGDCurveRegressor`. With softmax each class has a score with
+        its own parameters. ``"w @ x + b"`` is a weighted sum of all features and a constant; ``"mlp(8)"`` has a hidden
+        layer of 8 units.
     loss : str or Loss, optional
         ``"logistic"`` or ``"hinge"``, for two classes, or ``"softmax"``, for 2 to 100. By default logistic for two
         classes and softmax for more.
     standardize, lr, schedule, batch_size, epochs, optimizer, shuffle, init, target, validation, patience
-        As for `SGDCurveRegressor`. The y of `validation` are labels too, all of them among those that are trained on.
+        As for `SGDCurveRegressor`. The y of `validation` are labels too, all of which must occur in the training data.
     warm_start, kernel, random_state
         As for `SGDCurveRegressor`.
 
@@ -54,29 +54,29 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         The labels, sorted.
     params_ : array, shape (P,)
         The fitted parameters, in the order of ``model_.params``, which has their names; ``model_.coef(params_, "w")``
-        has those of a name in their shape.
+        returns those of one name in their shape.
     model_ : Model
         The fitted model, whose ``classes`` is the number of scores: 1 for the losses logistic and hinge.
     loss_curve_ : array, shape (n_iter_ + 1,)
-        The mean of the loss before the first epoch and after each; with `partial_fit` over the samples of the call,
-        and nan at first.
+        The mean loss before the first epoch and after each; with `partial_fit` over the samples of the call, and nan
+        at first.
     validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
-        The same over the samples held out.
+        The same over the held-out samples.
     coef_, intercept_ : array, shape (1, n_features_in_) and (1,), or (classes, n_features_in_) and (classes,)
-        The parameters of the model ``"w @ x + b"``, as scikit-learn's linear classifiers have them: `decision_function`
-        is ``X @ coef_.T + intercept_``.
+        The parameters of the model ``"w @ x + b"``, as in scikit-learn's linear classifiers: `decision_function` is
+        ``X @ coef_.T + intercept_``.
     n_iter_, status_, n_features_in_, feature_names_in_, categories_
         As for `SGDCurveRegressor`.
 
     Notes
     -----
-    A weight of a sample multiplies its gradient, as in ``SGDClassifier``. A fit that has not arrived is a
-    ``sklearn.exceptions.ConvergenceWarning``, as of `SGDCurveRegressor`.
+    A sample weight multiplies the gradient of its sample, as in ``SGDClassifier``. A fit that has not converged raises
+    a ``sklearn.exceptions.ConvergenceWarning``, as described for `SGDCurveRegressor`.
 
-    ``SGDClassifier(loss=..., penalty=None, shuffle=False, tol=None, learning_rate="constant", eta0=lr,
-    max_iter=epochs)`` gives, to rounding, what ``SGDCurveClassifier(optimizer="sgd", standardize=False,
-    shuffle=False)`` does of two classes, with the losses ``"log_loss"`` for logistic and ``"hinge"``. Of more classes
-    it trains one classifier against the rest for each, without softmax.
+    For two classes, ``SGDClassifier(loss=..., penalty=None, shuffle=False, tol=None, learning_rate="constant", eta0=lr,
+    max_iter=epochs)`` matches ``SGDCurveClassifier(optimizer="sgd", standardize=False, shuffle=False)`` to rounding,
+    with the losses ``"log_loss"`` for logistic and ``"hinge"``. For more classes it trains one classifier per class
+    against the rest, without softmax.
 
     Examples
     --------
@@ -101,19 +101,19 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         X : array or data frame, shape (n, features)
         y : array, shape (n,)
         classes : array, shape (classes,)
-            All labels that any call may have. The first call must give them, unless `fit` came before it.
+            All labels that any call may have. Required in the first call, unless `fit` was called before.
         sample_weight : array, shape (n,), optional
-            Not negative.
+            Nonnegative weights.
 
         Returns
         -------
         SGDCurveClassifier
-            Itself.
+            The estimator itself.
 
         Raises
         ------
         ValueError
-            If an argument is not accepted, a label is none of the classes, or the run diverges.
+            If an argument is invalid, a label is not among the classes, or the run diverges.
         """
         known: Labels | None = getattr(self, "classes_", None)
         labels = known if classes is None else self._read_classes(classes)
@@ -126,9 +126,9 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         return self
 
     def decision_function(self, X: ArrayLike) -> Floats:
-        """Return the scores at X: of two classes that of the second one, which is predicted where it is positive.
+        """Return the scores at X; for two classes, that of the second, which is predicted if it is positive.
 
-        With softmax and two classes it is the difference of the two scores, so that it is the logarithm of the odds.
+        With softmax and two classes it is the difference of the two scores, which is the log odds.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         return scores[:, 1] - scores[:, 0] if scores.shape[1:] == (2,) else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the label of the highest score at X; the first of equal ones.
+        """Return the label with the highest score at X; the first of equal ones.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
 
     @available_if(_gives_probabilities)
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """Return the probabilities of the classes at X; there are none for the loss hinge.
+        """Return the probabilities of the classes at X; not available for the hinge loss.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     @available_if(_gives_probabilities)
     def predict_log_proba(self, X: ArrayLike) -> Floats:
         """Return the logarithms of the probabilities of `predict_proba`."""
-        with np.errstate(divide="ignore"):  # those of 0 are -inf
+        with np.errstate(divide="ignore"):  # log(0) is -inf
             found: Floats = np.log(self.predict_proba(X))
         return found
 
@@ -193,18 +193,18 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
 
     @staticmethod
     def _rows(of_scores: Floats) -> Floats:
-        """Return parameters of scores as those of `decision_function`."""
+        """Return parameters of scores in the form of `decision_function`."""
         return of_scores[1:] - of_scores[:1] if len(of_scores) == 2 else of_scores
 
     def __sklearn_tags__(self) -> Tags:
-        """Return the tags: a loss for two classes takes no more."""
+        """Return the tags: a loss for two classes supports no more."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = self.loss is None or str(getattr(self.loss, "name", self.loss)) == SOFTMAX
         return tags
 
     def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:
         given = np.asarray(y)
-        if given.dtype.kind == "O" and given.ndim == 1:  # which scikit-learn cannot compare where some are missing
+        if given.dtype.kind == "O" and given.ndim == 1:  # scikit-learn cannot compare these if some are missing
             check_labels_present(given, "y")
         return super()._read_arrays(X, y, first=first)
 
@@ -230,5 +230,5 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
 
     def _read_classes(self, classes: ArrayLike) -> Labels:
         check_unmasked("classes", classes)
-        # Each twice: scikit-learn warns of more than 20 numbers of which no two are equal, as of no classes.
+        # Each twice: scikit-learn warns if more than 20 numbers are all different, as if they were not classes.
         return self._find_labels(np.repeat(column_or_1d(classes), 2))

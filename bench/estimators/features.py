@@ -14,27 +14,27 @@ LINEAR = "w @ x + b"
 
 
 def is_weighted_sum(model: str | Model) -> bool:
-    """Return whether a model is `LINEAR`, whatever its spaces and the case of its letters."""
+    """Return whether a model is `LINEAR`, ignoring spaces and case."""
     return isinstance(model, str) and "".join(model.split()).lower() == "".join(LINEAR.split())
 
 
 def model_for_features(
     model: str | Model, count: int, headings: Sequence[str] | None = None
 ) -> tuple[Model, tuple[int, ...]]:
-    """Return the model, and the features that are its inputs, in their order.
+    """Return the model, and the indices of the features that are its inputs, in order.
 
     Parameters
     ----------
     model : str or Model
-        An expression calls the features ``x1``, ``x2``, ..., or ``x`` if there is one alone, or by their headings, by
+        An expression refers to features as ``x1``, ``x2``, ..., or ``x`` if there is only one, or by their headings, by
         the rule of `kernels.model.column_names.column_name`. It need not use all of them. ``w @ x`` is a weighted sum
-        of all, beside which it may use some. A ready-made model, such as ``"polynomial(3)"`` or ``"mlp(8)"``, takes
-        them in their order. Those of a `Model` are found by the names of its inputs where there are headings of these
-        names, else they are all, in their order.
+        of all, beside which single ones may be used. A ready-made model, such as ``"polynomial(3)"`` or ``"mlp(8)"``,
+        takes them in order. The inputs of a `Model` are matched with headings by name if they all exist, otherwise with
+        all features in order.
     count : int
         The number of features.
     headings : sequence of str, optional
-        Their names.
+        The names of the features.
     """
     numbered = number_columns(count)
     if isinstance(model, Model):
@@ -45,7 +45,7 @@ def model_for_features(
         made = make_model(model, numbered)
         named = made.with_inputs({ALL_INPUTS: headings}) if headings and made.vectors else made
         return named, tuple(range(count))
-    has_product = "@" in model  # with all of them
+    has_product = "@" in model  # with all features
     used = set() if is_weighted_sum(model) else set(names(parse(model, products=has_product)))
     used -= {ALL_INPUTS} if has_product else set()
     own = _own_names(headings, used) if headings is not None and used - set(numbered) else numbered
@@ -71,13 +71,13 @@ def model_for_features(
 
 
 def _own_names(headings: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
-    """Return the names of features; those that would be called as one before them, and are not in use, keep theirs."""
+    """Return the names of features; a heading whose name is already taken keeps itself unless it is in use."""
     called = {heading: name for name, heading in headings_by_name(headings, used).items()}
     return tuple(called.get(heading, heading) for heading in headings)
 
 
 def _places_of_inputs(model: Model, numbered: tuple[str, ...], headings: Sequence[str] | None) -> tuple[int, ...]:
-    """Return the places of a model's inputs among the features."""
+    """Return the indices of a model's inputs among the features."""
     for called in ([] if headings is None else [headings, _own_names(headings, model.headings)]) + [numbered]:
         places = {name: place for place, name in enumerate(called)}
         if model.inputs and set(model.headings) <= set(places):

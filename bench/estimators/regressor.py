@@ -1,4 +1,4 @@
-"""SGDCurveRegressor: any model, trained by the kernels, as an estimator of scikit-learn."""
+"""SGDCurveRegressor: any model, trained by the kernels, as a scikit-learn regressor."""
 
 from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
@@ -16,95 +16,97 @@ from kernels.losses.loss import Loss
 class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     """A regressor of any expression, fitted with stochastic gradient descent.
 
-    The settings are those of `kernels.fit`, under the same names. By default it is a linear regressor that ends where
-    ``sklearn.linear_model.LinearRegression`` does. With ``optimizer="sgd"``, in order and without standardizing it
-    gives the numbers of ``sklearn.linear_model.SGDRegressor(penalty=None)``: see Notes.
+    The settings are those of `kernels.fit`, under the same names. By default it is a linear regressor that converges to
+    the solution of ``sklearn.linear_model.LinearRegression``. With ``optimizer="sgd"``, ``shuffle=False`` and
+    ``standardize=False`` it matches ``sklearn.linear_model.SGDRegressor(penalty=None)``; see Notes.
 
     Parameters
     ----------
     model : str or Model
-        An expression in the features and in parameters to be fitted, such as ``"a*exp(-b*x1) + c*x2"``. It calls the
-        features ``x1``, ``x2``, ..., or ``x`` if there is one alone, or by the names of the columns of a data frame. Or
-        the name of a ready-made model, such as ``"polynomial(3)"``, or a `kernels.Model`. ``"w @ x + b"`` is a weighted
-        sum of all features, of any number, and a constant; ``"mlp(8)"`` has a hidden layer of 8 units.
+        An expression in the features and in parameters to fit, such as ``"a*exp(-b*x1) + c*x2"``. It refers to features
+        as ``x1``, ``x2``, ..., or ``x`` if there is only one, or by the column names of a data frame. Or the name of a
+        ready-made model, such as ``"polynomial(3)"``, or a `kernels.Model`. ``"w @ x + b"`` is a weighted sum of all
+        features, of any number, and a constant; ``"mlp(8)"`` has a hidden layer of 8 units.
     standardize : bool
-        Train on columns of mean 0 and standard deviation 1, the target too where the loss is one of a residual.
-        Parameters, `init`, predictions, losses, `target`, and options of the loss in the units of y are those of X and
-        y as they are given. Columns are scaled and not centered if the model has no parameters for a shift, as
-        ``V*x/(K + x)``, and stay as they are if it has none for another unit. Columns that do not vary are centered
-        only. The first call of `partial_fit`, or a fit before it, decides for those after it.
+        Train on columns of mean 0 and standard deviation 1, including the target if the loss is one of a residual.
+        Parameters, `init`, predictions, losses, `target`, and options of the loss in units of y refer to X and y as
+        given. Columns are scaled but not centered if the model has no parameters for a shift, such as ``V*x/(K + x)``,
+        and unchanged if it has none for a change of units. Constant columns are only centered. The first call of
+        `partial_fit`, or a fit before it, determines this for later calls.
     lr : float
-        Learning rate, positive, for columns as they are trained.
+        Learning rate, positive, for the columns as trained.
     schedule : str, callable or array, optional
         Factors on `lr`, one per epoch, such as ``"halve(10)"``. For a rate that falls with every update, see Notes.
     batch_size : int or "full"
-        Samples per update; the last batch of an epoch may be smaller, and so may all data be.
+        Samples per update; the last batch of an epoch may be smaller, and so may the whole data set.
     epochs : int, optional
-        The passes over the data in `fit`, at most. By default they visit 200,000 samples, with 10 passes at least and
+        The maximum number of passes over the data in `fit`. By default they visit 200,000 samples, with at least 10
+        and at most 1,000 passes.
         1,000 at most.
     optimizer : str or Optimizer
-        Such as ``"sgd"``, ``"adam"`` or ``"averaged(sgd)"``. The default, ``"schedule_free_adamw"``, needs no schedule.
+        For example ``"sgd"``, ``"adam"`` or ``"averaged(sgd)"``. The default, ``"schedule_free_adamw"``, needs no
+        schedule.
     loss : str or Loss, optional
-        By default ``"squared"``; others are such as ``"huber(1.0)"``, ``"quantile(0.9)"``, or ``"poisson"``, for
-        which the model is the logarithm of the expected count.
+        By default ``"squared"``; others are for example ``"huber(1.0)"``, ``"quantile(0.9)"``, or ``"poisson"``, for
+        which the model is the log of the expected count.
     shuffle : bool or str
-        Visit the samples in an order drawn anew for each epoch, or in ``"blocks"``; else in their own order.
+        Visit the samples in an order drawn for each epoch, or in ``"blocks"``; otherwise in order.
     init : array, shape (P,), or mapping of names to values, optional
-        The start. By default zeros, for columns as they are trained, where the model is linear in its parameters; for a
-        network the draws of `random_state` that `kernels.Model.draw_start` returns; and for a curve the best of
-        1,000 standard normal draws.
+        Initial parameters. By default zeros, for the columns as trained, if the model is linear in its parameters; for
+        a network the draws of `random_state` by `kernels.Model.draw_start`; and for a curve the best of 1,000 standard
+        normal draws.
     target : float, optional
-        Stop when the loss in `loss_curve_` is at or below this.
+        Stop when the loss in `loss_curve_` is at most this.
     validation : float or (X, y), optional
         Held-out samples, or the share of the samples to hold out, as for `kernels.fit`.
     patience : int, optional
-        Stop after this many epochs without a lower loss on the samples held out, and keep the parameters of the lowest.
+        Stop after this many epochs without a lower held-out loss, and keep the parameters with the lowest.
     warm_start : bool
-        Whether `fit` starts from the parameters of the call before in place of `init`.
+        Whether `fit` starts from the parameters of the previous call instead of `init`.
     kernel : str
-        ``"fused"``, which is compiled for seconds on the first fit of a model, loss and optimizer, and kept on disk;
-        ``"reference"`` (the same bits, never compiled, a thousand times slower) or ``"fused-fma"``.
+        ``"fused"``, which takes seconds to compile on the first fit of a model, loss and optimizer, and is cached on
+        disk; ``"reference"`` (the same bits, never compiled, a thousand times slower) or ``"fused-fma"``.
     random_state : int, RandomState or None
-        The seed of the order of the samples, and of a start that is drawn. An int is the seed of `kernels.fit`.
+        The seed of the order of the samples, and of random initial parameters. An int is the seed of `kernels.fit`.
 
     Attributes
     ----------
     params_ : array, shape (P,)
-        The fitted parameters, in the order of ``model_.params``, which has their names. They are an AttributeError if
-        they are lost to rounding in the units given, as those of high powers far from 0 are; predictions are not.
+        The fitted parameters, in the order of ``model_.params``, which has their names. They raise an AttributeError if
+        they are lost to rounding in the given units, as with high powers far from 0; predictions still work.
     model_ : Model
         The fitted model; its inputs are those features that it uses.
     n_iter_ : int
-        Epochs trained.
+        The number of epochs trained.
     status_ : str
         ``"max_epochs"``, ``"converged"`` (the loss reached `target`) or ``"stopped"`` (`patience`).
     loss_curve_ : array, shape (n_iter_ + 1,)
-        The mean squared residual before the first epoch and after each, or the mean of another loss that is trained;
-        with `partial_fit` over the samples of the call, and nan at first.
+        The mean squared residual, or the mean of another trained loss, before the first epoch and after each; with
+        `partial_fit` over the samples of the call, and nan at first.
     validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
-        The same over the samples held out.
+        The same over the held-out samples.
     coef_, intercept_ : array, shape (n_features_in_,) and (1,)
-        The parameters of the model ``"w @ x + b"``, as scikit-learn's linear models have them.
+        The parameters of the model ``"w @ x + b"``, as in scikit-learn's linear models.
     n_features_in_ : int
     feature_names_in_ : array, shape (n_features_in_,)
-        Only where X was a data frame whose columns all have texts for names.
-        Features of 0 and 1 are among them.
+        Only if X was a data frame whose column names are all strings.
+        Includes features of 0 and 1.
     categories_ : Categories or None
-        The texts of the columns of categories of a data frame, the most frequent first.
+        The texts of a data frame's categorical columns, the most frequent first.
 
     Notes
     -----
-    A weight of a sample multiplies its gradient, as in ``SGDRegressor``: for sgd it is a factor on the learning rate.
-    With batches the sum of the weighted gradients is divided by the number of samples. Losses, `target` and `patience`
-    are about losses without weights.
+    A sample weight multiplies the gradient of its sample, as in ``SGDRegressor``: for sgd it is a factor on the
+    learning rate. With batches the sum of the weighted gradients is divided by the number of samples. Losses, `target`
+    and `patience` refer to unweighted losses.
 
-    A fit that has not arrived is a ``sklearn.exceptions.ConvergenceWarning``: it leaves more than 1 % of the
-    improvement over a constant that its model can reach, or 5 % where that is approached as the parameters grow without
-    end. Fits on large data and with weights are judged by whether the loss still falls. Fits with `patience` or a
-    `target` that they reach do not warn.
+    A fit that has not converged raises a ``sklearn.exceptions.ConvergenceWarning``: it misses more than 1 % of the
+    achievable improvement over a constant, or 5 % if that is approached only as the parameters grow without bound. Fits
+    on large data and with weights are judged by whether the loss still falls. Fits with `patience`, or that reach their
+    `target`, do not warn.
 
-    ``SGDRegressor(penalty=None, shuffle=False, tol=None, learning_rate=..., eta0=lr, max_iter=epochs)`` gives, to
-    rounding, what ``SGDCurveRegressor(standardize=False, shuffle=False)`` does with these optimizers:
+    ``SGDRegressor(penalty=None, shuffle=False, tol=None, learning_rate=..., eta0=lr, max_iter=epochs)`` matches
+    ``SGDCurveRegressor(standardize=False, shuffle=False)`` to rounding with these optimizers:
 
     ==================================  =========================================
     ``learning_rate="constant"``        ``optimizer="sgd"``
@@ -126,9 +128,9 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SGDCurveRegressor:
         """Train one more epoch, on these samples; arguments and errors are those of `fit`.
 
-        The first call starts a run. The call k of it, from 0, has the rate that `schedule` has in epoch k of `epochs`,
-        and after those the last one; the optimizer goes on where it was. Called again and again with the same samples,
-        it gives the bits of `fit`. `target` is not used.
+        The first call starts a run. Call k, from 0, has the rate of `schedule` in epoch k of `epochs`, and beyond those
+        the last one; the optimizer continues where it was. Repeated calls with the same samples give the bits of `fit`.
+        `target` is not used.
         """
         with self._keep_features():
             self._train_epoch(X, y, sample_weight)
@@ -137,7 +139,7 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     def predict(self, X: ArrayLike) -> Floats:
         """Return the expected targets at X.
 
-        They are the values of the model, for the loss poisson its exponential, and for logistic the probability of 1.
+        They are the values of the model, its exponential for the poisson loss, and the probability of 1 for logistic.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The units that an estimator trains in: columns of mean 0 and deviation 1, and the way back to the units given."""
+"""The units in which an estimator trains: columns of mean 0 and deviation 1, and the conversion back."""
 
 from dataclasses import dataclass, replace
 
@@ -24,9 +24,9 @@ class Units:
     Attributes
     ----------
     scaling : Scaling or None
-        None where samples are trained as they were given.
+        None if samples are trained in the given units.
     degree : int
-        A loss in the units given is ``scaling.y_scale**degree`` times that of training.
+        A loss in the given units is ``scaling.y_scale**degree`` times that of training.
     """
 
     scaling: Scaling | None = None
@@ -41,22 +41,22 @@ class Units:
         return y if self.scaling is None else (y - self.scaling.y_mean) / self.scaling.y_scale
 
     def unscale_targets(self, prediction: Floats) -> Floats:
-        """Return predictions of targets in the units given."""
+        """Return predictions of targets in the given units."""
         return prediction if self.scaling is None else self.scaling.y_mean + self.scaling.y_scale * prediction
 
     @property
     def loss_factor(self) -> float:
-        """The loss in the units given, as a multiple of that of training."""
+        """The loss in the given units, as a multiple of that of training."""
         return 1.0 if self.scaling is None else self.scaling.y_scale**self.degree
 
     def scale_loss(self, loss: Loss) -> Loss:
-        """Return the loss of training: an option that is a residual is in the units of training too."""
+        """Return the loss of training, in which an option that is a residual is converted too."""
         if self.scaling is None or loss.name not in DEGREES:
             return loss
         return replace(loss, options={name: value / self.scaling.y_scale for name, value in loss.options.items()})
 
     def scale_params(self, model: Model, params: Floats, *, is_sum: bool) -> Floats:
-        """Return parameters in the units given, shape (P,), as those of training; the inverse of `unscale_params`."""
+        """Return parameters in the given units, shape (P,), in those of training; the inverse of `unscale_params`."""
         if self.scaling is None:
             return params
         inverse = Scaling(
@@ -74,17 +74,17 @@ class Units:
         return found
 
     def unscale_params(self, model: Model, params: Floats, *, is_sum: bool) -> tuple[Floats | None, str | None]:
-        """Return parameters of training, shape (P,), in the units given; None and the reason where there are none."""
+        """Return parameters of training, shape (P,), in the given units; None and the reason if there are none."""
         return (params, None) if self.scaling is None else _carry(model, params, self.scaling, is_sum=is_sum)
 
 
 def find_units(model: Model, loss: Loss, x: Floats, y: Floats, *, is_sum: bool) -> Units:
     """Return the units in which samples are trained: inputs of shape (n, inputs), targets of shape (n,).
 
-    Columns are centered and scaled as far as the model has parameters in the units given for the same curve: those of
-    ``V*x/(K + x)`` are scaled only, and a model without such parameters is trained in the units given. Columns that do
-    not vary are not scaled. Targets that a loss measures in units of its own, such as logcosh, are centered only, and
-    targets of classes and counts stay as they are.
+    Columns are centered and scaled as far as the model has parameters in the given units for the same curve: those of
+    ``V*x/(K + x)`` are only scaled, and a model without such parameters is trained in the given units. Constant columns
+    are not scaled. Targets of a loss with its own units, such as logcosh, are only centered, and targets of classes and
+    counts are unchanged.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def find_units(model: Model, loss: Loss, x: Floats, y: Floats, *, is_sum: bool) 
 
 
 def _find_center(model: Model, loss: Loss) -> tuple[str, bool] | None:
-    """Return which columns a model allows to be centered, and whether targets may be scaled; None for no scaling."""
+    """Return which columns a model allows to center, and whether targets may be scaled; None for no scaling."""
     key = (model.expression, model.arguments, loss.scales_targets)
     if key not in _CENTERS:
         targets_first = [True, False] if loss.scales_targets else [False]
@@ -128,7 +128,7 @@ def _carry(model: Model, params: Floats, scaling: Scaling, *, is_sum: bool) -> t
     if not is_sum:
         found = original_units(model, params, scaling)
         return found.params, found.reason
-    # What the algebra finds for a weighted sum, which is fitted in less time than the algebra takes.
+    # The result of the algebra for a weighted sum, which is fitted faster than the algebra runs.
     weights, constants = (model.coef(params, name) for name in model.vectors)
     weights = scaling.y_scale * weights / scaling.x_scale
     constants = scaling.y_mean + scaling.y_scale * constants - weights @ scaling.x_mean

@@ -1,1 +1,1 @@
-"""A run on disk."""
+"""Run folders: results, measurements and searches on disk."""

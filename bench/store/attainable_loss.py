@@ -1,4 +1,4 @@
-"""The attainable loss of a run in its folder: the lowest loss that its model can reach, found once."""
+"""The attainable loss of a run in its folder: the lowest loss that its model can reach, computed once."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def store_attainable_loss(folder: Path, attainable: AttainableLoss) -> None:
 
 
 def attainable_loss_of(table: pd.DataFrame) -> AttainableLoss:
-    """Return the attainable loss that a table of the evidence holds; an unknown one where it holds none."""
+    """Return the attainable loss that a stored table holds; an unknown one if it is empty."""
     if table.empty:
         return unknown_loss("it was not computed")
     row = {str(name): value for name, value in table.iloc[0].items()}
@@ -29,7 +29,7 @@ def attainable_loss_of(table: pd.DataFrame) -> AttainableLoss:
 
 
 def lowered_by(attainable: AttainableLoss, frame: pd.DataFrame, model: Model) -> AttainableLoss:
-    """Return the attainable, or the end of a run in the frame that is lower: no search finds every minimum."""
+    """Return the attainable loss, or a lower end of a run in the frame: no search finds every minimum."""
     ended = frame[np.isfinite(frame["final_loss"].to_numpy(float)) & (frame["status"] != "diverged")]
     if "dtype" not in ended:
         ended = ended.assign(dtype="float64")

@@ -1,4 +1,4 @@
-"""A choice of settings that was ranked, and how to go on with it: fit it, name it in code, make it a study."""
+"""A ranked choice of settings, and its further use: fitting, code, a study."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,19 +20,19 @@ class Choice:
     ----------
     model : Model
     settings : dict
-        optimizer, lr, schedule, batch_size (``"full"`` for all samples), shuffle, and dtype where it was asked for: as
-        for `kernels.fit`.
+        optimizer, lr, schedule, batch_size (``"full"`` for all samples), shuffle, and dtype if it was given: as for
+        `kernels.fit`.
     common : dict
         The settings that all runs share: epochs, target, loss, drop_last, record, patience and the held-out samples.
     init : array, shape (P,)
-        The start of one of its runs: the first that reached the target or, where none did, the first that ended no
-        higher than their median.
+        The start of one of its runs: the first that reached the target or, if none did, the first that ended no higher
+        than their median.
     seed : int
         The seed of that run.
     starts : dict or str or None
         All starts for these seeds, as `init` of a grid; None if it has none.
     seeds : list of int
-        All seeds; where a sweep in Python of version 0.2 drew starts for each, that of `init` alone.
+        All seeds; only that of `init` if a sweep in Python of version 0.2 drew starts for each.
     rank : int
         Its place in the ranking, from 1.
     row : Series
@@ -43,7 +43,7 @@ class Choice:
     recipe : dict
         "python" and "toml" -> the text before and after the settings.
     rule : str or None
-        Python that gives `init`, where these are many numbers; empty where `fit` starts there by itself.
+        Python that computes `init`, if it has many numbers; empty if `fit` starts there by default.
     """
 
     model: Model
@@ -70,22 +70,22 @@ class Choice:
         return f"<Choice {self}>"
 
     def refit(self, x: Inputs, y: ArrayLike, **changes: Any) -> FitResult:
-        """Fit the model to data with these settings; with those of the sweep, it gives the run of `init` and `seed`.
+        """Fit the model to data with these settings; with the sweep's data, this repeats the run of `init` and `seed`.
 
         Parameters
         ----------
         x : array, shape (n,) or (n, inputs), or a table
         y : array, shape (n,)
-            As they were given to the sweep. The same share of them is held out as there; of a study, whose data hold
-            that out already, the same samples.
+            The data passed to the sweep. The same share of them is held out; for a study, whose data already exclude
+            held-out samples, the same samples.
         **changes
-            Arguments of `kernels.fit` that take the place of these settings.
+            Arguments of `kernels.fit` that replace these settings.
 
         Raises
         ------
         ValueError
-            If the runs kept the parameters of the lowest loss on samples that were given besides x and y: they are not
-            stored, so that `validation` must give them once more.
+            If the runs kept the parameters with the lowest loss on held-out samples that were given separately: these
+            are not stored, so `validation` must be given again.
         """
         given = {"init": self.init, "seed": self.seed, **self.settings, **self.common, **changes}
         if given.get("patience") is not None and "validation" not in given:
@@ -106,7 +106,7 @@ class Choice:
     def to_study(self) -> str:
         """Return a study, a TOML text, of this choice alone with all its `starts` and `seeds`."""
         head, tail = self.recipe["toml"]
-        # How samples are shuffled is a setting that all runs share, and is among those of `recipe`.
+        # How samples are shuffled is a setting that all runs share, and part of `recipe`.
         grid = {**self.settings, "shuffle": bool(self.settings["shuffle"]), "seed": self.seeds}
         grid |= {} if self.starts is None else {"init": self.starts}
         return head + tomli_w.dumps({"grid": grid}) + tail

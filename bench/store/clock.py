@@ -1,4 +1,4 @@
-"""The clock of a sweep: from the numbers of checkpoints, as they are stored, to samples, updates and epochs."""
+"""The clock of a sweep: conversion from stored checkpoint numbers to samples, updates and epochs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ PIECE = 2**20
 
 @dataclass(frozen=True, eq=False)
 class Times:
-    """Moments of runs: the `samples` seen and the `updates` made by then, and `epoch`, a fraction within one."""
+    """Moments of runs: the `samples` seen, the `updates` made, and the `epoch`, a fraction within an epoch."""
 
     samples: NDArray[np.signedinteger[Any]]
     updates: NDArray[np.signedinteger[Any]]
@@ -23,9 +23,9 @@ class Times:
 
 @dataclass(frozen=True)
 class Clock:
-    """The moments at which the runs of a sweep are recorded: settings as for `kernels.fit`, and `n` samples.
+    """The checkpoints at which the runs of a sweep are recorded: settings as for `kernels.fit`, and `n` samples.
 
-    `record` is not a plain "log", from which a sweep makes one with numbers.
+    `record` is never a plain "log", which a sweep replaces by one with a number.
     """
 
     record: str | int
@@ -34,7 +34,7 @@ class Clock:
 
     @classmethod
     def from_identity(cls, identity: dict[str, str]) -> "Clock":
-        """Return the clock of the results in a folder, from the facts that they share."""
+        """Return the clock of the results in a folder, from their shared facts."""
         record = identity["record"]
         every = int(record) if record.isdecimal() else record
         return cls(every, int(identity["samples"]), identity["drop_last"] == "True")
@@ -67,8 +67,8 @@ class Clock:
         return size
 
     def _first_checkpoints(self, batch_size: int, count: int) -> Integers:
-        """Return the first checkpoints of a run, that many of them, as if it were long enough to have them."""
-        epochs = 1  # an epoch has one checkpoint or very many
+        """Return the first `count` checkpoints of a run, as if it were long enough to have them."""
+        epochs = 1  # an epoch has either one checkpoint or very many
         while (checkpoints := self.checkpoints(batch_size, epochs)).size < count:
             epochs *= 2
         return checkpoints[:count]
@@ -76,13 +76,13 @@ class Clock:
     def times(
         self, batch_size: NDArray[np.int64], checkpoint: NDArray[np.integer], run: NDArray[np.integer] | None = None
     ) -> Times:
-        """Return the moments of checkpoints, which belong to the runs numbered `run`, or one to each run.
+        """Return the times of checkpoints, which belong to the runs numbered `run`, or one to each run.
 
-        Runs have a `batch_size` each; `checkpoint` and `run` are of one length.
+        Each run has a `batch_size`; `checkpoint` and `run` have equal lengths.
         """
         run = np.arange(checkpoint.size) if run is None else run
         sizes, of_run = np.unique(batch_size, return_inverse=True)
-        # All sizes have their checkpoints in one table, one after the other.
+        # One table has the checkpoints of all sizes, one after another.
         last = int(checkpoint.max(initial=0))
         samples, updates = np.zeros((2, sizes.size, last + 1), np.int64)
         for row, size in enumerate(sizes.tolist()):
@@ -92,7 +92,7 @@ class Clock:
         epoch = samples / per_epoch[:, np.newaxis]
         kind: type[np.signedinteger[Any]] = np.int64 if samples.max(initial=0) > np.iinfo(np.int32).max else np.int32
         times = Times(np.empty(checkpoint.size, kind), np.empty(checkpoint.size, kind), np.empty(checkpoint.size))
-        # In pieces: the places of millions of losses would take as much as the result.
+        # In pieces: the indices of millions of losses would take as much memory as the result.
         for start in range(0, checkpoint.size, PIECE):
             piece = slice(start, start + PIECE)
             place = of_run[run[piece]] * (last + 1) + checkpoint[piece]

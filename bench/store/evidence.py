@@ -1,4 +1,4 @@
-"""Measurements around a sweep: tables in its folder, so that a report can be made again and trains nothing."""
+"""Evidence: tables of measurements in a sweep's folder, so that a report can be repeated without training."""
 
 from pathlib import Path
 from warnings import warn
@@ -11,7 +11,7 @@ from bench.store.seal import DamagedError, name_owner, read_table, write_table
 
 
 def with_interval(name: str) -> list[str]:
-    """Return the columns of a number and the ends of its interval."""
+    """Return the columns of a number and of the ends of its interval."""
     return [name, f"{name}_low", f"{name}_high"]
 
 
@@ -38,18 +38,18 @@ COLUMNS = {
 """Columns to read of the tables of each name; tables of another version may lack some."""
 
 
-# Those that are about the runs of a sweep as they stood.
+# Tables about the runs of a sweep in their state at that time.
 _OF_RUNS = ("basin", "check", "paths", "rates", "theory", "typical_paths")
 
 
 def forget_runs(folder: Path) -> None:
-    """Remove the tables that are about the runs in a run's folder, which goes on: no report may show both together."""
+    """Remove the tables about the runs of a folder, which continues: no report may combine old and new ones."""
     for name in _OF_RUNS:
         (folder / EVIDENCE / f"{name}.parquet").unlink(missing_ok=True)
 
 
 def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
-    """Store tables under their names in a run's folder, each in the place of the one before."""
+    """Store tables under their names in a run's folder, replacing earlier ones."""
     owner = name_owner(read_identity(folder))
     for name, table in tables.items():
         write_table(folder / EVIDENCE / f"{name}.parquet", table, owner)
@@ -58,7 +58,7 @@ def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Return all tables stored in a run's folder, by name.
 
-    Damaged ones, those without a column that is read, and those about other runs are named in a warning and left out.
+    Tables that are damaged, lack a required column or are about other runs are named in a warning and ignored.
     """
     owner = name_owner(read_identity(folder))
     tables = {}
@@ -88,7 +88,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def read_table_of(folder: Path, name: str) -> pd.DataFrame:
-    """Return one of the tables stored in a run's folder, or an empty one; a DamagedError says what makes it again."""
+    """Return one of the tables stored in a run's folder, or an empty one; a DamagedError says how to recreate it."""
     path = folder / EVIDENCE / f"{name}.parquet"
     try:
         return read_table(path, name_owner(read_identity(folder))) if path.exists() else pd.DataFrame()

@@ -1,8 +1,8 @@
-"""From the parts of a run to its frames: the stored rows that count, and the curves they make.
+"""The history of a run: which stored rows of its parts count, and the curves that they form.
 
-A configuration may come again: from the start, or continued to later checkpoints from where it stood. A continuation
-counts only on top of the row that it continues. So where a part in the middle is lost, the configuration stands as
-before it.
+A configuration may occur repeatedly: from the start, or continued to later checkpoints. A continuation counts only with
+the row that it continues. If a part in the middle is lost, the configuration is therefore in the state before that
+part.
 """
 
 from collections.abc import Sequence
@@ -45,9 +45,9 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
     place[configs] = np.arange(configs.size)
     known = pq.read_schema(paths[0]).names
     names = [name for name in parts.CURVES if name in known]
-    wanted = rows.counts & (place[rows.config] != NOWHERE)
-    # Parts without any of the curves are not read, but one is, for the types of the columns.
-    used = [(path, part) for path, part in zip(paths, rows.parts, strict=True) if wanted[part].any()]
+    requested = rows.counts & (place[rows.config] != NOWHERE)
+    # Parts without any of the curves are not read, except one for the types of the columns.
+    used = [(path, part) for path, part in zip(paths, rows.parts, strict=True) if requested[part].any()]
     pieces = [_read_losses(path, names, part, rows, place) for path, part in used or [(paths[0], rows.parts[0])]]
     config = np.concatenate([piece.pop("config_id") for piece in pieces])
     # Runs that were trained in one go are in order.
@@ -60,36 +60,36 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
 
 
 def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> NDArray[np.intp]:
-    """Return the numbers of the configurations that are wanted and stored, in the order wanted."""
+    """Return the numbers of the requested configurations that are stored, in the requested order."""
     stored = rows.config[rows.newest]
     if config_ids is None:
         return stored
-    wanted = rows.ids.get_indexer(pd.Index(config_ids))
-    return wanted[np.isin(wanted, stored)]
+    requested = rows.ids.get_indexer(pd.Index(config_ids))
+    return requested[np.isin(requested, stored)]
 
 
 def _read_losses(
     path: Path, names: Sequence[str], part: slice, rows: "_Rows", place: NDArray[np.int32]
 ) -> dict[str, NDArray[Any]]:
-    """Return the losses of a part that belong to the curves wanted, with the places of these for `config_id`."""
+    """Return the losses of a part that belong to the requested curves, with the curves' numbers as `config_id`."""
     table = parts.read_part(path, names)
     stored = {_COLUMNS[name]: table[name].combine_chunks() for name in names}
     counts = stored["loss"].value_lengths().to_numpy()
     checkpoint = parts.stored_checkpoints(rows.after[part], rows.checkpoints[part], rows.every[part], counts)
     config = place[rows.config[part]]
-    wanted = checkpoint & (rows.every.max() - 1) == 0
-    wanted[np.cumsum(counts) - 1] |= rows.newest[part]
-    wanted &= np.repeat(rows.counts[part] & (config != NOWHERE), counts)
-    losses = {name: found.flatten().to_numpy()[wanted] for name, found in stored.items()}
-    return {"config_id": np.repeat(config, counts)[wanted], "checkpoint": checkpoint[wanted]} | losses
+    requested = checkpoint & (rows.every.max() - 1) == 0
+    requested[np.cumsum(counts) - 1] |= rows.newest[part]
+    requested &= np.repeat(rows.counts[part] & (config != NOWHERE), counts)
+    losses = {name: found.flatten().to_numpy()[requested] for name, found in stored.items()}
+    return {"config_id": np.repeat(config, counts)[requested], "checkpoint": checkpoint[requested]} | losses
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
     """All rows of all parts, in the order of writing.
 
-    `parts` has the rows of each part, `ids` the configurations, and `config` the number of that of each row. A row
-    counts if it is a piece of its configuration's history, and the newest is the last piece.
+    `parts` has the rows of each part, `ids` the configurations, and `config` each row's configuration number. A row
+    counts if it is a piece of its configuration's history, and the newest row is the last piece.
     """
 
     parts: list[slice]
@@ -103,7 +103,7 @@ class _Rows:
 
 
 def _read_rows(paths: Sequence[Path]) -> _Rows:
-    """Return the places of all rows in the histories of their configurations."""
+    """Return all rows, and which of them are in the histories of their configurations."""
     tables = [parts.read_part(path, ("config_id", "marks", "losses_after", "losses_every")) for path in paths]
     ends = np.cumsum([table.num_rows for table in tables]).tolist()
     slices = [slice(end - table.num_rows, end) for table, end in zip(tables, ends, strict=True)]

@@ -1,7 +1,7 @@
 """The trials of a search: Optuna's journal, with a study for each optimizer, in the folder of the run.
 
 Optuna appends a line for each trial. A sealed table beside the journal holds its size and its checksum after each
-round, so that a change of the journal or the loss of its end is noticed.
+round, so that changes and truncation of the journal are detected.
 
 The state of samplers is not stored: that of CMA-ES is a pickle, and loading a pickle from a folder may run any code.
 """
@@ -46,7 +46,7 @@ _COLUMNS = [
 class _Backend(JournalFileBackend):
     """A journal with one writer, the process that holds the lock of the folder.
 
-    Optuna locks and syncs for each line, because it allows for several writers: 15 ms. Here a round is synced at once.
+    Optuna locks and syncs for each line, to allow several writers, which takes 15 ms. Here a round is synced at once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,10 +72,10 @@ def quiet() -> Iterator[None]:
 
 
 def open_journal(folder: Path, names: Sequence[str], *, begun: bool) -> list[optuna.Study]:
-    """Open the journal of a run's folder, of which the caller holds the lock, and return its studies of these names.
+    """Open the journal of a run's folder, whose lock the caller holds, and return its studies of these names.
 
-    In a folder without results, where nothing has `begun`, the search begins anew. The journal of a search that has
-    begun raises a DamagedError if it is missing or has changed.
+    In a folder without results, where nothing has `begun`, the search starts anew. If the journal of a search that has
+    begun is missing or modified, raise DamagedError.
     """
     path = folder / JOURNAL
     path.parent.mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ def open_journal(folder: Path, names: Sequence[str], *, begun: bool) -> list[opt
         for left in (path, path.with_name(f"{_SEAL}.parquet")):
             left.unlink(missing_ok=True)
     else:
-        # Optuna would append to a line that kill -9 has cut off.
+        # Optuna would append to a line that kill -9 has truncated.
         os.truncate(path, _read_sound(folder).rfind(b"\n") + 1)
     storage = _replay(path)
     with quiet():
@@ -91,7 +91,7 @@ def open_journal(folder: Path, names: Sequence[str], *, begun: bool) -> list[opt
 
 
 def seal_journal(folder: Path) -> None:
-    """Sync the journal to the disk, and store its size and its checksum."""
+    """Sync the journal to disk, and store its size and its checksum."""
     with (folder / JOURNAL).open("rb") as file:
         os.fsync(file.fileno())
         content = file.read()
@@ -100,7 +100,7 @@ def seal_journal(folder: Path) -> None:
 
 
 def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials of a study that a search has written; another tool may have added some."""
+    """Return the trials of a study that a search has written; other tools may have added some."""
     return [trial for trial in study.get_trials(deepcopy=False) if "round" in trial.user_attrs]
 
 
@@ -117,7 +117,7 @@ def read_trials(folder: Path) -> pd.DataFrame:
 
 
 def _read_sound(folder: Path) -> bytes:
-    """Return the content of the journal, after a check of its sealed part."""
+    """Return the content of the journal, after checking its sealed part."""
     path = folder / JOURNAL
     try:
         content = read_regular_file(path)
@@ -134,7 +134,7 @@ def _read_sound(folder: Path) -> bytes:
 
 
 def _replay(path: Path) -> JournalStorage:
-    """Return the storage that the lines of a journal make."""
+    """Return the storage built from the lines of a journal."""
     try:
         return JournalStorage(_Backend(path))
     except OSError:

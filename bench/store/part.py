@@ -1,8 +1,7 @@
 """A part of a run's results: one Parquet file that is complete, or known to be damaged.
 
-The losses of a curve at multiples of `losses_every` checkpoints are stored, and the last loss. `losses_after` is the
-checkpoint before the first of them: -1 where the curve is complete, and else the checkpoint at which another part had
-stopped.
+Stored are the losses of a curve at multiples of `losses_every` checkpoints, and the last loss. `losses_after` is the
+checkpoint before the first of them: -1 if the curve is complete, otherwise the last checkpoint of another part.
 """
 
 import re
@@ -38,14 +37,14 @@ def stored_checkpoints(after: Integers, checkpoints: Integers, every: Integers, 
 
 
 def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
-    """Lay results out as they are stored; see `OpenRun.append`."""
+    """Arrange results for storage; see `OpenRun.append`."""
     if (again := rows["config_id"].duplicated()).any():
         raise ValueError(f"rows must hold each configuration once, not {rows['config_id'][again].iloc[0]!r} twice")
     checkpoints = rows["marks"].to_numpy(np.int32)
     lengths = np.array([losses.size for losses in rows["losses"]], np.int32)
     first, ends = checkpoints + 1 - lengths, np.cumsum(lengths)
     starts = ends - lengths
-    # A continuation for no checkpoints at all would be the newest row and yet have no last loss.
+    # A continuation without any checkpoints would be the newest row and yet have no last loss.
     if (wrong := (first < 0) | (first >= checkpoints) & (first != 0)).any():
         i = wrong.argmax()
         name, complete = rows["config_id"].iloc[i], checkpoints[i] + 1
@@ -53,7 +52,7 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
             f"losses of configuration {name!r} must be {min(2, complete)} to {complete}, "
             f"as it stands at checkpoint {checkpoints[i]}, not {lengths[i]}"
         )
-    # The first loss of a continuation is known already.
+    # The first loss of a continuation is already stored.
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
     checkpoint = np.arange(ends[-1]) - np.repeat(ends - 1 - checkpoints, lengths)
     stored = checkpoint & (every - 1) == 0
@@ -73,22 +72,22 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
 
 
 def _to_arrow(column: "pd.Series[Any]", kind: pa.DataType) -> pa.Array:
-    """Return a column as Arrow holds it. NaN keeps its bits instead of becoming a missing value."""
-    # Versions of pandas differ in which of the two types of text they ask for.
+    """Return a column in Arrow's form; NaN keeps its bits instead of becoming a missing value."""
+    # Versions of pandas differ in which of the two string types they request.
     kind = pa.string() if pa.types.is_large_string(kind) else kind
     values = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
     return pa.array(values, kind, from_pandas=False)
 
 
 def write_part(folder: Path, number: int, table: pa.Table, owner: bytes) -> Path:
-    """Write a part, so that it is there for good when this returns and not at all when this raises."""
+    """Write a part: it is durable when this returns, and absent when this raises."""
     path = folder / f"{number:06}.parquet"
     write_table(
         path,
         table,
         owner,
         compression="zstd",
-        # Hardly a value of a result comes twice, and the bytes of floats compress better in eight streams.
+        # Values in results rarely repeat, and the bytes of floats compress better in eight streams.
         use_dictionary=False,
         use_byte_stream_split=[f"{name}.list.element" for name in CURVES if name in table.column_names],
     )
@@ -97,13 +96,13 @@ def write_part(folder: Path, number: int, table: pa.Table, owner: bytes) -> Path
 
 
 def part_number(path: Path) -> int:
-    """Return the place of a part in the order of writing, or 0 if its name tells none."""
+    """Return the place of a part in the order of writing, or 0 if its name has none."""
     name = _NAME.fullmatch(path.name)
     return int(name[1]) if name else 0
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read some columns of a part; without names, all but those of the curve."""
+    """Read some columns of a part; by default all except those of the curve."""
     try:
         with pq.ParquetFile(path) as file:
             if columns is None:
@@ -115,8 +114,8 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def join_tables(tables: Sequence[pa.Table], folder: Path) -> pd.DataFrame:
-    """Return the rows of parts, one after the other."""
-    try:  # the notes of pandas in them may be damaged
+    """Return the rows of parts, concatenated."""
+    try:  # pandas' metadata in them may be damaged
         frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(use_threads=False)
     except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is damaged: {' '.join(str(error).split())}") from error

@@ -54,7 +54,7 @@ class StoredSweep:
 
     @cached_property
     def classes(self) -> Classes | None:
-        """The labels of the classes 0, 1, ..., where y held labels."""
+        """The labels of the classes 0, 1, ..., if y held labels."""
         try:
             recorded = read_table_of(self.run.folder, "settings").get("classes")
         except DamagedError:
@@ -64,10 +64,10 @@ class StoredSweep:
 
     @cached_property
     def confirmation(self) -> "StoredSweep | None":
-        """The leading choices trained again with fresh seeds; None where that was not done, or cannot be read."""
+        """The leading choices trained again with fresh seeds; None if that was not done, or cannot be read."""
         folder = self.run.folder / CONFIRMATION
         try:
-            # A plan comes before the first results: without either, it was stopped before it began.
+            # A plan is written before the first results: without either, confirmation was stopped before it began.
             begun = (folder / PLAN).exists() or any(folder.glob("parts/*"))
             if not begun:
                 return None
@@ -81,7 +81,7 @@ class StoredSweep:
 
     @cached_property
     def optimum(self) -> AttainableLoss:
-        """The lowest loss that the model can reach on the samples, or a run's that is lower; and that of a constant."""
+        """The lowest attainable loss on the samples, or that of a run if lower; and the loss of a constant."""
         found = attainable_loss_of(read_table_of(self.run.folder, NAME))
         return lowered_by(found, self.frame, self.model)
 
@@ -89,13 +89,13 @@ class StoredSweep:
     def curves(self) -> pd.DataFrame:
         """The losses in the frame's order: config_id (categorical), epoch (a fraction), samples, updates, loss.
 
-        Where there are held-out samples, validation_loss too. One row per configuration and checkpoint, or every
-        second, fourth, ... checkpoint and the last where there are too many; see `bench.sweep`.
+        With held-out samples, also validation_loss. One row per configuration and checkpoint, or every second, fourth,
+        ... checkpoint and the last if there are too many; see `bench.sweep`.
         """
         return self.read_curves(self.frame["config_id"].tolist())
 
     def read_curves(self, config_ids: Sequence[str]) -> pd.DataFrame:
-        """Return the losses of some configurations, in the order of `config_ids`; those not stored are left out."""
+        """Return the losses of some configurations, in the order of `config_ids`; those not stored are omitted."""
         curves = self.run.curves(config_ids)
         ids = curves["config_id"].cat
         rows = pd.Index(self.frame["config_id"]).get_indexer(ids.categories)
@@ -107,7 +107,7 @@ class StoredSweep:
 
 
 def match_precision(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return an earlier table with a column `dtype` where the frame has one; runs without it are of float64."""
+    """Return an earlier table with a column `dtype` if the frame has one; runs without it are float64."""
     if ("dtype" in table) == ("dtype" in frame):
         return table
     if "dtype" in frame:
@@ -116,20 +116,20 @@ def match_precision(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_sweep(folder: str | Path) -> StoredSweep:
-    """Read the runs of a folder that others are not ahead of, on the way to more epochs; see `bench.load_run`."""
+    """Read the runs of a folder, except those that are behind others in an extension; see `bench.load_run`."""
     run = read_run(folder)
     if holds_search(run.identity):
         raise ValueError(f"{folder} holds a search for settings: bench.load_tuning reads it")
     result = read_result(run)
     frame = result.frame
     ended = (frame["status"] != STATUS[MAX_EPOCHS]) | (frame["epochs"] == frame["epochs"].max())
-    if ended.all():  # there may be a million, which are not copied
+    if ended.all():  # avoids copying up to a million rows
         return result
     return replace(result, frame=frame[ended].reset_index(drop=True), starts=result.starts[ended])
 
 
 def read_result(run: Run) -> StoredSweep:
-    """Return the runs of a folder, of a sweep or of the trials of a search, also of those that were given up."""
+    """Return the runs of a folder, of a sweep or of the trials of a search, including abandoned ones."""
     try:
         model = model_of_identity(run.identity)
         kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
@@ -147,7 +147,7 @@ def read_result(run: Run) -> StoredSweep:
 
 
 def read_plan(run: Run) -> pd.DataFrame:
-    """Return the plan in a run's folder; a ValueError if it is missing or damaged."""
+    """Return the plan in a run's folder; raise ValueError if it is missing or damaged."""
     path = run.folder / PLAN
     if not path.exists():
         raise ValueError(f"{run.folder} holds no sweep: it has no {PLAN}")
@@ -179,7 +179,7 @@ def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.
 
 
 def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
-    """Return the rows with their status in words, and with samples, updates and epochs in place of checkpoints."""
+    """Return the rows with their status as text, and with samples, updates and epochs in place of checkpoints."""
     codes = rows["status"].to_numpy(np.int64)
     times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy(np.int64))
     frame = rows.assign(status=pd.Categorical.from_codes(codes, categories=pd.Index(STATUS)))

@@ -1,4 +1,4 @@
-"""Results on disk: append, resume, extend; nothing lost.
+"""Results on disk that can be appended to, resumed and extended without losing any.
 
 A run folder holds
 
@@ -12,11 +12,11 @@ A run folder holds
     damaged/           parts that have changed since they were written, if there are any
     .lock              the process that writes
 
-A run that is stopped at any moment, be it by kill -9, a full disk or a power failure, keeps every part whose `append`
-had returned. Configurations in a part that has changed count as not done.
+A run that is stopped at any moment, by kill -9, a full disk or a power failure, keeps every part whose `append` had
+returned. Configurations in a modified part count as not done.
 
-Each file holds its checksum (`kernels.base.checksum`) and is read only if it is as it was written, for this run. The
-owner of a file is the run's identity; the first file, which holds that identity, has none.
+Each file holds its checksum (`kernels.base.checksum`) and is read only if it is unmodified and belongs to this run. The
+owner of a file is the run's identity; the first file, which holds that identity, has no owner.
 """
 
 import json
@@ -56,15 +56,15 @@ from kernels.base.checks import describe
 from kernels.base.checksum import find_flaw
 
 FORMAT = 4
-# What errors advise, on the command line and in Python.
+# Remedies in error messages, for the command line and for Python.
 ANOTHER_FOLDER, RESUME = "another folder with --out (out=... in Python)", "--resume (resume=True in Python)"
 ABOUT, PLAN, EVIDENCE, CONFIRMATION = "sgdbench.json", "plan.parquet", "evidence", "confirmation"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
-# Facts that an identity holds only where they are not these.
+# Facts that an identity contains only if they differ from these.
 WITHOUT = {"shuffling": "all", "categories": "none"}
-# Facts of an identity that are hashes, which tell a person nothing.
+# Facts of an identity that are hashes, which mean nothing to a person.
 _HASHES = ("data", "validation")
-# Characters of a fact that a message shows.
+# A message shows at most this many characters of a fact.
 _MOST_SHOWN = 100
 # Columns that every part must have.
 _COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
@@ -76,8 +76,8 @@ _HELD: ContextVar[Path | None] = ContextVar("_HELD", default=None)
 class Run:
     """The content of a run folder.
 
-    `identity` has the facts that every result in the folder shares, as given to `open_run`, and `within` is the run
-    whose folder holds this one's: a temporary folder is there as long as its run.
+    `identity` has the facts that every result in the folder shares, as passed to `open_run`, and `within` is the run
+    whose folder contains this one: it keeps a temporary folder alive.
     """
 
     def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path]) -> None:
@@ -88,9 +88,9 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where it is stored; a ValueError if the folder has been moved or deleted since it was read.
+        """The folder of the run; a ValueError if it has been moved or deleted since it was read.
 
-        It is the path that was given, as long as the working directory is the one of then.
+        It is the given path, as long as the working directory has not changed.
         """
         if not (self._place / ABOUT).exists():
             load = "load_tuning" if holds_search(self.identity) else "load_run"
@@ -104,23 +104,23 @@ class Run:
 
     @cached_property
     def study(self) -> str | None:
-        """The study as run, a TOML text; None if it is damaged, which is told in a warning."""
+        """The study as run, a TOML text; None with a warning if it is damaged."""
         return self._read(_STUDY, read_text, None, "the study is ignored")
 
     @cached_property
     def environment(self) -> dict[str, str | int]:
-        """The facts of `bench.system.environment.environment` as the run was last opened to write; none if damaged."""
+        """The facts of `bench.system.environment.environment` when the run was last opened to write, if intact."""
         return self._read(ENVIRONMENT, read_json, {}, "the machine and the versions are ignored")
 
     @cached_property
     def rules(self) -> dict[str, dict[str, str]]:
-        """The user's own rules, by kind and name: their `sha256`, `place`, `plugin`, `source`; none if damaged."""
+        """Users' rules, by kind and name, with their `sha256`, `place`, `plugin` and `source`; none if damaged."""
         if not (self.folder / _RULES).exists():
             return {}
         return self._read(_RULES, read_json, {}, "the source of the user's own rules is ignored")
 
     def _read(self, name: str, read: Callable[[Path, bytes], T], instead: T, lost: str) -> T:
-        """Return the content of a file; where it is damaged, warn and return its substitute."""
+        """Return the content of a file; if it is damaged, warn and return its substitute."""
         try:
             return read(self.folder / name, self._owner)
         except DamagedError as error:
@@ -136,24 +136,24 @@ class Run:
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the newest row of each configuration, in the order of writing, without the losses.
 
-        A run without results has the columns wanted, or `config_id` and `checkpoints`.
+        A run without results has the requested columns, or `config_id` and `checkpoints`.
         """
         return newest_rows(self._paths, columns)
 
     def curves(self, config_ids: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the losses of the configurations wanted, in that order, or of all in the order of `configurations`.
+        """Return the losses of the requested configurations in that order, or of all as in `configurations`.
 
-        Where parts differ in how many losses they keep, those that all of them keep remain: a run that was extended
-        has the same curves as one made at once. Configurations that are not stored are left out.
+        If parts differ in how many losses they keep, only those that all of them keep remain: an extended run has the
+        same curves as one made at once. Configurations that are not stored are omitted.
 
-        The columns are `config_id` (categorical), `checkpoint` (int32), `loss` and, where there are held-out samples,
-        `validation_loss`. `bench.store.clock.Clock` has the moments of checkpoints.
+        The columns are `config_id` (categorical), `checkpoint` (int32), `loss` and, with held-out samples,
+        `validation_loss`. `bench.store.clock.Clock` has the samples and updates at checkpoints.
         """
         return join_curves(self._paths, config_ids)
 
 
 class OpenRun(Run):
-    """A run that this process alone writes to, from one thread at a time."""
+    """A run that only this process writes to, from one thread at a time."""
 
     def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path], number: int, every: int) -> None:
         super().__init__(folder, identity, sound)
@@ -161,15 +161,15 @@ class OpenRun(Run):
         self._every = every
 
     def record_study(self, study: str) -> None:
-        """Put a study and its environment on record, in the place of the study that it goes on with."""
+        """Record a study and its environment, replacing the study of the run that is continued."""
         with explain_os_errors(self.folder):
             _write_study(self.folder, study, self._owner)
         self.study = study
 
     def record_rules(self, rules: Mapping[str, Mapping[str, str]]) -> None:
-        """Put the user's own rules on record, as `Run.rules` has them, beside those that are there.
+        """Record users' rules, in the form of `Run.rules`, in addition to those recorded before.
 
-        Another rule of the same name is refused: its results are in the folder.
+        Another rule of the same name is refused, because the folder holds its results.
         """
         before = self.rules if self._parts else {}  # a run may have stopped before its first result
         for name, rule in rules.items():
@@ -184,7 +184,7 @@ class OpenRun(Run):
                 _write_if_changed(self.folder / _RULES, seal_json(self.rules, self._owner))
 
     def record_plan(self, plan: pd.DataFrame) -> bool:
-        """Put on record which configurations the run is about, one row for each; return whether that has changed."""
+        """Record the plan, a row per configuration; return whether it has changed."""
         with explain_os_errors(self.folder):
             return _write_if_changed(self.folder / PLAN, seal_table(plan, self._owner))
 
@@ -194,13 +194,13 @@ class OpenRun(Run):
         There is one row per configuration, or none, with the same columns and types in every part. Values come back bit
         for bit.
 
-        - `config_id` (text) and `checkpoints`, the number of the checkpoint at which the configuration stands, from 0;
-        - `losses`: an array of those at the last checkpoints, up to that one. With `checkpoints + 1` losses the curve
-          is complete,
-          and the row replaces all earlier ones of the configuration. With fewer, two at least, it continues from where
-          the configuration stood before: the first loss, which is known already, is the one at that checkpoint;
-        - `validation_losses`, where there are held-out samples: as many;
-        - any others; arrays of float64 of any length are welcome.
+        - `config_id` (text) and `checkpoints`, the number of the configuration's current checkpoint, from 0;
+        - `losses`: an array of losses at the last checkpoints, up to that one. With `checkpoints + 1` losses the curve
+          is complete, and the row replaces all earlier ones of the configuration. With fewer, at least two, it
+          continues from where the configuration was before: the first loss, which is already stored, is the one at that
+          checkpoint;
+        - `validation_losses`, if there are held-out samples: as many;
+        - any others; arrays of float64 may have any length.
         """
         if rows.empty:
             return
@@ -214,17 +214,17 @@ class OpenRun(Run):
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command that makes anew what is damaged in a run's folder, or in that of its runs on fresh seeds."""
+    """Return the command that recreates what is damaged in a run's folder, or in that of its confirmation."""
     whole = folder.parent if folder.name == CONFIRMATION else folder
     command = "tune" if holds_search(read_identity(whole)) else "run"
     return f"sgdbench {command} STUDY --out {shlex.quote(str(whole))} --resume"
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
-    """Read a run folder as it is now, even while another process writes to it.
+    """Read a run folder in its present state, even while another process writes to it.
 
-    Damaged parts are named in a warning and left out. A folder of another kind or version, or with another first file
-    than was written, is refused with a ValueError.
+    Damaged parts are named in a warning and ignored. A folder of another kind or version, or with a modified first
+    file, is refused with a ValueError.
     """
     folder = check_path("folder", folder, "a run folder")
     if not folder.exists():
@@ -244,14 +244,14 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
 def open_run(
     folder: str | os.PathLike[str], study: str, identity: Mapping[str, str], *, resume: bool, every: int = 1
 ) -> Iterator[OpenRun]:
-    """Open a run folder to write, alone; it is made if it is missing.
+    """Open a run folder to write, exclusively; it is created if it is missing.
 
-    Damaged parts are named in a warning and moved to `damaged/`. The `study`, a TOML text, is put on record where there
-    is none yet; see `OpenRun.record_study`. The `identity` has the facts that all results must share to be compared. Of
-    losses, those at multiples of `every` checkpoints, a power of two, and the last one are kept.
+    Damaged parts are named in a warning and moved to `damaged/`. The `study`, a TOML text, is recorded if there is none
+    yet; see `OpenRun.record_study`. The `identity` has the facts that all results must share to be comparable. Losses
+    are kept at multiples of `every` checkpoints, a power of two, and at the last one.
 
-    Refused are a folder that another process writes to, one of another identity, one with results without `resume`, and
-    one that is of a newer version or no run folder at all.
+    Refused are a folder that another process writes to, one of another identity, one with results without `resume`, one
+    of a newer version, and one that is not a run folder at all.
     """
     folder = Path(folder)
     if every < 1 or every & (every - 1):
@@ -276,9 +276,9 @@ def check_study(study: str) -> None:
 
 @contextmanager
 def hold_run(folder: Path) -> Iterator[None]:
-    """Keep other processes from a run folder between the times that `open_run` opens it in this thread.
+    """Keep other processes out of a run folder between the times that `open_run` opens it in this thread.
 
-    What is trained, ranked and trained again in the block is then about one plan.
+    Training, ranking and confirmation in the block then concern one plan.
     """
     with _lock_run(folder):
         before = _HELD.set(folder)
@@ -290,10 +290,10 @@ def hold_run(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _lock_run(folder: Path) -> Iterator[None]:
-    """Lock a run folder, which is made if it is missing; one of other files is refused."""
-    if str(folder).startswith("~"):  # of which pyarrow and pandas make the home folder, and Python does not
+    """Lock a run folder, which is created if it is missing; refuse a folder with other files."""
+    if str(folder).startswith("~"):  # pyarrow and pandas expand it to the home folder, Python does not
         raise ValueError(f"{folder} begins with ~, which the shell did not expand: write the home folder in full")
-    # Checked before the folder is locked, which leaves a file in it.
+    # Checked before locking, which leaves a file in the folder.
     if not (folder / ABOUT).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder and was not changed: choose {ANOTHER_FOLDER}")
     with ExitStack() as held:
@@ -304,7 +304,7 @@ def _lock_run(folder: Path) -> Iterator[None]:
 
 
 def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:
-    """Write the files that are missing in the folder, after a check that this run may go on in it."""
+    """Write the missing files of a folder, after checking that this run may continue in it."""
     for leftover in folder.rglob(".*.partial"):
         leftover.unlink()
     before = read_identity(folder) if (folder / ABOUT).exists() else None
@@ -317,11 +317,11 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
         if not resume:
             raise ValueError(f"{folder} already holds results: continue with {RESUME}, or choose {ANOTHER_FOLDER}")
     if before is not None and before != dict(identity):
-        # They are of a run without results. Gone before the identity changes, they are never taken for the new run's.
+        # These belong to a run without results. They are removed first, so that the new run never inherits them.
         stale = [folder / name for name in (_STUDY, ENVIRONMENT, PLAN, _RULES)]
         for path in (*stale, *visible_files(folder / EVIDENCE)):
             path.unlink(missing_ok=True)
-    # Written first, so that a folder left half made is known to be one of a run.
+    # Written first, so that an incomplete folder is recognized as a run folder.
     _write_if_changed(folder / ABOUT, seal_json({"format": FORMAT, "identity": dict(identity)}))
     if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
         _write_study(folder, study, name_owner(identity))
@@ -331,7 +331,7 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
 
 
 def holds_search(identity: Mapping[str, str]) -> bool:
-    """Return whether an identity is that of a search for settings, and not of a sweep."""
+    """Return whether an identity is that of a search for settings rather than of a sweep."""
     return "sampler" in identity
 
 
@@ -387,7 +387,7 @@ def read_identity(folder: Path) -> dict[str, str]:
 
 
 def _examine_parts(folder: Path, identity: Mapping[str, str]) -> dict[Path, str | None]:
-    """Return the parts in the order of writing, with the flaw of each in words."""
+    """Return the parts in the order of writing, with a description of each part's flaw."""
     flaws: dict[Path, str | None] = {}
     columns: dict[Path, str] = {}
     owner = name_owner(identity)
@@ -400,7 +400,7 @@ def _examine_parts(folder: Path, identity: Mapping[str, str]) -> dict[Path, str 
 
 
 def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
-    """Return the flaw of a part in words, or None, and its columns."""
+    """Return a description of the flaw of a part, or None, and its columns."""
     if not parts.part_number(path):
         return "its name is not that of a part", ""
     try:
@@ -409,7 +409,7 @@ def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
             return flaw, ""
         schema = pq.read_schema(pa.BufferReader(content))
     except PermissionError:
-        raise  # it says nothing of the part
+        raise  # unrelated to the part
     except OSError as error:
         return error.strerror or "it cannot be read", ""
     except ValueError:
@@ -419,7 +419,7 @@ def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
 
 
 def _set_aside_damaged(folder: Path, identity: Mapping[str, str]) -> tuple[list[Path], int]:
-    """Move damaged parts away; return the sound ones, and the highest number ever given to one."""
+    """Move damaged parts away; return the intact ones, and the highest part number ever used."""
     examined = _examine_parts(folder, identity)
     damaged = folder / _DAMAGED
     for path, flaw in examined.items():
@@ -464,7 +464,7 @@ def _warn(message: str) -> None:
 
 @contextmanager
 def explain_os_errors(folder: Path) -> Iterator[None]:
-    """Name the folder in the error of a full disk, which names nothing by itself, and say how to go on."""
+    """Name the folder in the error of a full disk, which has no name itself, and say how to continue."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""TOML, JSON and Parquet files that hold their own checksum, and that of the run that they belong to."""
+"""TOML, JSON and Parquet files that contain their own checksum, which includes the run they belong to."""
 
 import json
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ _KEY = "seal"
 
 
 class DamagedError(ValueError):
-    """A file is not as it was written; the message names it and its flaw."""
+    """A file was modified after it was written; the message names it and its flaw."""
 
 
 def name_owner(identity: Mapping[str, str]) -> bytes:
-    """Return the owner in the checksums of a run's files: the facts that its results share."""
+    """Return the owner for the checksums of a run's files: the facts that its results share."""
     return json.dumps(dict(identity), sort_keys=True).encode()
 
 
@@ -31,7 +31,7 @@ def seal_text(text: str, owner: bytes = b"") -> bytes:
 
 
 def read_text(path: Path, owner: bytes = b"") -> str:
-    """Return a text that `seal_text` has sealed; raises a DamagedError."""
+    """Return a text that `seal_text` has sealed, or raise DamagedError."""
     content = _read_sealed(path, owner)
     try:
         return content[: -len(LAST_LINE)].decode()
@@ -40,13 +40,13 @@ def read_text(path: Path, owner: bytes = b"") -> str:
 
 
 def seal_json(facts: Mapping[str, object], owner: bytes = b"") -> bytes:
-    """Return facts as JSON that people can read, with its checksum as the last of them."""
+    """Return facts as readable JSON, with the checksum as the last entry."""
     text = json.dumps({**facts, _KEY: ROOM.decode()}, indent=2, ensure_ascii=False) + "\n"
     return add_checksum(text.encode(), owner)
 
 
 def read_json(path: Path, owner: bytes = b"") -> dict[str, Any]:
-    """Return facts that `seal_json` has sealed; raises a DamagedError."""
+    """Return facts that `seal_json` has sealed, or raise DamagedError."""
     content = _read_sealed(path, owner)
     try:
         facts: dict[str, Any] = json.loads(content)
@@ -72,7 +72,7 @@ def seal_table(table: pd.DataFrame | pa.Table, owner: bytes, **options: object) 
 
 
 def read_table(path: Path, owner: bytes) -> pd.DataFrame:
-    """Return a table that `write_table` has written; raises a DamagedError."""
+    """Return a table that `write_table` has written, or raise DamagedError."""
     content = _read_sealed(path, owner)
     try:
         rows = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)

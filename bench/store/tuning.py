@@ -15,7 +15,7 @@ from bench.store.run_folder import PLAN, holds_search, read_identity, read_run
 IMPORTANCE, GRID = "importance", "grid"
 """A table of a search, and the folder of the grid to compare it with."""
 IMPORTANCE_COLUMNS = ["family", "parameter", "importance"]
-# Columns that trials and configurations have in common.
+# Columns that trials and configurations share.
 _SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
 
@@ -29,7 +29,7 @@ class StoredSearch:
     grid: StoredSweep | None
 
     def with_grid_runs(self, chosen: NDArray[np.bool_]) -> StoredSweep:
-        """Return `result` with some runs of the grid below its own, shape (runs of the grid,)."""
+        """Return `result` followed by the `chosen` runs of the grid, a mask of shape (runs of the grid,)."""
         assert self.grid is not None  # noqa: S101 (whoever chooses its runs has looked)
         frames = [self.result.frame, self.grid.frame[chosen]]
         texts = [name for name in frames[0] if isinstance(frames[0][name].dtype, pd.CategoricalDtype)]
@@ -48,7 +48,7 @@ class StoredSearch:
 
 @dataclass(frozen=True, eq=False)
 class _WithGrid(StoredSweep):
-    """The runs of trials, and some of a grid, in whose folder their losses are."""
+    """The runs of trials, and some of a grid, whose losses are in the grid's folder."""
 
     grid: StoredSweep
 
@@ -69,7 +69,7 @@ def is_tuning_folder(folder: Path) -> bool:
 
 
 def read_search(folder: str | Path) -> StoredSearch:
-    """Read the folder of a search; a ValueError if it is none, or if its files have changed."""
+    """Read the folder of a search; raise ValueError if it is none, or if its files were modified."""
     try:
         from bench.store.journal import read_trials  # noqa: PLC0415 (it needs Optuna)
     except ModuleNotFoundError as error:
@@ -87,7 +87,7 @@ def read_search(folder: str | Path) -> StoredSearch:
     for name in ("optimizer", "schedule"):
         frame[name] = frame[name].cat.remove_unused_categories()
     result = replace(whole, frame=frame, starts=whole.starts[chosen], planned=len(frame))
-    # A plan comes before the first results: without it, the grid was stopped before it began.
+    # A plan is written before the first results: without it, the grid was stopped before it began.
     grid = read_sweep(folder / GRID) if (folder / GRID / PLAN).exists() else None
     if grid is not None:
         grid.run.within = run

@@ -1,1 +1,1 @@
-"""What to run: study files and grids."""
+"""Studies: files, grids, spaces and suites."""

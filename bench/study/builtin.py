@@ -1,4 +1,4 @@
-"""The built-in studies and suites, which are listed without a load of anything heavy."""
+"""The built-in studies and suites, listed without importing anything heavy."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The columns of a study: wildcards in their place, in the order of the inputs that the model names."""
+"""The columns of a study: wildcards are expanded, and columns ordered like the inputs that the model names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +15,9 @@ from kernels.model.inputs import read_inputs
 
 
 def expand_columns(study: Study) -> Study:
-    """Return the study with the columns of its table in place of wildcards and of columns of categories in `x`.
+    """Return the study with wildcards and categorical columns in `x` replaced by columns of its table.
 
-    A table that cannot be read, or a wildcard that matches none of its columns, is a ValueError.
+    A table that cannot be read, or a wildcard without a match, raises a ValueError.
     """
     data = study.data
     if data.path is None or data.x is None or not Path(data.path).exists():
@@ -37,9 +37,9 @@ def expand_columns(study: Study) -> Study:
 
 
 def order_columns(study: Study, columns: Sequence[str]) -> Study:
-    """Return the study with its columns `x` in the order of the model's inputs, where these are columns by name.
+    """Return the study with its columns `x` in the order of the model's inputs, if these are given as columns by name.
 
-    A name that stands for no column of the data, and a column that is in no input or in two, is a ValueError.
+    A name of no column of the data, and a column that is in no input or in two, raise a ValueError.
     """
     if not isinstance(study.model.inputs, Mapping):
         return study

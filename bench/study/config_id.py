@@ -1,4 +1,4 @@
-"""An id for each configuration, which lets a run be continued: a hash of all that its training depends on."""
+"""Configuration ids, which allow a run to continue: hashes of everything that the training depends on."""
 
 import json
 from collections.abc import Callable
@@ -20,20 +20,20 @@ from kernels.optimizers.schedules import SCHEDULES, canonical_schedule
 
 
 def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared: RunTable) -> NDArray[np.str_]:
-    """Return a stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
+    """Return a stable id for each configuration: 16 hexadecimal digits that hash everything its training depends on.
 
-    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, `shuffling`, and
-    the columns of the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean
-    ("momentum" is "momentum(0.9)"), rules of the user's own by all that they compute. A setting counts even where it
-    happens to have no effect, such as the seed of a run that draws nothing.
+    This comprises the model with its inputs and parameters in order, the data, the loss, `drop_last`, `shuffling`, and
+    the columns of the row: rates, seeds and starts to the last bit, optimizers and schedules by their meaning
+    ("momentum" is "momentum(0.9)"), users' rules by everything that they compute. A setting counts even if it has no
+    effect, such as the seed of a run that draws nothing.
 
-    The place in the grid, the name of a start and a `dtype` of float64 do not count. Nor do the target and the number
-    of epochs: they say how far a run is followed, so that a longer run keeps its id and continues the shorter one. The
-    exception is a schedule that looks ahead to the last epoch, such as cosine: with more epochs it is another run from
-    the first one on. The kernel counts only where an optimizer of the user's own is not correctly rounded, because
-    kernels agree on all others.
+    The place in the grid, the name of a start and a `dtype` of float64 do not count. Neither do the target and the
+    number of epochs, which determine how far a run is followed, so that a longer run keeps its id and continues the
+    shorter one. The exception is a schedule that depends on the last epoch, such as cosine: with more epochs it is a
+    different run from the first epoch on. The kernel counts only if a user's optimizer is not correctly rounded,
+    because kernels agree on all others.
 
-    The frame is one of `Grid.frame`, or some rows of it. Two rows that are the same configuration are a ValueError.
+    The frame is from `Grid.frame`, or some rows of it. Two rows with the same configuration raise a ValueError.
     """
     loss = make_loss(shared.loss)
     common = [model.expression, model.inputs, model.params, data_fingerprint, loss.text, shared.drop_last]
@@ -47,13 +47,13 @@ def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared:
         return np.frombuffer(b"".join(_digest(meaning(text)) for text in texts), "<u8")[codes]
 
     def schedule_meaning(text: str) -> str:
-        """Return the schedule, and the epochs if it depends on how many there are."""
+        """Return the schedule, and the epochs if it depends on their number."""
         own = "".join(f" {rule.digest}" for rule in registered_named("schedule", text))
         length = f" of {shared.epochs}" if _depends_on_length(text, shared.epochs) else ""
         return canonical_schedule(text) + own + length
 
     def optimizer_meaning(text: str) -> str:
-        """Return the optimizer, and the kernel if not all of them give the same bits."""
+        """Return the optimizer, and the kernel if kernels do not agree on it."""
         made = make_optimizer(text)
         own = "".join(f" {rule.digest}" for rule in registered_in(made, "optimizer"))
         return made.text + own + ("" if made.is_exact else f" by {shared.kernel}")
@@ -76,12 +76,12 @@ def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared:
 
 
 def _depends_on_length(schedule: str, epochs: int) -> bool:
-    """Return whether the epochs of a run of this length would have other rates in a longer one."""
+    """Return whether a longer run would have other rates in the epochs of this one."""
     factors = make_from_spec(schedule, SCHEDULES, "schedule")
     short, long = (factors(np.arange(count, dtype=np.float64), count) for count in (epochs, 2 * epochs))
     return not np.array_equal(short, long[:epochs])
 
 
 def _digest(text: str) -> bytes:
-    """Return the eight bytes that stand for a text."""
+    """Return the eight bytes that represent a text."""
     return blake2b(text.encode(), digest_size=8).digest()

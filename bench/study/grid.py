@@ -1,6 +1,6 @@
 """Grids of settings: every combination of their values is a configuration, which is one training run."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -41,41 +41,41 @@ T = TypeVar("T")
 
 
 class Grid:
-    """The values of every setting of a run; a single value, or several in a list, tuple, range or array.
+    """The values of every setting of a run; each is a single value, or a list, tuple, range or array of values.
 
     Parameters
     ----------
     lr
-        Learning rates: numbers, or the text ``"log:0.01:1:20"`` or ``"lin:0.1:1:10"``, that is start, stop and how
-        many. Both ends are included; between them the numbers have twelve significant digits.
+        Learning rates: numbers, or the text ``"log:0.01:1:20"`` or ``"lin:0.1:1:10"``, that is start, stop and count.
+        Both ends are included; the numbers between them have twelve significant digits.
     batch_size
-        Samples per update: whole numbers, and ``"full"`` for all of them.
+        Samples per update: integers, and ``"full"`` for all samples.
     init
-        Where to start. A mapping from a name to values, as a vector in the order of the model's parameters or as a
-        mapping of their names; or to the text ``"normal:scale:count"`` or ``"uniform:low:high:count"`` for random
-        starts, called ``name[0]``, ``name[1]`` and so on, or to ``"zero"``. Vectors and texts may also come without a
-        name. Without it there is one start, called ``default``, the same as that of `kernels.fit`: it is drawn as
-        ``"normal:1:1"`` is, but for models with vectors (`kernels.Model.draw_start`).
+        Starts: a mapping from a name to values, as a vector in the order of the model's parameters or as a mapping of
+        their names; or to the text ``"normal:scale:count"`` or ``"uniform:low:high:count"`` for random starts, named
+        ``name[0]``, ``name[1]`` and so on, or to ``"zero"``. Vectors and texts may also be given without a name. By
+        default there is one start, named ``default``, the same as that of `kernels.fit`: it is drawn like
+        ``"normal:1:1"``, except for models with vectors (`kernels.Model.draw_start`).
     optimizer, schedule
-        Such as ``"momentum(0.9)"`` and ``"halve(10)"``.
+        For example ``"momentum(0.9)"`` and ``"halve(10)"``.
     seed
-        Of the order of the samples and of the random starts: start k depends on the seed and on k alone, so that a
-        larger count leaves the earlier ones as they are. Configurations with the same seed see the same draws.
+        Seeds of the order of the samples and of the random starts: start k depends only on the seed and k, so that a
+        larger count does not change earlier starts. Configurations with the same seed see the same draws.
     shuffle
-        True for an order of samples drawn anew in each epoch.
+        True for a new random order of samples in each epoch.
     dtype
-        What is computed with: ``"float64"``, as without it, or ``"float32"``; see `kernels.fit`.
+        The floating-point type: ``"float64"``, the default, or ``"float32"``; see `kernels.fit`.
 
     Attributes
     ----------
     names : tuple of str
-        The names of the starts, the random ones with their number.
+        The names of the starts, with a number for random ones.
 
     Raises
     ------
     ValueError
-        If a setting has no value, the same one twice, or one that no run would accept. What depends on the model and
-        the data is checked by `frame`.
+        If a setting has no value, the same value twice, or an invalid one. `frame` checks what depends on the model and
+        the data.
     """
 
     @suggest_arguments
@@ -122,13 +122,13 @@ class Grid:
 
     @property
     def drawn(self) -> dict[str, str]:
-        """The entries of `init` that are drawn, as texts by name; "default" for the one that `init=None` stands for."""
+        """The random entries of `init`, as texts by name; "default" for the one that `init=None` stands for."""
         return {name: start.text for name, start in self.init.items() if isinstance(start, RandomStarts)}
 
     def vectors(self, model: Model) -> list[Floats | RandomStarts]:
         """Return the entries of `init` for a model: parameter vectors, shape (P,), and random starts.
 
-        An entry that does not fit the parameters of the model, or is the same as another, is a ValueError.
+        An entry that does not fit the parameters of the model, or equals another, raises a ValueError.
         """
         found: dict[Hashable, str] = {}
         vectors: list[Floats | RandomStarts] = []
@@ -146,7 +146,7 @@ class Grid:
         return vectors
 
     def starts(self, model: Model) -> Floats:
-        """Return the parameters to start from, shape (starts, seeds, P)."""
+        """Return the initial parameters, shape (starts, seeds, P)."""
         seeds, params = len(self.seed), len(model.params)
         return np.concatenate(
             [
@@ -158,7 +158,7 @@ class Grid:
         )
 
     def sizes(self, n_samples: int) -> tuple[int, ...]:
-        """Return the batch sizes in samples, after a check that the data have as many and that they are distinct."""
+        """Return the batch sizes in samples, after checking that the data are large enough and sizes distinct."""
         sizes = {size: check_batch_size(size, n_samples) for size in self.batch_size}
         check_distinct("batch_size", self.batch_size, sizes.__getitem__)
         return tuple(sizes.values())
@@ -170,25 +170,25 @@ class Grid:
         ----------
         model : Model
         n_samples : int
-            Samples in the data: the batch size "full".
+            The number of samples in the data, which is the batch size "full".
 
         Returns
         -------
         DataFrame
-            lr (float), batch_size (int, in samples), init (category), optimizer and schedule (category, as they were
-            written), seed (unsigned int), shuffle (bool), if it is given dtype (category), and where each parameter
-            starts, ``start_<name>`` (float). The rows come as from nested loops over the columns before the starts, the
-            last one innermost.
+            lr (float), batch_size (int, in samples), init (category), optimizer and schedule (category, as written),
+            seed (unsigned int), shuffle (bool), dtype (category) if it is given, and the initial value of each
+            parameter, ``start_<name>`` (float). The rows are in the order of nested loops over the columns before the
+            starts, the last one innermost.
 
         Raises
         ------
         ValueError
-            If a batch size exceeds the number of samples or is there twice ("full" and a number can be the same), or
-            a start does not fit the model.
+            If a batch size exceeds the number of samples or is duplicated ("full" and a number can be the same), or a
+            start does not fit the model.
         """
         sizes = self.sizes(n_samples)
         starts = self.starts(model).reshape(-1, len(model.params))
-        # The place of the value of each row among those of a setting.
+        # The index of each row's value among the values of a setting.
         places = np.indices(self.shape, np.int32).reshape(len(self.shape), -1)
         lr, size, init, optimizer, schedule, seed, shuffle, *dtype = places
         columns: dict[str, Any] = {
@@ -219,7 +219,7 @@ def _check_shuffle(shuffle: Any) -> bool:
 class RandomStarts:
     """Starts that the seed of a run draws: "normal" with (scale,), "uniform" with (low, high) or "default".
 
-    "zero" stands for a vector of zeros, of any model, and is not drawn.
+    "zero" stands for a vector of zeros, for any model, and is not random.
     """
 
     kind: str
@@ -234,7 +234,7 @@ class RandomStarts:
         return ":".join([self.kind, *map(repr, self.numbers), str(self.count)])
 
     def draw(self, seed: int, model: Model) -> Floats:
-        """Return the starts of a seed, shape (count, params); the first rows do not depend on how many follow."""
+        """Return the starts of a seed, shape (count, params); the first rows do not depend on the count."""
         generator, params = np.random.default_rng(seed), len(model.params)
         if self.kind == DEFAULT:
             return model.draw_start(seed)[np.newaxis]
@@ -246,7 +246,7 @@ class RandomStarts:
 
 
 def question_if_large(size: int) -> str | None:
-    """Return the question before that number of configurations is run, or None if there is none."""
+    """Return the question to ask before that number of configurations is run, or None if there is none."""
     if size <= LIMIT:
         return None
     return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"
@@ -254,7 +254,7 @@ def question_if_large(size: int) -> str | None:
 
 def as_list(name: str, values: Any) -> list[Any]:
     """Return the values of a setting as a list; anything but a sequence is a single value."""
-    if hasattr(values, "tolist") and not isinstance(values, type):  # NumPy's and pandas' arrays and scalars
+    if hasattr(values, "tolist") and not isinstance(values, type):  # arrays and scalars of NumPy and pandas
         values = values.tolist()
     if not isinstance(values, list | tuple | range):
         return [values]
@@ -266,7 +266,7 @@ def as_list(name: str, values: Any) -> list[Any]:
 
 
 def _list_texts(name: str, texts: Any) -> list[Any]:
-    """Return optimizers or schedules as a list, after a check that no option is a range, as in a search."""
+    """Return optimizers or schedules as a list, after checking that no option is a range, as in a search."""
     listed = as_list(name, texts)
     if made := next((text for text in listed if isinstance(text, Optimizer)), None):
         raise ValueError(f"{name} must be text such as 'adam(beta1=0.9)', not an Optimizer: {made!r}")
@@ -283,7 +283,7 @@ def _parse_values(name: str, values: Any, check: Callable[[Any], T]) -> tuple[T,
 
 
 def check_distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] = lambda value: value) -> tuple[T, ...]:
-    """Return the values, after a check that no two of them mean the same."""
+    """Return the values, after checking that no two of them mean the same."""
     found: dict[Hashable, T] = {}
     for value in values:
         meaning = key(value)
@@ -296,9 +296,9 @@ def check_distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] 
 
 
 def _parse_rates(lr: Numbers | str) -> Floats:
-    """Return the learning rates, of a list or of a range that is given as text."""
+    """Return the learning rates from a list or from a range given as text."""
     if isinstance(lr, str):
-        rates = np.array(_parse_range(lr))  # between its ends, which are checked
+        rates = np.array(_parse_range(lr))  # lies between its ends, which are checked
         if np.unique(rates).size < rates.size:
             check_distinct("lr", rates.tolist())
         return rates
@@ -309,25 +309,25 @@ def _parse_range(text: str) -> list[float]:
     """Return the learning rates of a range such as ``"log:0.01:1:20"``."""
     parts = _split_range(text, {"log": 2, "lin": 2})
     if parts is None:
-        wanted = 'positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
-        raise ValueError(f"lr must be {wanted}, not {describe(text)}")
+        accepted = 'positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
+        raise ValueError(f"lr must be {accepted}, not {describe(text)}")
     kind, numbers, count = parts
     start, stop = (check_positive(f"lr {text!r}: each end", end) for end in numbers)
     _check_count(f"lr {text!r}", count, 2)
     between = (np.geomspace if kind == "log" else np.linspace)(start, stop, count)[1:-1]
-    # The last bits of a logarithm depend on the machine, and an id on every bit.
+    # The last bits of a logarithm depend on the machine, but an id depends on every bit.
     return [start, *(float(f"{rate:.12g}") for rate in between), stop]
 
 
 def _check_batch_size(size: Any) -> int | str:
-    """Return a batch size as it is, if a run could have it."""
+    """Return a batch size unchanged, after checking that a run could have it."""
     if isinstance(size, str) and size == "full":
         return size
     try:
         return check_integer("batch_size", size)
     except ValueError:
-        wanted = '"full" or a whole number of at least 1'
-        raise ValueError(f"batch_size must be {wanted}, not {describe(size)}") from None
+        accepted = '"full" or a whole number of at least 1'
+        raise ValueError(f"batch_size must be {accepted}, not {describe(size)}") from None
 
 
 def _name_starts(init: Any) -> dict[str, Any]:
@@ -358,16 +358,16 @@ def _name_starts(init: Any) -> dict[str, Any]:
 def _parse_random_starts(name: str, text: str) -> RandomStarts:
     if text == ZERO:
         return RandomStarts(ZERO, (), 1)
-    named = name != RANDOM  # which a text by itself is called, and not by the user
+    named = name != RANDOM  # the name of a text that the user gave no name
     about, parts = f"init {name!r}" if named else "init", _split_range(text, {"normal": 1, "uniform": 2})
     if parts is None:
-        wanted = 'values, "zero", "normal:scale:count" or "uniform:low:high:count"'
-        raise ValueError(f"{about} must be {wanted}, not {describe(text)}")
+        accepted = 'values, "zero", "normal:scale:count" or "uniform:low:high:count"'
+        raise ValueError(f"{about} must be {accepted}, not {describe(text)}")
     kind, numbers, count = parts
     where = f"{about}, {text!r}" if named else f"{about} {text!r}"
     _check_count(where, count, 1)
     if kind == "normal":
-        # Normal draws beyond 1e8 do not happen, so that starts are finite.
+        # Normal draws beyond 1e8 do not occur, so starts are finite.
         check_real(f"{where}: the scale", numbers[0], lambda scale: 0 < scale < 1e300, "a positive number below 1e300")
     elif not 0 < numbers[1] - numbers[0] < math.inf:
         raise ValueError(f"{where}: low must be below high, and both finite")

@@ -1,7 +1,7 @@
-"""The keys of a study: the type, the default and one line about each.
+"""The keys of a study, each with type, default and a one-line description.
 
-Only here: the schema, the options of the command line, the documentation and new studies are made from them. Nothing
-is imported, so that `--help` answers at once.
+The schema, command-line options, documentation and new studies are all derived from them. This module imports nothing,
+so that `--help` answers at once.
 """
 
 from typing import Annotated, Any
@@ -20,15 +20,15 @@ class DataKeys:
         list[str] | None,
         'The input columns, also by wildcards such as "pixel_*"; a single one may be written without a list.',
     ] = None
-    y: Annotated[str | None, "The column to be fitted."] = None
+    y: Annotated[str | None, "The target column."] = None
     categories: Annotated[
         dict[str, list[str]] | None,
-        "A table of the text columns among `x` with their values: each but the first is a column of 0 and 1 for the "
-        "model. Without it, the values are found, the most frequent first.",
+        "A table of the text columns among `x` with their values: all but the first become columns of 0 and 1 for the "
+        "model. By default the values are found, with the most frequent first.",
     ] = None
     builtin: Annotated[
         str | None,
-        'Built-in data in place of a file: "quadratic", "noisy-quadratic", "exponential", "polynomial", '
+        'Built-in data instead of a file: "quadratic", "noisy-quadratic", "exponential", "polynomial", '
         '"auto-mpg", "diabetes" or "digits"; "none" for models without inputs.',
     ] = None
     standardize: Annotated[
@@ -37,42 +37,36 @@ class DataKeys:
     center: Annotated[
         str, 'Which columns `standardize` centers: "both", "x", "y" or "none"; it scales all of them.'
     ] = "both"
-    drop_missing: Annotated[bool, "Skip rows with missing values, which are refused otherwise."] = False
+    drop_missing: Annotated[bool, "Skip rows with missing values; default: they are refused."] = False
     validation: Annotated[
-        float | None, "Hold out this share of the rows, and without a target choose settings by the loss on them."
+        float | None, "Hold out this share of the rows; without a target, settings are chosen by the loss on them."
     ] = None
     validation_path: Annotated[
-        str | None, "A file of the same columns whose rows are held out, in place of a share."
+        str | None, "A file with the same columns whose rows are held out, instead of a share."
     ] = None
     test: Annotated[
-        float | None, "Hold out this share of the rows, which decide nothing, and judge the best choice by them."
+        float | None, "Hold out this share of the rows to evaluate the best choice; they decide nothing."
     ] = None
-    test_path: Annotated[str | None, "A file of the same columns with the rows for the test, in place of a share."] = (
-        None
-    )
-    cache_dir: Annotated[
-        str | None, "Where the columns of a table that is mapped are written; without it, beside the table."
-    ] = None
+    test_path: Annotated[str | None, "A file with the same columns and the test rows, instead of a share."] = None
+    cache_dir: Annotated[str | None, "The folder for the columns of a mapped table; default: beside the table."] = None
 
 
 class ModelKeys:
     """Keys of [model]."""
 
     expression: Annotated[
-        str, "Such as `a*hp + b`, or the name of a ready-made model; names that are no inputs are parameters."
+        str, "An expression, e.g. `a*hp + b`, or a ready-made model; names that are not inputs are parameters."
     ]
     inputs: Annotated[
         list[str] | dict[str, str | list[str]] | None,
-        "Names for the columns of `x` in the expression, in their order; or a table of names with the "
+        "Names for the columns of `x` in the expression, in order; or a table of names with the "
         "columns, and the groups of columns for `@`, that they stand for.",
     ] = None
     params: Annotated[
-        list[str] | None, "The parameters, in the order of the numbers of a start; without it that of their appearance."
+        list[str] | None, "The parameters, in the order of the values of a start; default: in order of appearance."
     ] = None
-    classes: Annotated[
-        int | None, "The scores of a model for `softmax`, where the targets may lack some of the classes."
-    ] = None
-    hidden: Annotated[int | None, "The units of a hidden layer, as of `v @ tanh(W @ x + c) + u @ x`."] = None
+    classes: Annotated[int | None, "The number of classes for `softmax`, if the targets may lack some of them."] = None
+    hidden: Annotated[int | None, "The number of units of a hidden layer, as in `v @ tanh(W @ x + c) + u @ x`."] = None
 
 
 class GridKeys:
@@ -85,27 +79,27 @@ class GridKeys:
         'Starts by name, each a list, names with values, "zero", or random ones: "normal:1:20", that is scale and '
         'count, or "uniform:-5:5:20", low, high and count.',
     ] = None
-    optimizer: Annotated[Setting, 'Such as "momentum(0.9)" or "adam".'] = "sgd"
-    schedule: Annotated[Setting, 'Factors on the learning rate, such as "halve(10)" or "cosine".'] = "constant"
+    optimizer: Annotated[Setting, 'For example "momentum(0.9)" or "adam".'] = "sgd"
+    schedule: Annotated[Setting, 'Factors on the learning rate, for example "halve(10)" or "cosine".'] = "constant"
     seed: Annotated[Setting, "The seed of the order of the samples and of random starts."] = 0
     shuffle: Annotated[Setting, "Visit the samples in a new order each epoch."] = False
-    dtype: Annotated[Setting, 'Compute in "float64", as without it, or in "float32".'] = None
+    dtype: Annotated[Setting, 'Compute in "float64" (the default) or in "float32".'] = None
 
 
 class RunKeys:
     """Keys of [run]."""
 
-    epochs: Annotated[int, "Passes over the data, at most."] = 100
+    epochs: Annotated[int, "The maximum number of passes over the data."] = 100
     loss: Annotated[
         str,
-        'Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for two classes, "softmax" for more. Without '
-        'it, "objective" for the data "none".',
+        'For example "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for two classes, "softmax" for more. By '
+        'default "objective" for the data "none".',
     ] = "squared"
     target: Annotated[
         float | None, "Stop when the loss is this low; without it, runs are compared by their final losses."
     ] = None
     target_loss: Annotated[
-        str | None, "The loss that the target was made for; for another one, `run` makes a new target."
+        str | None, "The loss that the target belongs to; for another loss, `run` computes a new target."
     ] = None
     kernel: Annotated[str, '"lanes", "fused", "reference", "lanes-fma", "fused-fma".'] = "lanes"
     drop_last: Annotated[bool, "Omit the last batch of an epoch if it would be smaller."] = True
@@ -114,21 +108,21 @@ class RunKeys:
     ] = "all"
     record: Annotated[str | int, 'When the loss is recorded: "log", "log:10", "epoch", or a number of updates.'] = "log"
     confirm: Annotated[int, "Train the leading choices again on this many fresh seeds."] = 20
-    refine: Annotated[int, "Rounds in which `run` adds learning rates around and beyond the best."] = 0
+    refine: Annotated[int, "The number of rounds in which `run` adds learning rates around and beyond the best."] = 0
     patience: Annotated[
         int | None, "Stop runs whose loss on held-out rows has not improved for this many epochs; keep its lowest."
     ] = None
 
 
 class TuneKeys:
-    """Keys of [tune]; without one of the first five, the choices are those between the values of the grid."""
+    """Keys of [tune]; without any of the first five, choices lie between the values of the grid."""
 
-    lr: Annotated[Setting, 'A range, "log:0.001:1" or "lin:0.1:1", or a rate that stays.'] = None
-    batch_size: Annotated[Setting, 'A range of whole numbers, "logint:1:64", or sizes.'] = None
-    optimizer: Annotated[Setting, 'With ranges in place of options, such as "adam(beta1=log1m:0.5:0.99)".'] = None
-    schedule: Annotated[Setting, 'The same, such as "halve(int:5:50)".'] = None
+    lr: Annotated[Setting, 'A range, "log:0.001:1" or "lin:0.1:1", or a fixed rate.'] = None
+    batch_size: Annotated[Setting, 'A range of integers, "logint:1:64", or fixed sizes.'] = None
+    optimizer: Annotated[Setting, 'With ranges as options, for example "adam(beta1=log1m:0.5:0.99)".'] = None
+    schedule: Annotated[Setting, 'With ranges as options, for example "halve(int:5:50)".'] = None
     shuffle: Annotated[Setting, "Whether to visit the samples in a new order each epoch."] = None
-    trials: Annotated[int, "How many choices are tried, over all optimizers."] = 1000
+    trials: Annotated[int, "The number of choices to try, over all optimizers."] = 1000
     sampler: Annotated[str, 'The sampler that proposes them: "tpe", "cmaes", "random" or "qmc".'] = "tpe"
     pruner: Annotated[str, 'The pruner that stops unpromising trials: "asha", "hyperband" or "none".'] = "asha"
 
@@ -145,6 +139,6 @@ _TABLES = {"data": DataKeys, "model": ModelKeys, "grid": GridKeys, "run": RunKey
 
 
 def describe_key(key: str) -> str:
-    """Return the line about a key, such as "run.refine"."""
+    """Return the description of a key, such as "run.refine"."""
     table, _, name = key.partition(".")
     return str(_TABLES[table].__annotations__[name].__metadata__[0])

@@ -1,4 +1,4 @@
-"""From a TOML file to a study and back; checked before anything is trained."""
+"""Reading a study from a TOML file, and writing it; it is checked before anything is trained."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,18 +33,18 @@ Locate = Callable[[Key], str]
 """Gives the beginning of an error about a key: its place."""
 
 _REFUSED_SUITE = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
-# The learning rates of all epochs are checked where a study is read, of this many at most.
+# Learning rates of all epochs are checked when a study is read, up to this many epochs.
 MOST_EPOCHS = 1_000_000
-# The files of a folder that are compared with a name that is not there, at most.
+# At most this many files of a folder are compared with the name of a missing file.
 MOST_FILES = 1000
 
 
 def load_study(study: str | Path, *, recorded: bool = False) -> Study:
     """Read a study: a TOML file, to which its paths are relative, or a built-in study by its name.
 
-    A file that is called like a built-in study is ``"./quadratic"``. A study that is `recorded` is that of an earlier
-    run, and was checked then: its rules of the user's own may be unknown by now. A ValueError names in one line the
-    file, the line if it is known, the key, its value and what is accepted.
+    A file with the name of a built-in study is written as ``"./quadratic"``. A `recorded` study belongs to an earlier
+    run and was checked then: its users' rules may be unknown by now. A ValueError names in one line the file, the line
+    if known, the key, its value and what is accepted.
     """
     path = _find_study(study)
     if path.suffix.lower() in TABLES:
@@ -62,7 +62,7 @@ def _find_study(study: str | Path) -> Path:
 
 
 def _locate(path: Path, lines: Mapping[Key, int], key: Key) -> str:
-    """Return the beginning of an error about a key in a file: the file, the line and the tables around the key."""
+    """Return the beginning of an error message about a key: the file, the line and the tables around the key."""
     line = next((lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in lines), None)
     place = f"{path}, line {line}: " if line else f"{path}: "
     *tables, _ = (part for part in key if isinstance(part, str))
@@ -70,10 +70,10 @@ def _locate(path: Path, lines: Mapping[Key, int], key: Key) -> str:
 
 
 def check_misfits(study: Study, data: Dataset, locate: Locate, *, searched: bool = False) -> None:
-    """Refuse patience without held-out rows, float32 where it is not known, and batch sizes larger than the data.
+    """Refuse patience without held-out rows, unsupported float32, and batch sizes larger than the data.
 
-    The sizes are those of the grid, or of the space that is `searched`. Options may add what a file lacks, so that this
-    is checked after them. Errors begin with the place of their key.
+    The sizes are those of the grid, or of the space that is `searched`. Options may add what a file lacks, so this is
+    checked after them. Error messages begin with the place of their key.
     """
     grid, n_samples = study.make_grid(), len(data.y)
     with _locate_errors(locate, ("run", "patience")):
@@ -94,9 +94,9 @@ def check_misfits(study: Study, data: Dataset, locate: Locate, *, searched: bool
 
 
 def key_locator(name: str, settings: Collection[str]) -> Locate:
-    """Return the function that gives the places of keys in the study of this name, but of those that `settings` have.
+    """Return a function that gives the places of keys in the study of this name, except those in `settings`.
 
-    The place is the beginning of an error; it is empty where there is none.
+    The place is the beginning of an error message; it is empty if there is none.
     """
     path = _find_study(name)
     if path.suffix != ".toml":  # a table
@@ -106,12 +106,12 @@ def key_locator(name: str, settings: Collection[str]) -> Locate:
 
 
 def read_study_table(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file, unchecked; one that is no TOML or cannot be read is a ValueError."""
+    """Return the unchecked tables of a TOML file; raise ValueError if it is not TOML or cannot be read."""
     return parse_toml(_read_text(path), path)
 
 
 def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
-    """Make the paths of data in the tables of a study, which are relative to its file, absolute in place."""
+    """Make the data paths in the tables of a study, which are relative to its file, absolute in place."""
     data = table.get("data")
     for key in ("path", "validation_path", "test_path", "cache_dir"):
         if isinstance(data, dict) and isinstance(data.get(key), str) and data[key]:
@@ -121,9 +121,9 @@ def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
 def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
     """Return the study with other values of some keys, such as ``"run.refine"`` or ``"grid.init.near"``.
 
-    Values are such as a study file could have; None takes a key out, and `standardize = false` the study's `center`
-    too. A share of held-out rows takes the place of the study's file, and a file that of its share. Paths of data are
-    relative to the working directory. Errors are those of `load_study`, without the file.
+    Values are as in a study file; None removes a key, and `standardize = false` also the study's `center`. A share of
+    held-out rows replaces the study's file, and a file its share. Data paths are relative to the working directory.
+    Errors are those of `load_study`, without the file.
     """
     table = to_table(study)
     if settings.get("data.standardize") is False:
@@ -148,9 +148,9 @@ def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
 
 
 def with_target(study: Study, target: float, **mapping: Unpack[MapOptions]) -> Study:
-    """Return the study with a target that is given in the units of its table; `mapping` is as for `Study.dataset`.
+    """Return the study with a target given in the units of its table; `mapping` is as for `Study.dataset`.
 
-    Runs on standardized columns have losses in other units, in which the target of a study is.
+    Runs on standardized columns have losses in other units, which the target of a study uses.
     """
     changed = with_settings(study, {"run.target": target})
     if scaling := study.scaling(**mapping):
@@ -164,7 +164,7 @@ def to_table(study: Study) -> dict[str, Any]:
 
 
 def to_toml(study: Study) -> str:
-    """Return the study as a file that `load_study` reads back, with every default spelled out."""
+    """Return the study as a file that `load_study` can read, with every default spelled out."""
     return tomli_w.dumps(to_table(study))
 
 
@@ -185,13 +185,13 @@ def _read_text(path: Path) -> str:
 
 
 def _describe_missing_study(path: Path) -> str:
-    """Return the message that a study does not exist, with the built-in one, suite or file that may be meant."""
+    """Return the message that a study does not exist, with the built-in study, suite or file that may be meant."""
     studies, suites = (list(builtin_paths(folder)) for folder in ("studies", "suites"))
     if str(path) in suites:
         return _REFUSED_SUITE.format(path)
     beside = islice(path.parent.glob("*.*"), MOST_FILES) if path.parent.is_dir() else ()
     files = [file for file in beside if file.suffix.lower() in (".toml", *TABLES)]
-    # By their stems: names of a few letters with the same ending look alike.
+    # By their stems: short names with the same suffix look alike.
     stem = closest_name(path.stem, [*studies, *suites, *(file.stem for file in files)])
     alike = [name for name in (*studies, *suites) if name == stem] + [str(file) for file in files if file.stem == stem]
     return (
@@ -203,7 +203,7 @@ def _describe_missing_study(path: Path) -> str:
 def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *, recorded: bool = False) -> Study:
     """Return the study that nested dictionaries describe, after all checks that need no data; see `check_table`.
 
-    Where its columns have wildcards, the headings of its table are read.
+    If its columns have wildcards, the headings of its table are read.
     """
     study = check_table(Study, table, locate, recorded=recorded)
     if recorded:
@@ -217,10 +217,10 @@ def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *,
         study = order_columns(study, columns)
     with _locate_errors(locate, ("model", "expression")):
         model = study.model.make(study.data.x or columns, study.data.y)
-    if not make_loss(study.run.loss).by_class:  # else how many parameters there are depends on the targets
+    if not make_loss(study.run.loss).by_class:  # otherwise the number of parameters depends on the targets
         with _locate_errors(locate, ("grid", "init")):
             grid.vectors(model)
-    if study.run.epochs <= MOST_EPOCHS:  # else whether they fit into the memory is checked first, with the data
+    if study.run.epochs <= MOST_EPOCHS:  # otherwise memory is checked first, with the data
         with _locate_errors(locate, ("grid", "schedule")):
             for schedule in grid.schedule:
                 learning_rates(schedule, float(grid.lr.max()), study.run.epochs)
@@ -230,22 +230,22 @@ def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *,
 def check_table(
     table: type[T], values: Mapping[str, Any], locate: Locate = lambda key: "", *, recorded: bool = False
 ) -> T:
-    """Return a table of these values, checked.
+    """Return a checked table of these values.
 
-    A ValueError names in one line, begun by `locate(key)`, the key, its value and what is accepted: of a study in the
-    words of TOML, of others, which are arguments, in those of Python.
+    A ValueError names in one line, begun by `locate(key)`, the key, its value and what is accepted: for a study in
+    TOML's terms, for others, which are arguments, in Python's.
     """
     try:
         return table.model_validate(values, context={"recorded": recorded})
     except ValidationError as error:
-        # A key that is misspelt is also missing: the misspelling is the news.
+        # A misspelt key is also missing: report the misspelling.
         first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
         raise ValueError(locate(first["loc"]) + _describe_error(first, in_toml=table is Study)) from None
 
 
 @contextmanager
 def _locate_errors(locate: Locate, key: Key) -> Iterator[None]:
-    """Name the key in an error that a check raises."""
+    """Name the key in an error raised by a check."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""From a row of a sweep, or of its choices, to the settings with which its run is trained."""
+"""The settings with which a run is trained, from a row of a sweep or of its choices."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ _TYPES = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "sh
 
 
 def choice_settings(row: Row, shared: RunTable) -> dict[str, Any]:
-    """Return the settings of a choice by the names of `kernels.fit`; `dtype` only where the row has one."""
+    """Return the settings of a choice by the names of `kernels.fit`; `dtype` only if the row has one."""
     own = {name: kind(row[name]) for name, kind in _TYPES.items() if name in row}
     return own | {"shuffle": shared.order(own["shuffle"])}
 
@@ -32,13 +32,13 @@ def choice_settings(row: Row, shared: RunTable) -> dict[str, Any]:
 def fit_settings(row: Row, shared: RunTable, clock: Clock) -> dict[str, Any]:
     """Return the arguments with which `kernels.fit` trains a row of a sweep.
 
-    The start, the kernel and samples that are held out are not among them.
+    The start, the kernel and held-out samples are not included.
     """
     return choice_settings(row, shared) | {"seed": int(row["seed"])} | shared_settings(shared, clock)
 
 
 def shared_settings(shared: RunTable, clock: Clock) -> dict[str, Any]:
-    """Return the arguments of `kernels.fit` that all runs of a sweep have in common; `patience` only if it is set."""
+    """Return the arguments of `kernels.fit` that all runs of a sweep share; `patience` only if it is set."""
     common = {name: getattr(shared, name) for name in ("epochs", "target", "loss", "drop_last")}
     return common | {"record": clock.record} | ({} if shared.patience is None else {"patience": shared.patience})
 
@@ -54,8 +54,8 @@ def make_hyperparameters(
 ) -> Hyperparameters:
     """Return the hyperparameters of runs that visit the same batches in the same order.
 
-    The row has the batch size, the shuffling and the seed that the runs have in common. `rates` are of shape (epochs,
-    R), and `options` those of the loss and the optimizer, as from `option_values` or `stack_options`.
+    The row has the shared batch size, shuffling and seed. `rates` are of shape (epochs, R), and `options` those of the
+    loss and the optimizer, as from `option_values` or `stack_options`.
     """
     return Hyperparameters(
         rates,
@@ -80,9 +80,9 @@ def train_again(
     checkpoints: Integers,
     at: Integers = NO_CHECKPOINTS,
 ) -> Runs:
-    """Train rows of a sweep once more, which visit the same batches in the same order, up to the last checkpoint given.
+    """Train rows of a sweep that visit the same batches in the same order again, up to the last checkpoint given.
 
-    A single row is trained from all the starts, shape (R, P); else each row has one of them. `checkpoints` are the
+    A single row is trained from all the starts, shape (R, P); otherwise each row has one of them. `checkpoints` are the
     first of the runs, and `at` is as for `kernels.train.block.train_runs`.
     """
     loss, first = make_loss(shared.loss), rows.iloc[0]

@@ -1,7 +1,7 @@
-"""The tables of a study file, each a frozen object that has been checked; `bench.study.keys` has their keys.
+"""The tables of a study file as checked, frozen objects; `bench.study.keys` has their keys.
 
 Values are checked by the functions that use them, so that a study file, a command line and a Python call are refused
-with the same sentence.
+with the same message.
 """
 
 import re
@@ -48,14 +48,14 @@ class DataTable(Table, DataKeys):
     @field_validator("x")
     @classmethod
     def _check_columns(cls, x: list[str]) -> list[str]:
-        """Refuse no columns, and one that is there twice."""
+        """Refuse an empty list of columns, and duplicates."""
         check_inputs(x)
         return x
 
     @field_validator("categories")
     @classmethod
     def _check_categories(cls, categories: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
-        """Refuse a column of a single value, and one that has a value twice."""
+        """Refuse a column with a single value, and duplicate values."""
         Categories(categories or {})
         return categories
 
@@ -70,7 +70,7 @@ class DataTable(Table, DataKeys):
     @field_validator("builtin", "center")
     @classmethod
     def _check_name(cls, name: str, info: ValidationInfo) -> str:
-        """Refuse a name that is not known, and one that has no effect."""
+        """Refuse an unknown name, and one that has no effect."""
         known = BUILTIN if info.field_name == "builtin" else CENTERED
         if name not in known:
             raise ValueError(f"{info.field_name} must be one of {', '.join(known)}, not {name!r}")
@@ -81,7 +81,7 @@ class DataTable(Table, DataKeys):
 
     @model_validator(mode="after")
     def _check_source(self) -> "DataTable":
-        """Refuse data from nowhere or from two sources."""
+        """Refuse data without a source or with two sources."""
         given = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
         if given not in (["path", "x", "y"], ["builtin"]):
             raise ValueError(f"data must have path, x and y, or else builtin, not {', '.join(given) or 'none of them'}")
@@ -112,7 +112,7 @@ class ModelTable(Table, ModelKeys):
     """[model]: an expression or a ready-made model such as "polynomial(3)", and the names of its inputs."""
 
     def make(self, columns: Sequence[str], target: str | None = None) -> Model:
-        """Make the model for some columns; none of its parameters is called like the target."""
+        """Make the model for some columns; none of its parameters may be named like the target."""
         given = {name: getattr(self, name) for name in ("params", "hidden") if getattr(self, name) is not None}
         model = make_model_for_columns(self.expression, columns, self.inputs, target, **given)
         return model if self.classes is None else model.with_classes(self.classes)
@@ -134,7 +134,7 @@ class ModelTable(Table, ModelKeys):
 
 
 class GridTable(Table, GridKeys):
-    """[grid]: the values that are tried, in all combinations; each key has one value or several."""
+    """[grid]: the values to try, in all combinations; each key has one value or several."""
 
     @field_validator("*")
     @classmethod
@@ -147,7 +147,7 @@ class GridTable(Table, GridKeys):
 
 
 class RunTable(Table, RunKeys):
-    """[run]: the settings that all configurations have in common."""
+    """[run]: the settings that all configurations share."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -174,20 +174,20 @@ class RunTable(Table, RunKeys):
             case "loss" | "target_loss" if not is_recorded(info):
                 make_loss(value)
             case "target":
-                trained = info.data.get("loss", "objective")  # any target will do where the loss is refused
+                trained = info.data.get("loss", "objective")  # if the loss was refused, any target is accepted
                 value = check_target(value, nonnegative=not is_recorded(info) and make_loss(trained).nonnegative)
         return value
 
     def order(self, shuffle: bool) -> bool | str:
-        """Return the `shuffle` of `kernels.fit` for runs that are shuffled, or are not."""
+        """Return the `shuffle` of `kernels.fit` for the setting `shuffle` of a grid."""
         return self.shuffling if shuffle and self.shuffling != "all" else bool(shuffle)
 
 
-_OF_THE_SEARCH = {"trials", "sampler", "pruner"}  # all other keys of [tune] are of the space
+_OF_THE_SEARCH = {"trials", "sampler", "pruner"}  # all other keys of [tune] belong to the space
 
 
 class TuneTable(Table, TuneKeys):
-    """[tune]: the choices of `sgdbench tune`; without a key, those between the values of the grid."""
+    """[tune]: the choices of `sgdbench tune`; keys not given lie between the values of the grid."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -206,16 +206,16 @@ class TuneTable(Table, TuneKeys):
 
     @property
     def space(self) -> dict[str, Setting]:
-        """The settings of the space that are given, as arguments of `bench.Space`."""
+        """The given settings of the space, as arguments of `bench.Space`."""
         return self.model_dump(exclude=_OF_THE_SEARCH, exclude_none=True)
 
 
 def check_share(name: str, share: Any) -> float | None:
-    """Return the share of the rows that is held out, or None; the name is that of the key."""
-    wanted = "a share of the rows between 0 and 1"
+    """Return the share of the rows to hold out, or None; `name` is the name of the key."""
+    accepted = "a share of the rows between 0 and 1"
     if isinstance(share, str):
-        raise ValueError(f"{name} must be {wanted}, not {describe(share)}; a file is named by {name}_path")
-    return share if share is None else check_real(name, share, lambda given: 0 < given < 1, wanted)
+        raise ValueError(f"{name} must be {accepted}, not {describe(share)}; a file is named by {name}_path")
+    return share if share is None else check_real(name, share, lambda given: 0 < given < 1, accepted)
 
 
 def check_name(name: str) -> str:
@@ -226,7 +226,7 @@ def check_name(name: str) -> str:
 
 
 def folder_name(name: str) -> str:
-    """Return the name of a study or a suite as that of a folder: letters, digits, dots and dashes."""
+    """Return the name of a study or a suite as a folder name: letters, digits, dots and dashes."""
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "study"
 
 
@@ -248,7 +248,7 @@ class Study(Named):
     @model_validator(mode="before")
     @classmethod
     def _minimize_without_inputs(cls, tables: dict[str, Any]) -> dict[str, Any]:
-        """Minimize a model without inputs where no loss is given: the lowest square is that of the value next to 0."""
+        """Minimize a model without inputs if no loss is given: its lowest square would be the value nearest to 0."""
         data, run = tables.get("data"), tables.get("run", {})
         if isinstance(data, dict) and data.get("builtin") == "none" and isinstance(run, dict):
             return tables | {"run": {"loss": "objective"} | run}
@@ -257,8 +257,8 @@ class Study(Named):
     def dataset(self, **mapping: Unpack[MapOptions]) -> tuple[Dataset, Scaling | None]:
         """Load the data and hold out a part of them; standardize them if the study says so, and return the scaling.
 
-        Samples that are held out are scaled by the mean and the deviation of those that are trained on. `mapping` are
-        arguments of `bench.data.open_table`, for columns that are written of a mapped table.
+        Held-out samples are scaled by the mean and the deviation of the training samples. `mapping` are arguments of
+        `bench.data.open_table`, for converting a mapped table.
         """
         data = self._read_data(**mapping)
         return standardize(data, **self._scaling_options()) if self.data.standardize else (data, None)
@@ -275,7 +275,7 @@ class Study(Named):
         return {"targets": targets, "center": self.data.center, "constant": constant}
 
     def _read_data(self, **mapping: Unpack[MapOptions]) -> Dataset:
-        """Load the data as they are, and hold out a part of them."""
+        """Load the unscaled data, and hold out a part of them."""
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
             load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing, loss=self.run.loss)
@@ -288,7 +288,7 @@ class Study(Named):
         return hold_out_share(data, table.validation, test=table.test)
 
     def make_model(self, dataset: Dataset) -> Model:
-        """Make the model for the columns of the data, with a score for each class where the loss takes them."""
+        """Make the model for the columns of the data, with a score per class if the loss takes classes."""
         model = self.model.make(dataset.x_names).with_categories(dataset.categories)
         return model_for_classes(model, make_loss(self.run.loss), dataset.classes, *dataset.all_targets)
 
@@ -297,12 +297,12 @@ class Study(Named):
         return Grid(**dict(self.grid))
 
     def make_space(self, n_samples: int) -> Space:
-        """Make the space that is searched: that of the grid, where [tune] has no setting of its own."""
+        """Make the space to search, by default that of the grid; settings of [tune] replace its settings."""
         return Space(**space_settings(self.make_grid(), n_samples, self.run.epochs) | self.tune.space)
 
 
 def is_recorded(info: ValidationInfo) -> bool:
-    """Return whether the study is that of an earlier run, whose rules of the user's own may be unknown by now."""
+    """Return whether the study belongs to an earlier run, whose users' rules may be unknown by now."""
     return bool(info.context and info.context.get("recorded"))
 
 

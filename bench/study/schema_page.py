@@ -1,4 +1,4 @@
-"""The keys of study files as a page of Markdown, made from the models that check them."""
+"""The keys of study files as a Markdown page, generated from the models that check them."""
 
 import json
 import types
@@ -38,7 +38,7 @@ def _rows(fields: dict[str, FieldInfo]) -> str:
 
 
 def _describe_type(annotation: Any) -> str:
-    """Return a type as people write its values."""
+    """Return a type in the form in which people write its values."""
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(_describe_type(part) for part in get_args(annotation) if part is not type(None))
     if get_origin(annotation) is list:

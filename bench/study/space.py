@@ -1,6 +1,6 @@
 """Spaces of settings: ranges of learning rates, batch sizes, and options of optimizers and schedules.
 
-A range is written like one of a grid, without a count: ``"log:0.001:1"`` for a learning rate, and
+A range is written as in a grid, without a count: ``"log:0.001:1"`` for a learning rate, and
 ``"adam(beta1=log1m:0.5:0.99)"`` for an option.
 """
 
@@ -32,7 +32,7 @@ SAMPLERS = ("tpe", "cmaes", "random", "qmc")
 PRUNERS = ("asha", "hyperband", "none")
 """The names of its pruners, which give up trials that fall behind."""
 _RANGE = re.compile(r"(?<![\w.])(log1m|logint|lin|log|int):([-+.\w]+?):((?:[-+.\w]|(?<=[eE])[-+])+)")
-# Ranges for options of the optimizers of a grid: distances to 1, because 1 / (1 - beta) updates are averaged.
+# Ranges for optimizer options of a grid, in the distance to 1, because 1 / (1 - beta) updates are averaged.
 SEARCHED = {
     "momentum": "log1m:0.5:0.995",
     "beta1": "log1m:0.5:0.995",
@@ -51,7 +51,7 @@ PERIODS = ("halve", "step")
 class SearchSettings:
     """The settings of a search: the number of trials, a sampler of `SAMPLERS` and its seed, a pruner of `PRUNERS`.
 
-    Any other value is a ValueError, which says what would be accepted.
+    Invalid values raise a ValueError that says what is accepted.
     """
 
     trials: int = TuneKeys.trials
@@ -60,7 +60,7 @@ class SearchSettings:
     sampler_seed: int = 0
 
     def __post_init__(self) -> None:
-        # As int: numbers of NumPy may be of few bits, which overflow.
+        # As int: NumPy integers may have few bits and overflow.
         object.__setattr__(self, "trials", check_integer("trials", self.trials))
         object.__setattr__(self, "sampler_seed", check_seed(self.sampler_seed, "sampler_seed"))
         for name, value, known in (("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS)):
@@ -68,7 +68,7 @@ class SearchSettings:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {describe(value)}")
 
     def identity(self) -> dict[str, str]:
-        """Return the settings that decide which trials are proposed, as text by name."""
+        """Return the settings that determine which trials are proposed, as text by name."""
         return {"sampler": self.sampler, "sampler_seed": str(self.sampler_seed), "pruner": self.pruner}
 
 
@@ -76,8 +76,8 @@ class SearchSettings:
 class Range:
     """The numbers from `low` to `high`, both included.
 
-    The kind is "lin" for uniform draws, "log" for draws with a uniform logarithm, "log1m" for the same of the distance
-    to 1, "int" or "logint" for whole numbers.
+    The kind is "lin" for uniform draws, "log" for draws with a uniform logarithm, "log1m" for a uniform logarithm of
+    the distance to 1, "int" or "logint" for integers.
     """
 
     kind: str
@@ -100,13 +100,13 @@ class Range:
 def parse_range(name: str, text: str) -> Range:
     """Return the range that a text describes; a ValueError names `name`, the text, and what is accepted."""
     kind, *ends = text.split(":")
-    wanted = f'{name} must be a range "KIND:low:high" with one of the kinds {", ".join(KINDS)}, not {describe(text)}'
+    message = f'{name} must be a range "KIND:low:high" with one of the kinds {", ".join(KINDS)}, not {describe(text)}'
     if kind not in KINDS or len(ends) != 2:
-        raise ValueError(wanted)
+        raise ValueError(message)
     try:
         low, high = map(float, ends)
     except ValueError:
-        raise ValueError(wanted) from None
+        raise ValueError(message) from None
     if not -math.inf < low < high < math.inf:
         raise ValueError(f"{name} {text!r}: low must be below high, and both finite")
     if kind in {"log", "logint"} and low <= 0:
@@ -143,14 +143,14 @@ def make_templates(kind: str, given: Any) -> tuple[Template, ...]:
     check_distinct(kind, texts)
     plain: dict[str, Any] = {kind: [template.text for template in templates if not template.ranges]}
     if plain[kind]:
-        Grid(**plain)  # which refuses two texts of one meaning
+        Grid(**plain)  # refuses two texts with one meaning
     return templates
 
 
 def make_template(kind: str, text: str) -> Template:
-    """Return the template of an optimizer or a schedule, after a check that the ends of its ranges are accepted.
+    """Return the template of an optimizer or a schedule, after checking that the ends of its ranges are accepted.
 
-    A number between them is tried too: both may be whole where only whole numbers are accepted.
+    A number between them is tried too: both ends may be integers where only integers are accepted.
     """
     if not isinstance(text, str):
         raise ValueError(f"{kind} must be text, not {describe(text)}")
@@ -173,15 +173,15 @@ def _fill(text: str, numbers: Sequence[float]) -> str:
 
 
 def _options(kind: str, text: str, numbers: Sequence[float]) -> dict[str, Any]:
-    """Return the options, by name, of a template with numbers in place of its ranges; of a schedule after its name.
+    """Return the options, by name, of a template with numbers in place of its ranges; for a schedule after its name.
 
-    A text that is no optimizer or schedule then is a ValueError, which quotes the text as it was given.
+    A text that is then not an optimizer or schedule raises a ValueError that quotes the original text.
     """
     filled = _fill(text, numbers)
     try:
         if kind == "optimizer":
             optimizer = make_optimizer(filled)
-            # A decay that is decoupled is an option, and the other one is 0 then.
+            # A decoupled decay is an option, and the other decay is then 0.
             return {"weight_decay": optimizer.weight_decay} | optimizer.options
         learning_rates(filled, 1.0, 1)
     except ValueError as error:
@@ -199,13 +199,13 @@ class Space:
     lr : float or str
         A range such as ``"log:0.001:1"``, or a fixed rate.
     batch_size : int, str or list
-        A range such as ``"logint:1:64"``, or sizes to choose from, ``"full"`` among them.
+        A range such as ``"logint:1:64"``, or sizes to choose from, including ``"full"``.
     optimizer, schedule : str or list of str
-        Their options may be ranges: ``"momentum(log1m:0.5:0.99)"``, ``"halve(int:5:50)"``. Each optimizer is tuned by
-        itself, with the same number of trials; of the schedules, a trial chooses one.
+        Their options may be ranges: ``"momentum(log1m:0.5:0.99)"``, ``"halve(int:5:50)"``. Each optimizer is tuned
+        separately, with the same number of trials; a trial chooses one of the schedules.
     shuffle : bool or list of bool
     init, seed
-        As for `bench.Grid`: each trial is repeated from every start with every seed, those from 0 to 4 by default.
+        As for `bench.Grid`: each trial is repeated from every start with every seed, by default 0 to 4.
 
     Attributes
     ----------
@@ -217,7 +217,7 @@ class Space:
     Raises
     ------
     ValueError
-        Names the argument, its value and what would be accepted.
+        Naming the argument, its value and what would be accepted.
     """
 
     @suggest_arguments
@@ -249,9 +249,9 @@ class Space:
         return len(self.repeats.names) * len(self.repeats.seed)
 
     def least_batch(self, n_samples: int) -> int:
-        """Return the smallest batch size, in samples, after a check that there are as many.
+        """Return the smallest batch size, in samples, after checking that there are as many.
 
-        A range may reach beyond the number of samples, where it is cut off.
+        A range may exceed the number of samples, where it is cut off.
         """
         if isinstance(self.batch_size, Range):
             if self.batch_size.low > n_samples:
@@ -260,7 +260,7 @@ class Space:
         return min(Grid(batch_size=self.batch_size).sizes(n_samples))
 
     def trials_of_a_lane(self, width: int) -> int:
-        """Return the number of trials that fill a lane, whose runs must have the same order of samples."""
+        """Return the number of trials that fill a lane, whose runs must share the order of samples."""
         side_by_side = len(self.repeats.names) if any(self.shuffle) else self.pairs
         return -(-width // side_by_side)
 
@@ -296,23 +296,23 @@ class Space:
 
 
 def _choose(trial: "BaseTrial", name: str, values: Sequence[Any]) -> Any:
-    """Return one of some values: the only one, or the one that a trial proposes."""
+    """Return the only value, or the one that a trial proposes."""
     return values[0] if len(values) == 1 else trial.suggest_categorical(name, values)
 
 
 def check_double(grid: Grid) -> None:
-    """Refuse a grid of float32: a search is in float64, and so must be the grid with which it is compared."""
+    """Refuse a grid of float32: a search is in float64, and so must be the grid that it is compared with."""
     if "float32" in grid.dtype:
         raise ValueError("dtype must be float64 in the grid of a search, not float32")
 
 
 def space_settings(grid: Grid, n_samples: int, epochs: int) -> dict[str, Any]:
-    """Return the arguments of the `Space` that a grid spans: between its ends, with the options that are often tuned.
+    """Return the arguments of the `Space` that a grid spans: between its ends, with commonly tuned options.
 
     Learning rates and batch sizes lie between the lowest and the highest of the grid; a single rate is varied by a
-    factor of 10 to both sides. Momentum and the betas of each optimizer are free (`SEARCHED`), and so is the period of
-    ``halve`` and ``step``. All else stays as the grid has it, and so do options that a rule of the user's own does not
-    take in that range.
+    factor of 10 in both directions. Momentum and the betas of each optimizer are free (`SEARCHED`), and so is the
+    period of ``halve`` and ``step``. Everything else stays as in the grid, including options for which a user's rule
+    does not accept that range.
     """
     check_double(grid)
     low, high = float(grid.lr.min()), float(grid.lr.max())
@@ -330,7 +330,7 @@ def space_settings(grid: Grid, n_samples: int, epochs: int) -> dict[str, Any]:
 
 
 def _free_options(text: str) -> str:
-    """Return an optimizer with ranges in place of the options that are usually tuned, and the others as they are."""
+    """Return an optimizer with ranges for commonly tuned options, and the other options unchanged."""
     optimizer = make_optimizer(text)
     ranges = {
         name: SEARCHED[name]
@@ -342,17 +342,17 @@ def _free_options(text: str) -> str:
     usual = make_optimizer(optimizer.name).options
     own = {name: value for name, value in optimizer.options.items() if name in ranges or value != usual.get(name)}
     l2 = {"weight_decay": optimizer.weight_decay} if optimizer.weight_decay else {}
-    written = [f"{name}={ranges.get(name, value)}" for name, value in (own | l2).items()]
-    freed = f"{optimizer.name}({', '.join([*written, *(f'{flag}=true' for flag in optimizer.flags)])})"
+    options = [f"{name}={ranges.get(name, value)}" for name, value in (own | l2).items()]
+    freed = f"{optimizer.name}({', '.join([*options, *(f'{flag}=true' for flag in optimizer.flags)])})"
     try:
         make_template("optimizer", freed)
-    except ValueError:  # a rule of the user's own has other bounds for an option of this name
+    except ValueError:  # a user's rule has other bounds for an option of this name
         return text
     return freed
 
 
 def _free_period(text: str, epochs: int) -> str:
-    """Return a schedule with a range in place of its period, from a twentieth to all of the epochs."""
+    """Return a schedule with a range for its period, from a twentieth to all of the epochs."""
     name, args, kwargs = parse_spec(text, "schedule")
     low, high = max(1, epochs // 20), max(2, epochs)
     if name not in PERIODS or high <= low:
@@ -363,7 +363,7 @@ def _free_period(text: str, epochs: int) -> str:
 
 
 def _parse_rate(lr: Any) -> Range | float:
-    """Return a range of learning rates, or one that stays."""
+    """Return a range of learning rates, or a fixed one."""
     if not isinstance(lr, str):
         return check_real("lr", lr, lambda rate: rate > 0, 'a positive finite number or a range "log:low:high"')
     found = parse_range("lr", lr)
@@ -373,7 +373,7 @@ def _parse_rate(lr: Any) -> Range | float:
 
 
 def _parse_sizes(sizes: Any) -> Range | tuple[int | str, ...]:
-    """Return a range of batch sizes, or those to choose from."""
+    """Return a range of batch sizes, or the sizes to choose from."""
     if isinstance(sizes, str) and sizes != "full":
         found = parse_range("batch_size", sizes)
         if found.kind not in {"int", "logint"} or found.low < 1:

@@ -1,4 +1,4 @@
-"""A suite: one grid tried on several problems, each of which is a study."""
+"""Suites: one grid tried on several problems, each of which is a study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ RECORD = "suite.toml"
 
 @dataclass(frozen=True)
 class Suite:
-    """Several studies, one for each problem, with names of their own."""
+    """Several studies, one per problem, each with its own name."""
 
     name: str
     title: str
@@ -26,10 +26,10 @@ class Suite:
 
 
 def load_suite(name: str) -> Suite | None:
-    """Read a suite, a built-in one or a TOML file; None if it is no suite.
+    """Read a suite, a built-in one or a TOML file; return None if it is not a suite.
 
     It has a table ``[[problem]]`` for each problem, and ``[grid]`` and ``[run]`` for all of them. A problem has the
-    tables of a study; keys of its own ``grid`` and ``run`` go before those that are shared. A ValueError names in one
+    tables of a study; keys of its own ``grid`` and ``run`` take precedence over shared ones. A ValueError names in one
     line the file, the problem, the key, its value and what is accepted.
     """
     path = builtin_paths("suites").get(name, Path(name))
@@ -59,7 +59,7 @@ def load_suite(name: str) -> Suite | None:
 
 
 def find_study_of(data: str) -> Study | None:
-    """Return the built-in study that is called like built-in data, or the first problem of a suite that has them."""
+    """Return the built-in study with the name of built-in data, or the first problem of a suite that uses them."""
     if data in builtin_paths("studies"):
         return load_study(data)
     suites = [suite for name in builtin_paths("suites") if (suite := load_suite(name))]

@@ -1,4 +1,4 @@
-"""The line on which each key of a TOML file stands, so that an error can name it."""
+"""The line number of each key of a TOML file, for error messages."""
 
 import re
 
@@ -23,10 +23,10 @@ def line_numbers(text: str) -> dict[Key, int]:
 
 
 def _split_key(key: str) -> Key:
-    """Return the parts of a key, which dots separate unless it is quoted."""
+    """Return the parts of a key, separated by dots unless it is quoted."""
     return (key[1:-1],) if key[0] in "\"'" else tuple(part.strip().strip("\"'") for part in key.split("."))
 
 
 def quote_key(part: str) -> str:
-    """Return a part of a key as TOML would have it."""
+    """Return a part of a key in TOML's form."""
     return part if re.fullmatch(r"[\w-]+", part) else repr(part)

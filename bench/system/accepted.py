@@ -1,4 +1,4 @@
-"""What pydantic would have accepted, in words."""
+"""Messages about what pydantic would have accepted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +12,13 @@ WORDS |= {"string": "text", "list": "a list", "model": "a table", "dict": "a tab
 
 
 def describe_error(details: Mapping[str, Any], **words: str) -> str:
-    """Return what is wrong with a value, one of `pydantic.ValidationError.errors()`: "must be a number, not 'x'".
+    """Return a message about an invalid value, one of `pydantic.ValidationError.errors()`: "must be a number, not 'x'".
 
     `words` replace those for a kind of value, such as ``bool``.
     """
     kind, _, _ = details["type"].partition("_")
-    wanted, given = BOUNDS.get(details["type"]) or (WORDS | words).get(kind), details["input"]
-    if wanted is None:
+    accepted, given = BOUNDS.get(details["type"]) or (WORDS | words).get(kind), details["input"]
+    if accepted is None:
         return str(details["msg"])
     shown = str(given).lower() if isinstance(given, bool) and "bool" in words else describe(given)
-    return f"must be {wanted.format_map(details.get('ctx', {}))}, not {shown}"
+    return f"must be {accepted.format_map(details.get('ctx', {}))}, not {shown}"

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from uuid import uuid4
 
-# Errors of a disk that is full, or that this user cannot write.
+# Errors of a disk that is full, or not writable for this user.
 DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -21,7 +21,7 @@ DISK_ERRORS = (
     errno.EISDIR,
 )
 
-# Characters of a file's name that its temporary file has too; a file system takes 255 bytes.
+# A temporary file's name has this many characters of the file's name; a file system allows 255 bytes.
 LEADING = 16
 
 _survives_power_failure = ContextVar("survives_power_failure", default=True)
@@ -29,7 +29,7 @@ _survives_power_failure = ContextVar("survives_power_failure", default=True)
 
 @contextmanager
 def unsynced_files() -> Iterator[None]:
-    """Write files in this block, and thread, that need not survive a power failure: each saves some milliseconds."""
+    """Write files in this block, and thread, that need not survive a power failure; each saves some milliseconds."""
     token = _survives_power_failure.set(False)
     try:
         yield
@@ -41,13 +41,13 @@ def unsynced_files() -> Iterator[None]:
 def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path to write to; it becomes `path` when the block ends without an error.
 
-    A reader sees the old file or the new one, never half of it. The folder is made if it is missing. When the block
-    raises, `path` stays as it was and the temporary file is removed. That file has a hidden name in the same folder,
-    because a rename is atomic only within one file system. An OSError of a disk that is full or cannot be written names
+    A reader sees the old file or the new one, never half of it. The folder is created if it is missing. When the block
+    raises, `path` is unchanged and the temporary file is removed. That file has a hidden name in the same folder,
+    because a rename is atomic only within one file system. An OSError of a disk that is full or not writable names
     `path`, and never the hidden file.
     """
     path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a rename would put a file in the place of /dev/null
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a rename would replace /dev/null by a file
         raise OSError(errno.EINVAL, "it is a device or a pipe, and only regular files are replaced", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:LEADING]}.{uuid4().hex}.partial")
@@ -58,26 +58,26 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
                 os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        # Libraries that write by a handle, such as pyarrow and Pillow, name no file.
+        # Libraries that write through a handle, such as pyarrow and Pillow, name no file.
         if error.filename not in (None, str(temporary)):
             raise
         # The system's message: pyarrow's own are about its internals.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(error.errno, reason, str(path)) from error
     finally:
-        with suppress(OSError):  # an error here would hide the one that matters
+        with suppress(OSError):  # an error here would hide the original one
             temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in UTF-8, and replace one that is there; see `replace_atomically`."""
+    """Write a text file in UTF-8, replacing an existing one; see `replace_atomically`."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def explain_unwritable(path: Path) -> Iterator[None]:
-    """Raise a ValueError that names the path and --out where the block cannot write it."""
+    """Raise a ValueError that names the path and --out if the block cannot write it."""
     try:
         yield
     except OSError as error:
@@ -85,7 +85,7 @@ def explain_unwritable(path: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what a folder lists survive a power failure; a file's own fsync says nothing about its name."""
+    """Make a folder's directory entries survive a power failure; a file's own fsync does not cover its name."""
     if os.name == "posix" and _survives_power_failure.get():
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""The facts that a measurement depends on: the machine, the versions, the processors."""
+"""The facts that a measurement depends on: machine, versions and processors."""
 
 import os
 import platform
@@ -15,13 +15,13 @@ def processors() -> int:
 
 
 def environment() -> dict[str, str | int]:
-    """Return facts about this machine and process by name; no paths and no users, as they go into reports."""
+    """Return facts about this machine and process by name; no paths or user names, as they go into reports."""
     return {**_constant_facts(), "processors to use": processors()}
 
 
 @cache
 def _constant_facts() -> dict[str, str]:
-    """Return the facts that stay as they are; finding them takes 10 ms, and a sweep asks several times."""
+    """Return the constant facts; determining them takes 10 ms, and a sweep asks several times."""
     import llvmlite.binding as llvm  # noqa: PLC0415 (slow, and only needed here)
 
     return {

@@ -1,4 +1,4 @@
-"""Reading of files that a user names: regular files only, as a device or a pipe may never end."""
+"""Reading of files that a user names: regular files only, because FIFOs and devices may block forever."""
 
 import errno
 import os
@@ -19,10 +19,10 @@ _KINDS = {
 }
 
 
-def check_path(name: str, path: object, wanted: str = "a file or a folder") -> Path:
-    """Return a path that an argument gives; a ValueError for anything but a text or a path, or if it is not UTF-8."""
+def check_path(name: str, path: object, accepted: str = "a file or a folder") -> Path:
+    """Return the path in an argument; raise ValueError unless it is a string or a path, in valid UTF-8."""
     if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"{name} must be {wanted}, not {describe(path)}")
+        raise ValueError(f"{name} must be {accepted}, not {describe(path)}")
     path = Path(path)
     try:
         str(path).encode()
@@ -32,13 +32,13 @@ def check_path(name: str, path: object, wanted: str = "a file or a folder") -> P
 
 
 def describe_bytes(error: UnicodeEncodeError) -> str:
-    """Return the message for the name of a file that is not UTF-8, which pyarrow and studies cannot hold."""
+    """Return the message for a file name that is not UTF-8, which pyarrow and studies cannot hold."""
     near = error.object[max(0, error.start - 30) : error.end + 30]
     return f"{near!r} is not UTF-8: rename the file or the folder"
 
 
 def check_regular_file(path: Path) -> None:
-    """Raise an OSError, in words fit for a message, unless the path is a regular file or a link to one."""
+    """Raise OSError, in words fit for a message, unless the path is a regular file or a link to one."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -48,13 +48,13 @@ def check_regular_file(path: Path) -> None:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Return the content of a regular file; raise an OSError for any other, or if it cannot be read."""
+    """Return the content of a regular file; raise OSError for any other, or if it cannot be read."""
     check_regular_file(path)
     return path.read_bytes()
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file; a text that is no TOML is a ValueError that names the file."""
+    """Return the tables of a TOML file; raise ValueError, with the name of the file, if the text is not TOML."""
     try:
         return tomllib.loads(text)
     except RecursionError:

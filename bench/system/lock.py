@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Folder locks: one process at a time in a folder."""
 
 import os
 import socket
@@ -12,14 +12,14 @@ NAME = ".lock"
 
 @contextmanager
 def lock_folder(folder: Path, name: str = NAME, *, announce: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold a lock of a folder, which is made if it is missing.
+    """Hold a lock of a folder, which is created if it is missing.
 
-    The operating system releases the lock when the process ends, however it ends. The file stays: were it removed, two
-    processes could hold locks on two files of the same name. Its text describes the holder to people alone.
+    The operating system releases the lock when the process ends, however it ends. The file stays: if it were removed,
+    two processes could hold locks on two files of the same name. Its text describes the holder, for people only.
 
-    Where another process holds the lock, or another place in this one, a ValueError names the process, its host and
-    since when; with `announce`, that is given a sentence with these, and the lock is waited for. An OSError names a
-    folder that cannot be written, or whose file system has no locks.
+    If another process holds the lock, or another place in this one, a ValueError names the process, its host and since
+    when; with `announce`, that is called with a sentence with these, and the lock is waited for. An OSError names a
+    folder that is not writable, or whose file system has no locks.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 (reading a run needs no lock)
 

@@ -1,4 +1,4 @@
-"""What the tables of a run say: its best choice, how sure that is, and where runs fail, as `bench.tables.facts`."""
+"""Conclusions from the tables of a run, as `bench.tables.facts`: best choice, confidence, and where runs fail."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
@@ -31,12 +31,12 @@ _SETTINGS_BESIDES_RATE = [name for name in CHOICES if name != "lr"]
 
 
 class Circumstances(NamedTuple):
-    """What conclusions need besides tables.
+    """Context that conclusions need besides tables.
 
-    A batch of all `samples` is called full. Choices have the settings in which they differ, and those that are `named`.
-    Rates `beyond` those that were tried come from the option or the argument of this name, and `chosen_in` is what
-    ranked the choices. The fresh runs are `finer` where they were recorded at more checkpoints than those that ranked,
-    and the `same` for every seed where nothing in runs of the best choice is drawn. Optimizers are compared on `seeds`.
+    A batch of all `samples` is called full. Choices are named by the settings in which they differ, and by those in
+    `named`. Rates `beyond` those tried come from the option or argument of this name; `chosen_in` is what ranked the
+    choices. The fresh runs are `finer` if they were recorded at more checkpoints than those that ranked, and the `same`
+    for every seed if runs of the best choice draw nothing. Optimizers are compared on `seeds`.
     """
 
     samples: int | None = None
@@ -60,7 +60,7 @@ def leading_conclusions(
 ) -> list[Any]:
     """Return the best choice, its ties, its figures on fresh seeds, the edge of the grid, and its rivals.
 
-    `ranked` is a ranking of the frame, or what `bench.tables.confirm.confirm` made of it, and `compared` are the
+    `ranked` is a ranking of the frame, or the result of `bench.tables.confirm.confirm` for it, and `compared` are the
     optimizers on the `seeds` of the circumstances.
     """
     if (ranked["diverged"] == ranked["runs"]).all():
@@ -86,7 +86,7 @@ def further_conclusions(
 
 
 def no_choice(of: str, seen: "pd.Series[Any]") -> facts.NoChoice:
-    """Return the conclusion from runs or trials all of which diverged, once they had seen these numbers of samples."""
+    """Return the conclusion if all runs or trials diverged, after these numbers of samples."""
     return facts.NoChoice(of, at_start=bool(seen.eq(0).all()))
 
 
@@ -98,9 +98,9 @@ def settings_of(row: pd.Series, samples: int | None = None, names: Collection[st
 
 
 def outcome_of(row: pd.Series, target: float | None, prefix: str = "", cost: str = "") -> facts.Outcome:
-    """Return the outcome of a choice by a cost, by default samples if a run reached the target and else the loss.
+    """Return the outcome of a choice by a cost: by default samples if a run reached the target, otherwise the loss.
 
-    The prefix "confirmed_" is for its runs on fresh seeds.
+    The prefix "confirmed_" selects its runs on fresh seeds.
     """
     runs, converged, diverged = (int(row[f"{prefix}{name}"]) for name in ("runs", "converged", "diverged"))
     reached = target is not None and converged > 0
@@ -137,7 +137,7 @@ def _confirmation(best: pd.Series, target: float | None, about: Circumstances) -
     if is_confirmed(best):
         fresh = outcome_of(best, target, "confirmed_")
         before = outcome_of(best, target, cost=fresh.cost)
-        # Losses at fewer checkpoints find the target later, never sooner, and losses at the end are the same.
+        # Losses at fewer checkpoints detect the target later, never sooner, and final losses are the same.
         sooner = fresh.cost == "samples" and not before.median.value <= fresh.median.value
         yield facts.Confirmation(fresh, before, about.chosen_in, about.finer and sooner, about.same)
 
@@ -155,13 +155,13 @@ def _rivals(compared: pd.DataFrame, on: facts.Seeds) -> facts.Rivals:
 
 
 def rival_of(row: pd.Series, name: str) -> facts.Rival:
-    """Return how a rival compares, from its row of a table as from `bench.tables.optimizer_comparison.compare_with`."""
+    """Return how a rival compares, from its row of `bench.tables.optimizer_comparison.compare_with`."""
     runs, ratio = int(row["runs"]), facts.Estimate(*shown_ratio(row))
     return facts.Rival(str(name), str(row["verdict"]), str(row["cost"]), ratio, round(row["success"] * runs), runs)
 
 
 def find_precision(ranked: pd.DataFrame, target: float | None) -> Iterator[facts.Precision]:
-    """Yield whether precision matters, for the best choice and for all; nothing if it is one."""
+    """Yield whether precision matters, for the best choice and for all; nothing if there is only one precision."""
     if "dtype" not in ranked or not varies(ranked, "dtype"):
         return
     best, by = recommended_choice(ranked), [name for name in choice_columns(ranked) if name != "dtype"]
@@ -187,11 +187,11 @@ def _robustness(ranked: pd.DataFrame, target: float) -> facts.Robustness:
 def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     """Return for each optimizer the widest range of learning rates at which every run reached the target.
 
-    A run is one start with one seed; at no rate within the range did a run fail. The other settings are those that make
+    A run is one start with one seed; no run failed at any rate within the range. The other settings are those that make
     the range widest.
 
     Optimizers have one row each, the widest range first: `optimizer`, `schedule`, `batch_size`, `shuffle`, the `lowest`
-    and the `highest` rate, how many rates are `safe` and how many were `tried`. Where no rate is safe, `lowest` and
+    and the `highest` rate, how many rates are `safe` and how many were `tried`. If no rate is safe, `lowest` and
     `highest` are missing and `safe` is 0.
     """
     reached = frame.assign(reached=frame["status"].eq("converged"))
@@ -245,31 +245,31 @@ def _shown_with_rates(frame: pd.DataFrame) -> list[str]:
 
 
 def find_solution(run: pd.Series, model: Model, scaling: Scaling | None, criterion: Loss) -> facts.Solution:
-    """Return the parameters and the loss of a choice's best run, in the table's units where known."""
+    """Return the parameters and the loss of a choice's best run, in the table's units if known."""
     trained = params_of_row(model, run)
     params, loss, note = in_table_units(model, trained, run["final_loss"], scaling, criterion)
-    written = {}
+    param_texts = {}
     if params.size <= MOST_PARAMS:
         values = write_params(model, params, None if note else scaling, 6)
-        written = dict(zip(model.params, map(shorten_exponent, values), strict=True))
+        param_texts = dict(zip(model.params, map(shorten_exponent, values), strict=True))
     units = "table" if scaling and not note else ""
     loss_units = "table" if scaling and note and criterion.degree else ""
     loss_units = "standardized" if describe_residual_units(criterion, scaling) else loss_units
-    return facts.Solution(written, params.size, units, loss, loss_units, note or "")
+    return facts.Solution(param_texts, params.size, units, loss, loss_units, note or "")
 
 
 def summarize_judged(judged: pd.DataFrame, pairs: Pairs | None = None) -> pd.Series:
-    """Return the medians over runs on the rows for the test, by which nothing was chosen, with their intervals.
+    """Return medians over runs on the test rows, which had no part in any choice, with their intervals.
 
-    `judged` has one row per run: `config_id`, `samples_seen`, `rows`, the loss of the best `constant` for them, of
-    classes the share of the `most_frequent`, `loss`, and a column for each other figure. The result has `runs`, what
-    is known about the rows, and each figure with its `_low` and `_high`. A figure that is not a number, as of a run
-    that diverged, counts as the worst; one that no run has is left out. `pairs` are the starts and seeds of the runs.
+    `judged` has one row per run: `config_id`, `samples_seen`, `rows`, the loss of the best `constant` for them, for
+    classes the share of the `most_frequent`, `loss`, and a column for each other figure. The result has `runs`, the
+    facts about the rows, and each figure with its `_low` and `_high`. A figure that is not a number, as for a diverged
+    run, counts as the worst; one that no run has is omitted. `pairs` are the starts and seeds of the runs.
     """
     about = judged[judged.columns.intersection(ABOUT_ROWS)]
     found: dict[str, float] = {"runs": len(judged), **about.iloc[0]}
     for name, column in judged.drop(columns=["config_id", "samples_seen", *about]).items():
-        # The share of the variance that is left has a logarithm, which the interval wants.
+        # The unexplained share of the variance has a logarithm, which the interval needs.
         values = np.array([1 - column if name == "r2" else column], float)
         if np.isnan(values).all() and name != "loss":
             continue
@@ -291,37 +291,37 @@ def find_test_figures(found: pd.Series, loss: str, scale: float, units: str, *, 
     return facts.OnTestRows(loss, figures, int(found["runs"]), int(found["rows"]), fresh, units)
 
 
-# More epochs help where, over the last half of them, most runs gain: by this share or more of their excess or, as at a
-# rate that is far too low, of what the first half gained.
+# More epochs help if most runs gain over the last half of them: at least this share of their excess or, as at a rate
+# that is far too low, of the gain in the first half.
 FALLING, MOST = 0.05, 0.75
-# Ends of runs from different starts that differ by more than this factor are ends in different places.
+# If the ends of runs from different starts differ by more than this factor, they are different places.
 APART = 3.0
 ROUNDED = 1e-9
 
 
 def final_loss_of(best: pd.Series) -> float:
-    """Return the median final loss of a choice, on fresh seeds where there are any."""
+    """Return the median final loss of a choice, on fresh seeds if there are any."""
     return float(best["confirmed_final_loss" if is_confirmed(best) else "final_loss"])
 
 
 def find_no_gain(loss: float, constant: float, rows: str) -> Iterator[NoGain]:
-    """Yield that a constant reaches as low a loss on rows that were not trained on, if it does.
+    """Yield a finding if a constant has at most the same loss on held-out rows.
 
-    Of targets that are all alike, as that of a single row, a constant is exact: they say nothing about a gain.
+    If all targets are equal, as for a single row, a constant is exact, which says nothing about a gain.
     """
     if constant != 0 and constant <= loss < np.inf:
         yield NoGain(rows, loss, constant)
 
 
 def share_of_most_frequent(classes: Floats) -> float:
-    """Return the accuracy of always predicting the most frequent class, of classes 0, 1, ..."""
+    """Return the accuracy of always predicting the most frequent of the classes 0, 1, ..."""
     return max(np.count_nonzero(classes == k) for k in range(int(classes.max()) + 1)) / classes.size
 
 
 def find_no_skill(accuracy: float, share: float, rows: str) -> Iterator[NoSkill]:
-    """Yield that an accuracy is no higher than the share of the most frequent class, if it is not.
+    """Yield a finding if an accuracy is no higher than the share of the most frequent class.
 
-    Of rows of one class it says nothing, as `find_no_gain`.
+    For rows of a single class it has no meaning, as in `find_no_gain`.
     """
     if share < 1 and accuracy <= share * (1 + ROUNDED):
         yield NoSkill(rows, accuracy, share)
@@ -330,7 +330,7 @@ def find_no_skill(accuracy: float, share: float, rows: str) -> Iterator[NoSkill]
 def find_unreachable_target(
     target: float | None, attainable: AttainableLoss, *, standardized: bool = False
 ) -> Iterator[UnreachableTarget]:
-    """Yield a target that no run can reach; nothing where one can."""
+    """Yield a target that no run can reach; nothing if one can."""
     if target is not None and target < attainable.loss * (1 - ROUNDED):
         yield UnreachableTarget(target, attainable.loss, attainable.target, standardized)
 
@@ -348,19 +348,19 @@ def find_shortfall(
     beyond: str = "",
     standardized: bool = False,
 ) -> Iterator[Shortfall]:
-    """Yield how far a best choice that has not arrived is off and what to change; nothing where it may have.
+    """Yield how far a best choice that has not converged is off and what to change; nothing if it may have converged.
 
-    `best` is a row of `ranked`; `own` and `curves` are its runs, with `excess_loss`, and their losses. In a model that
-    `is_linear` in its parameters every start leads to the same place. `sizes_differ` is whether the inputs are of
-    different orders of magnitude, and were not standardized. `beyond` is the option that adds rates beyond those that
-    were tried, and losses are `standardized` where those of the table are.
+    `best` is a row of `ranked`; `own` and `curves` are its runs, with `excess_loss`, and their losses. If the model
+    `is_linear` in its parameters, every start leads to the same place. `sizes_differ` tells whether the inputs are of
+    different orders of magnitude, and were not standardized. `beyond` is the option that adds rates beyond those tried,
+    and losses are `standardized` if those of the table are.
     """
     loss = final_loss_of(best)
     left = attainable.remaining(loss)
     ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
     risen = bool((ends["last"] > ends["first"]).mean() > 1 / 2)
     rates = list(_advise_rates(best, ranked, beyond, risen=risen))
-    if np.isnan(left) and risen:  # where the lowest loss is not known, that of the start is
+    if np.isnan(left) and risen:  # if the lowest loss is unknown, compare with the loss of the start
         yield Shortfall(loss, attainable, tuple(rates))
     if not left > ARRIVED:
         return
@@ -399,10 +399,10 @@ def _advise_rates(best: pd.Series, ranked: pd.DataFrame, beyond: str, *, risen: 
 
 
 def _decays(text: str) -> bool:
-    """Return whether an optimizer has more weight decay than it has by default."""
+    """Return whether an optimizer has more weight decay than by default."""
     try:
         made = make_optimizer(text)
-    except ValueError:  # of the user's own, and not registered here
+    except ValueError:  # a user's optimizer that is not registered here
         return False
     while made.inner:
         made = made.inner
@@ -411,9 +411,9 @@ def _decays(text: str) -> bool:
 
 
 def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool:
-    """Return whether the median run gained on the lowest loss, or as it had before, in the last half of its samples.
+    """Return whether the median run still gained, on the lowest loss or on its earlier gain, in the last half.
 
-    Runs that stopped at their target do not count beside others.
+    Runs that stopped at their target are ignored if there are others.
     """
     gains, missed = [], own[own["status"] != "converged"]
     ids = (missed if len(missed) else own)["config_id"]
@@ -427,14 +427,14 @@ def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool
 
 
 def _halfway(samples: Floats) -> int:
-    """Return the first checkpoint of a run in its last half, or the last one before its end."""
+    """Return the first checkpoint in the last half of a run, or the last one before its end."""
     return min(int(np.searchsorted(samples, samples[-1] / 2)), max(samples.size - 2, 0))
 
 
 def falls_on_held_out(curves: pd.DataFrame) -> bool:
-    """Return whether, in the last half of its samples, the loss of the median run on held-out samples fell by much.
+    """Return whether the held-out loss of the median run fell considerably in the last half of its samples.
 
-    That is by much of what the run gained or, as from a start that is far away, of what was left halfway.
+    The fall is compared with what the run gained or, as from a distant start, with what was left halfway.
     """
     falls = []
     for _, run in curves.groupby("config_id", observed=True, sort=False):
@@ -446,7 +446,7 @@ def falls_on_held_out(curves: pd.DataFrame) -> bool:
 
 
 def _starts_differ(own: pd.DataFrame) -> bool:
-    """Return whether runs from different starts end at distances from the lowest loss of different sizes."""
+    """Return whether runs from different starts end at considerably different distances from the lowest loss."""
     if EXCESS not in own:
         return False
     ends = own.groupby("init", observed=True)[EXCESS].median()

@@ -1,7 +1,7 @@
-"""After the ranking: which choices to train again on fresh seeds, and what these runs decide.
+"""Confirmation after the ranking: which choices to train again on fresh seeds, and what these runs decide.
 
-The first choice of a ranking does worse on new seeds: among many choices, it is one of the lucky ones of the good.
-Seeds that had no part in the selection give figures without that bias.
+The first choice of a ranking does worse on new seeds: among many choices, it is a lucky one of the good ones. Seeds
+that had no part in the selection give unbiased figures.
 """
 
 from collections.abc import Hashable, Mapping
@@ -31,17 +31,17 @@ from bench.tables.ties import BEST, BETTER, FAILS, INDISTINGUISHABLE, NOT_TIED, 
 from bench.tables.words import describe_choice
 from kernels.base.run import Floats
 
-# The most tied choices that are run again.
+# The maximum number of tied choices that are run again.
 MOST = 20
-# How much a verdict speaks against a choice.
+# How strongly a verdict speaks against a choice.
 _SEVERITY = {BEST: 0, BETTER: 0, INDISTINGUISHABLE: 1, TOO_FEW_RUNS: 1, WITHIN: 2, WORSE: 3, FAILS: 4}
 
 
 def winners(ranked: pd.DataFrame) -> pd.DataFrame:
-    """Return the choices to be trained again on fresh seeds, rows of `ranked` in its order.
+    """Return the choices to train again on fresh seeds, as rows of `ranked` in order.
 
-    These are the recommended one, the first `MOST` of those that are tied with the best, and the best of each optimizer
-    and of each batch size, even if it is not good, because these are compared.
+    These are the recommended one, the first `MOST` of those tied with the best, and the best of each optimizer and of
+    each batch size, even if it is not good, because these are compared.
     """
     chosen = ranked["recommended"] | (ranked["tied"] & (ranked["tied"].cumsum() <= MOST))
     chosen |= ~ranked["optimizer"].duplicated() | ~ranked["batch_size"].duplicated()
@@ -59,21 +59,21 @@ def confirm(
 ) -> pd.DataFrame:
     """Add the figures of runs on fresh seeds to a ranking, and let them decide between the best choices.
 
-    The best choice of an optimizer remains so unless fresh seeds show that another of its choices is better
-    (`bench.tables.optimizer_comparison.find_best`), which then takes its place. The recommended choice remains so
-    unless they show that the best one of another optimizer is better. So nearly all reported choices were selected by
-    other runs; those that were not are the best of a handful, and beyond chance.
+    The best choice of an optimizer stays unless fresh seeds show that another of its choices is better
+    (`bench.tables.optimizer_comparison.find_best`), which then replaces it. The recommended choice stays unless they
+    show that the best one of another optimizer is better. Nearly all reported choices were therefore selected by other
+    runs; the rest are the best of a handful, and better beyond chance.
 
-    The verdicts of choices that were trained again, compared with the recommended one, are those of the fresh runs,
-    unless these are too few. The best choices of the optimizers are compared among themselves, and the others among
-    all. A choice has no better verdict than the best one of its optimizer. One that fresh runs rule out is worse, and
-    so is one whose runs cost the same.
+    The verdicts of confirmed choices, compared with the recommended one, are those of the fresh runs, unless these are
+    too few. The best choices of the optimizers are compared among themselves, and the others among all. A choice has no
+    better verdict than the best one of its optimizer. A choice that fresh runs rule out is worse, and so is one whose
+    runs cost the same.
 
     `fresh` are runs of some choices with seeds that the ranking has not seen, and `rivals` is the column whose values
-    are compared, each at its best choice, its first row. The figures have `confirmed_` in front of `runs`, `converged`,
-    `diverged`, `success` and the costs with their `_low` and `_high`; they are missing for choices without fresh runs.
-    The recommended choice comes first, then those that are tied with it, then the others. A batch of all `samples` is
-    called full.
+    are compared, each at its best choice, its first row. The figures have the prefix `confirmed_` for `runs`,
+    `converged`, `diverged`, `success` and the costs with their `_low` and `_high`; they are missing for choices without
+    fresh runs. The recommended choice comes first, then those tied with it, then the others. A batch of all `samples`
+    is called full.
     """
     by = choice_columns(fresh)
     check_columns(fresh, cost)
@@ -99,19 +99,19 @@ class _FreshRuns:
         self.rows = find_choices(ranked, runs.choices, choice_columns(runs.choices)).dropna().astype(int)
 
     def best_of(self, labels: pd.Index) -> pd.Index:
-        """Return the best of some choices, by itself: the first, unless these runs show that another is better."""
+        """Return the best of some choices alone: the first, unless these runs show that another is better."""
         rows = self.rows[labels].to_numpy().astype(np.intp)
         errors = self.runs.errors_of(self.cost, rows)
         return labels[[find_best(self.costs[rows], errors=errors, pairs=self.runs.pairs)]]
 
     def with_equals(self, labels: pd.Index) -> pd.Index:
-        """Return some choices and those whose runs cost the same, such as with a schedule that differs later on."""
+        """Return some choices and those with equal costs in all runs, such as with a schedule that differs later."""
         equal = (self.costs[:, np.newaxis] == self.costs[self.rows[labels]]).all(axis=2).any(axis=1)
         found: pd.Index = self.rows.index[equal[self.rows]]
         return found
 
     def verdicts(self, labels: pd.Index, best: Hashable) -> "pd.Series[str]":
-        """Return the verdicts of some choices, compared with the best one of them, where there are enough runs."""
+        """Return the verdicts of some choices, compared with the best of them, if there are enough runs."""
         rows, place = self.rows[labels].to_numpy().astype(np.intp), int(np.argmax(labels == best))
         errors, exact = self.runs.errors_of(self.cost, rows), self.exact[rows]
         compared = compare_with(self.costs[rows], place, exact=exact, errors=errors, pairs=self.runs.pairs)
@@ -120,7 +120,7 @@ class _FreshRuns:
 
 
 def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str, samples: int | None) -> pd.DataFrame:
-    """Put the best of the best choices of the rivals first, and say how the others compare with it."""
+    """Put the best of the rivals' best choices first, and determine how the others compare with it."""
     again, names = ranked.index.intersection(fresh.rows.index), ranked[rivals]
     tops = leaders(ranked, rivals).index.intersection(again, sort=False)
     if tops.empty or not ranked["recommended"][tops[0]]:
@@ -129,7 +129,7 @@ def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str, samples: int |
     for top in tops:
         leading = leading.append(fresh.best_of(again[names[again] == names[top]].drop(top).insert(0, top)))
     best = fresh.best_of(leading)[0]
-    # Ruled out among fewer choices, of which fewer pairs tell more.
+    # Choices ruled out among fewer ones, where fewer pairs are more informative.
     ruled_out = tops.difference(leading).append(leading[:1].difference([best]))
     verdict = ranked["verdict"].copy()
     verdict.update(fresh.verdicts(again, best))
@@ -159,9 +159,9 @@ def is_confirmed(choice: pd.Series) -> bool:
 
 
 def are_same(runs: pd.DataFrame, starts: Floats, samples: int) -> bool:
-    """Return whether the runs of a choice are the same for each of several seeds: nothing that matters is drawn.
+    """Return whether the runs of a choice are the same for several seeds, because nothing that matters is random.
 
-    They begin at `starts`, shape (runs, P). The order within a batch of all `samples` changes rounding alone.
+    They begin at `starts`, shape (runs, P). The order within a batch of all `samples` only changes rounding.
     """
     ordered = ~runs["shuffle"].astype(bool) | (runs["batch_size"] == samples)
     ends = runs.assign(
@@ -177,7 +177,7 @@ class RankedRuns:
     """The runs of a sweep and the ranking of their choices.
 
     `evidence` has the measurements made along with the sweep, by name (see `bench.store.evidence`); any may be missing.
-    Seconds have a part in the ranking where updates were timed, and runs on fresh seeds where they are in the folder.
+    The ranking includes seconds if updates were timed, and runs on fresh seeds if they are in the folder.
     """
 
     result: StoredSweep
@@ -187,7 +187,7 @@ class RankedRuns:
     rivals: ClassVar[str] = "optimizer"
 
     def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> Self:
-        """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
+        """Return a copy with further measurements, on which nothing computed so far depends."""
         run_data = copy(self)
         object.__setattr__(run_data, "evidence", evidence)
         return run_data
@@ -204,7 +204,7 @@ class RankedRuns:
 
     @cached_property
     def floor(self) -> float:
-        """The loss below which differences are rounding, as it is stored; folders of version 0.2 lack it."""
+        """The stored loss below which differences are rounding; folders of version 0.2 lack it."""
         return self.result.optimum.rounding or LOSS_FLOOR
 
     @property
@@ -214,9 +214,9 @@ class RankedRuns:
 
     @cached_property
     def fresh(self) -> pd.DataFrame | None:
-        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none, or not all.
+        """The runs of the leading choices on fresh seeds, like `frame`; None if they are absent or incomplete.
 
-        Also None if the sweep was extended since, with more epochs or starts, the same seeds, or other leading choices.
+        Also None if the sweep was extended, with more epochs or starts, the same seeds, or other leading choices.
         """
         confirmation, asked = self.result.confirmation, self.evidence.get("settings")
         if confirmation is None or asked is None:
@@ -227,7 +227,7 @@ class RankedRuns:
             len(runs) == confirmation.planned
             and confirmed is not None
             and asked["epochs"].equals(confirmed["epochs"])
-            and bool((result.frame["epochs"] <= asked["epochs"].max()).all())  # on record once all are trained
+            and bool((result.frame["epochs"] <= asked["epochs"].max()).all())  # recorded once all are trained
             and set(runs["init"]) == set(result.frame["init"])
             and set(runs["seed"]).isdisjoint(result.frame["seed"])
             and bool(find_choices(leaders(self.choices, self.rivals), runs[by].drop_duplicates(), by).notna().all())
@@ -236,17 +236,17 @@ class RankedRuns:
 
     @cached_property
     def choices(self) -> pd.DataFrame:
-        """The ranking of the runs of the sweep alone."""
+        """The ranking by the runs of the sweep alone."""
         return self.rank("samples")
 
     @property
     def to_confirm(self) -> pd.DataFrame:
-        """The choices to be trained again on fresh seeds; none where no run succeeded, so that none leads."""
+        """The choices to train again on fresh seeds; none if no run succeeded, so that none leads."""
         return winners(self.choices) if self.choices["tied"].any() else self.choices.head(0)
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
-        """The choices of settings by samples to the target, with what the runs on fresh seeds say."""
+        """The choices of settings by samples to the target, with the results on fresh seeds."""
         return self.ranked_by("samples")
 
     def ranked_by(self, cost: str) -> pd.DataFrame:
@@ -259,11 +259,11 @@ class RankedRuns:
         return confirm(ranked, self.fresh, cost, rivals=self.rivals, floor=self.floor, samples=self.samples)
 
     def rank(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost, by the runs of the sweep alone."""
+        """Return the choices of settings by a cost, from the runs of the sweep alone."""
         return ranking(self.frame, cost, floor=self.floor)
 
     def frame_of(self, choice: pd.Series) -> pd.DataFrame:
-        """Return the runs by which a choice is judged: those on fresh seeds, where it was trained on these."""
+        """Return the runs by which a choice is judged: those on fresh seeds, if it was confirmed."""
         return self.frame if self.fresh is None or runs_of(self.fresh, choice).empty else self.fresh
 
 

@@ -1,4 +1,4 @@
-"""Tables of confusion: how many samples of each observed class are predicted to be of which."""
+"""Confusion tables: counts of samples by observed and predicted class."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def confusion_table(observed: Floats, scores: Floats, loss: Loss, labels: Sequen
 
 
 def name_classes(labels: Sequence[Label]) -> list[str]:
-    """Return distinct names for labels: a label as it is written, with its class behind it where others look alike."""
+    """Return distinct names for labels: the label as text, followed by its class if others look alike."""
     names = [text(str(label)) for label in labels]
     return [
         f"{name} (class {number})" if [OBSERVED, *names].count(name) > 1 else name for number, name in enumerate(names)

@@ -24,7 +24,7 @@ EXACT = "exact_excess_loss"
 """The column of the same distances, of which none is negligible, by which it is told whether runs differ at all."""
 ROUNDED = 1e-9
 """Losses that differ by less than this share of the lowest one differ by rounding."""
-# The columns of a frame by which losses are compared: the loss, and the scale by its name in `costs.COST_NAMES`.
+# The columns of a frame by which losses are compared: the loss, and the name of the scale in `costs.COST_NAMES`.
 _SCALES = {
     EXCESS: ("final_loss", "distance"),
     "inverse_improvement": ("final_loss", "improvement"),
@@ -35,7 +35,7 @@ _SCALES = {
 
 
 def scales_of(frame: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Yield the scales of the losses that a frame has: its column, the loss, and the name of the scale."""
+    """Yield the scales of the losses in a frame: its column, the loss, and the name of the scale."""
     for column, (loss, scale) in _SCALES.items():
         if column in frame:
             yield column, loss, scale
@@ -49,18 +49,17 @@ def ranking_loss(frame: pd.DataFrame) -> str:
 def add_excess(
     frame: pd.DataFrame, attainable: AttainableLoss, floor: float, sweep: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Add the columns by which losses are compared; lower is better in each of them, and ratios have a meaning.
+    """Add the columns by which losses are compared, with lower values better and meaningful ratios.
 
-    A loss of 0.63 is 1.05 times one of 0.60, and leaves a third of the improvement where a constant has 0.69. So final
-    losses are compared by `excess_loss`, their distance to the lowest loss that the model can reach. Distances below
-    `floor`, or negligible, are equal (see `bench.tables.costs.loss_floor`); in `exact_excess_loss` none is
-    negligible.
+    A loss of 0.63 is 1.05 times one of 0.60, but misses a third of the improvement if a constant has 0.69. Final losses
+    are therefore compared by `excess_loss`, their distance to the lowest attainable loss. Distances below `floor`, or
+    negligible, are equal (see `bench.tables.costs.loss_floor`); in `exact_excess_loss` none is negligible.
 
-    On held-out samples the lowest loss that training can reach is not known. These losses, and final losses where the
-    lowest one was not found, are compared by their improvement over the best constant: the columns have the largest
-    improvement of the `sweep`, the frame itself by default, divided by that of each run. Improvements below 1 % of the
-    largest are equal, and so are losses on held-out samples that these do not resolve. Where no run improves on the
-    constant, or its loss is not known, the median run of the sweep takes its place.
+    On held-out samples the lowest attainable loss is unknown. These losses, and final losses if the lowest one was not
+    found, are compared by their improvement over the best constant: the columns have the largest improvement of the
+    `sweep`, by default the frame itself, divided by that of each run. Improvements below 1 % of the largest are equal,
+    and so are losses that the number of held-out samples does not resolve. If no run improves on the constant, or its
+    loss is unknown, the median run of the sweep replaces it.
     """
     added, sweep = {}, frame if sweep is None else sweep
     if math.isfinite(attainable.loss):
@@ -89,7 +88,7 @@ def _inverse_improvement(
     largest = baseline - lowest
     scale = "improvement" if over_constant else "improvement on median"
     column = next(column for column, of in _SCALES.items() if of == (name, scale))
-    if not largest > 0:  # all losses are alike
+    if not largest > 0:  # all losses are equal
         return {column: frame[name] * 0 + 1.0}
     improvement = baseline - frame[name].clip(lower=least)
     return {column: largest / improvement.clip(lower=NEGLIGIBLE * largest)}
@@ -103,11 +102,11 @@ def _finite_losses(frame: pd.DataFrame, name: str) -> Floats:
 
 # The columns that make up a choice of settings.
 CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
-# The columns that are part of it where a frame has them.
+# The columns that are part of it if a frame has them.
 MORE_CHOICES = ["dtype"]
-# The columns that decide how long an update takes, besides the model and the data.
+# The columns that determine the time of an update, besides the model and the data.
 COST_SETTINGS = ["optimizer", "batch_size", "shuffle"]
-# The columns of a frame that each cost is read from.
+# The columns of a frame from which each cost is read.
 COSTS = {
     "samples": ["samples_to_target"],
     "updates": ["updates_to_target"],
@@ -115,7 +114,7 @@ COSTS = {
     "final_loss": ["final_loss"],
     "validation_loss": ["validation_loss"],
 }
-# The costs in words.
+# Descriptions of the costs.
 COST_NAMES = {
     "samples": "samples to the target",
     "updates": "updates to the target",
@@ -126,11 +125,11 @@ COST_NAMES = {
     "improvement": "improvement over a constant",
     "improvement on median": "improvement over the median run",
 }
-# The costs that are losses: any run has them, also without a target.
+# The costs that are losses: every run has them, even without a target.
 LOSSES = ("final_loss", "validation_loss")
-# Runs of different choices that have these in common form a pair.
+# Runs of different choices that agree in these form a pair.
 PAIR = ["init", "seed"]
-# This many rounding errors of a target make no difference.
+# Differences of up to this many rounding errors of a target are ignored.
 ROUNDINGS = 64
 
 
@@ -148,17 +147,17 @@ class RunCosts:
         Those of `COSTS` that the frame has. Infinite for a run that failed, NaN for one that was not made. A run fails
         if it does not reach the target or, for losses, if it diverged or its loss is not finite.
     updates_made : array
-        The updates of each run until it ended; NaN for one that was not made, or where the frame lacks them.
+        The updates of each run until it ended; NaN for one that was not made, or if the frame lacks them.
     seconds_per_update, timing_errors : array, shape (choices,), and a pair of them
-        NaN where they are not known, and the ends of their interval as multiples, 1 where there is none.
+        NaN if unknown, and the ends of their interval as multiples, 1 if there is none.
     pairs : Pairs
         The start and the seed of each column.
     compared : dict of str to array
-        What is compared in place of losses, where the frame has it: see `bench.tables.costs`.
+        The values compared in place of losses, if the frame has them: see `bench.tables.costs`.
     exact : dict of str to array
-        The same without distances that are negligible, where the frame has it.
+        The same without negligible distances, if the frame has them.
     scales : dict of str to str
-        The names of the scales of what is compared, by the losses.
+        The names of the scales of the compared values, by loss.
     """
 
     choices: pd.DataFrame
@@ -175,7 +174,7 @@ class RunCosts:
     scales: dict[str, str]
 
     def ranked_by(self, cost: str) -> str:
-        """Return the cost, or a loss where no run reached a target; see `settle_cost`."""
+        """Return the cost, or a loss if no run reached a target; see `settle_cost`."""
         return settle_cost(cost, reached=bool(self.converged.any()), held_out="validation_loss" in self.costs)
 
     def succeeded(self, cost: str) -> NDArray[np.bool_]:
@@ -183,28 +182,28 @@ class RunCosts:
         return np.isfinite(self.costs["updates" if cost == "seconds" else cost])
 
     def errors_of(self, cost: str, rows: NDArray[np.intp]) -> tuple[Floats, Floats] | None:
-        """Return the timing errors of some choices; None where costs are counted, not measured."""
+        """Return the timing errors of some choices; None for costs that are counted instead of measured."""
         return (self.timing_errors[0][rows], self.timing_errors[1][rows]) if cost == "seconds" else None
 
     def timing_tolerance(self, cost: str, best: int) -> Floats:
-        """Return by which share each choice may seem dearer than the best one because updates are timed with errors.
+        """Return by which share timing errors may make each choice appear dearer than the best one.
 
-        Choices whose updates were timed together have the same error, and so none beside each other.
+        Choices whose updates were timed together have the same error, and so none relative to each other.
         """
         (low, high), times = self.timing_errors, self.seconds_per_update
         apart = (cost == "seconds") & (times != times[best])
         return np.where(apart, np.nan_to_num(high[best] / low - 1), 0.0)
 
     def compared_by(self, cost: str) -> str:
-        """Return the cost by which runs are compared; of a loss the name of its scale, where the frame has one."""
+        """Return the cost by which runs are compared; for a loss the name of its scale, if the frame has one."""
         return self.scales.get(cost, cost)
 
     def comparable(self, cost: str, floor: float) -> Floats:
         """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.
 
-        A run that is at the target from the start counts as one sample and one update, and a loss below `floor` as
-        `floor`. Losses are compared by their distance to the lowest or their improvement, where the frame has these. A
-        choice that succeeds and was not timed has no seconds: a ValueError.
+        A run that starts at the target counts as one sample and one update, and a loss below `floor` as `floor`. Losses
+        are compared by their distance to the lowest or their improvement, if the frame has these. A choice that
+        succeeds and was not timed has no seconds, which raises a ValueError.
         """
         if cost in self.compared:
             return np.maximum(self.compared[cost], np.finfo(float).tiny)
@@ -220,7 +219,7 @@ class RunCosts:
         return np.maximum(self.costs[cost], 1.0)
 
     def distinguishable(self, cost: str, floor: float) -> Floats:
-        """Return a cost as from `comparable`, but for differences that are negligible: here they count."""
+        """Return a cost as from `comparable`, in which negligible differences count."""
         return self.exact[cost] if cost in self.exact else self.comparable(cost, floor)
 
 
@@ -230,14 +229,14 @@ def choice_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def cost_columns(frame: pd.DataFrame) -> list[str]:
-    """Return the columns of a frame that decide how long an update takes."""
+    """Return the columns of a frame that determine the time of an update."""
     return [*COST_SETTINGS, *(name for name in MORE_CHOICES if name in frame)]
 
 
 def settle_cost(cost: str, *, reached: bool, held_out: bool) -> str:
-    """Return the cost that choices are ranked by: the given one, but a loss where no run reached a target.
+    """Return the cost by which choices are ranked: the given one, or a loss if no run reached a target.
 
-    That is the loss on held-out samples where there are any, and else the one on the training samples; both of the
+    That is the loss on held-out samples if there are any, otherwise the one on the training samples, both of the
     parameters that a run keeps.
     """
     if cost in LOSSES or reached:
@@ -247,7 +246,7 @@ def settle_cost(cost: str, *, reached: bool, held_out: bool) -> str:
 
 @np.errstate(over="ignore")
 def loss_floor(y: Floats) -> float:
-    """Return the loss below which differences are differences of rounding.
+    """Return the loss below which differences are due to rounding.
 
     A residual f(x) - y has an error of some units in the last place of y. The floor is the square of 64 of them times
     the mean square of y: 2e-28 for targets with a mean square of 1. Targets that are all 0 count as if they were 1.
@@ -275,7 +274,7 @@ def describe(row: pd.Series) -> str:
 
 
 def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
-    """Return the costs of the runs of a frame by choice and pair; a choice that has a run twice raises a ValueError."""
+    """Return the costs of the runs of a frame by choice and pair; a duplicated run raises a ValueError."""
     row, column = (_codes(frame, names) for names in (list(by), PAIR))
     twice = pd.Series(row * (column.max(initial=0) + 1) + column).duplicated().to_numpy()
     if twice.any():
@@ -316,18 +315,18 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
 
 
 def losses_of(frame: pd.DataFrame, column: str) -> Floats:
-    """Return the losses in a column, infinite for runs that failed.
+    """Return the losses in a column, infinite for failed runs.
 
-    With patience a run that diverged keeps earlier parameters, and their loss.
+    With patience a diverged run keeps earlier parameters, and their loss.
     """
     losses = _numbers(frame[column])
     return np.where(np.isfinite(losses) & frame["status"].ne("diverged").to_numpy(bool), losses, np.inf)
 
 
 def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> pd.Series:
-    """Return for each of the rows the number of the row of a table with the same settings, NaN where there is none.
+    """Return for each of the rows the number of the row of a table with the same settings, NaN if there is none.
 
-    The table has no two rows with the same settings.
+    No two rows of the table have the same settings.
     """
     codes = _codes(pd.concat([table[list(by)].infer_objects(), rows[list(by)]], ignore_index=True), list(by))
     places = pd.Index(codes[: len(table)]).get_indexer(pd.Index(codes[len(table) :]))
@@ -335,7 +334,7 @@ def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> 
 
 
 def rows_alike(frame: pd.DataFrame, choice: Mapping[Hashable, Any] | pd.Series, names: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of a frame whose settings of these names are those of a choice."""
+    """Return the rows of a frame that agree with a choice in the settings of these names."""
     alike = np.ones(len(frame), bool)
     for name in names:
         settings, value = frame[name], choice[name]
@@ -345,7 +344,7 @@ def rows_alike(frame: pd.DataFrame, choice: Mapping[Hashable, Any] | pd.Series, 
 
 
 def _codes(frame: pd.DataFrame, names: list[str]) -> NDArray[np.intp]:
-    """Return the number of each combination of values, in the order in which they first occur."""
+    """Return the number of each combination of values, in order of first occurrence."""
     codes = np.zeros(len(frame), np.intp)
     for name in names:
         own, values = pd.factorize(frame[name], use_na_sentinel=False)
@@ -357,7 +356,7 @@ def _numbers(column: pd.Series) -> Floats:
     return column.to_numpy(float, na_value=np.nan)
 
 
-# The kernel whose time counts where seconds are compared: it trains one run, which is what a user does with a choice.
+# The kernel whose time counts when seconds are compared: it trains one run, as a user does with a choice.
 KERNEL = "fused"
 PER_UPDATE = ["seconds_per_update", "seconds_per_update_low", "seconds_per_update_high"]
 
@@ -375,7 +374,7 @@ def decide_by_seconds(ranked: pd.DataFrame) -> bool:
 def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
     """Add `PER_UPDATE`, the seconds of an update with the kernel `fused`, and `seconds`, those of the whole run.
 
-    `costs` are those of `bench.timing.update.update_seconds`. What was not measured is missing.
+    `costs` are from `bench.timing.update.update_seconds`. Unmeasured values are missing.
     """
     if costs is None:
         measured = pd.DataFrame(np.nan, index=frame.index, columns=PER_UPDATE)

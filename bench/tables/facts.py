@@ -1,4 +1,4 @@
-"""The conclusions of a run as facts, which `bench.tables.conclusions` finds and `bench.tables.words` says.
+"""The conclusions of a run as facts: `bench.tables.conclusions` derives them, `bench.tables.words` verbalizes them.
 
 Settings are those of a choice by their columns; a batch of all samples is `FULL`. Outcomes and estimates are medians
 over runs.
@@ -18,7 +18,7 @@ FULL = "full"
 
 
 class Estimate(NamedTuple):
-    """A number and the ends of its interval, which are missing where there are too few runs for one."""
+    """A number and the ends of its interval, which are missing if there are too few runs."""
 
     value: float
     low: float = np.nan
@@ -51,10 +51,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """Why one of so many choices is recommended: `alike` are about equally good by a cost.
+    """The reason why one of several choices is recommended: `alike` of them are about equally good by a cost.
 
     Of these, `fewest` take the fewest updates or seconds, the `unit`, if that decides. The rate can be multiplied and
-    divided by `factor` and stay reliable, more than those of others; 1 where that does not decide.
+    divided by `factor` and stay reliable, more than other rates; 1 if that does not decide.
     """
 
     cost: str
@@ -67,7 +67,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class NoChoice:
-    """There is no best choice: all runs or trials diverged, in which case the loss may be infinite from the start."""
+    """There is no best choice: all runs or trials diverged, possibly with an infinite loss from the start."""
 
     of: str  # "run" or "trial"
     diverged: bool = True
@@ -90,7 +90,7 @@ class BestChoice:
 
 @dataclass(frozen=True)
 class Alike:
-    """Other choices with one verdict, and the settings that differ of the first of them."""
+    """Other choices with one verdict, and the settings in which the first of them differs."""
 
     verdict: str
     count: int
@@ -108,8 +108,8 @@ class Ties:
 class Confirmation:
     """The best choice on fresh seeds, and `before`, by the same cost, in the runs that selected it.
 
-    The fresh runs are `finer` where losses at more checkpoints may be why they need fewer samples, and the `same` for
-    all seeds where nothing in them is drawn.
+    The fresh runs are `finer` if losses at more checkpoints may be why they need fewer samples, and the `same` for all
+    seeds if nothing in them is random.
     """
 
     fresh: Outcome
@@ -131,7 +131,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Rival:
-    """How a rival compares with the best choice: how many times its cost it has, or its improvement."""
+    """How a rival compares with the best choice: the multiple of its cost, or of its improvement."""
 
     name: str
     verdict: str
@@ -143,7 +143,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Rivals:
-    """The optimizers compared with the `first`, each at its best choice of as many as were `tried`, if it is known."""
+    """The optimizers compared with the `first`, each at its best choice of as many as were `tried`, if known."""
 
     first: str
     others: tuple[Rival, ...]
@@ -169,7 +169,7 @@ class AgainstGrid:
 
 @dataclass(frozen=True)
 class Search:
-    """How many trials a search made, and the samples on which these were trained."""
+    """The number of trials of a search, and the samples on which these were trained."""
 
     trials: int
     sampler: str
@@ -181,7 +181,7 @@ class Search:
 class Precision:
     """The best choice compared with the same settings in the other precision, and all pairs of such choices.
 
-    Of the pairs, runs in float32 succeed `fewer` times, or more often, than in float64.
+    In the pairs, float32 runs succeed `fewer` times, or more often, than float64 runs.
     """
 
     verdict: str | None
@@ -205,7 +205,7 @@ class Robustness:
 
 @dataclass(frozen=True)
 class RateRange:
-    """So many `rates` of those tried with certain settings, from the lowest to the highest, and the runs there."""
+    """The number of `rates` among those tried with certain settings, from the lowest to the highest, and their runs."""
 
     settings: Settings
     lowest: float
@@ -236,7 +236,7 @@ class Divergence:
 class Solution:
     """The best run of the best choice: its parameters as text, unless there are many, its loss, and their units.
 
-    A unit is "table", "standardized" or "", where there is only one. `note` says why parameters are standardized.
+    A unit is "table", "standardized" or "", if there is only one. `note` says why parameters are standardized.
     """
 
     params: Mapping[str, str]
@@ -249,7 +249,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Units:
-    """The data were standardized: the columns that were centered, and whether targets, and losses, were scaled too.
+    """The data were standardized: the columns that were centered, and whether targets and losses were scaled too.
 
     `residuals` is about a loss without a counterpart in the table's units.
     """
@@ -261,14 +261,14 @@ class Units:
 
 @dataclass(frozen=True)
 class LowestLoss:
-    """The lowest loss, and that at which the best choice ends, on fresh seeds where there are any."""
+    """The lowest loss, and the final loss of the best choice, on fresh seeds if there are any."""
 
     attainable: AttainableLoss
     loss: float
 
 
 class Advice(NamedTuple):
-    """What would bring the best choice nearer to the lowest loss: a `change`, and the facts that belong to it."""
+    """A `change` that would bring the best choice nearer to the lowest loss, and the facts that belong to it."""
 
     change: str
     about: Mapping[str, Any] = {}
@@ -276,7 +276,7 @@ class Advice(NamedTuple):
 
 @dataclass(frozen=True)
 class Shortfall:
-    """The best choice ends far above the lowest loss or, where that is not known, above the loss of its start."""
+    """The best choice ends far above the lowest loss or, if that is unknown, above the loss of its start."""
 
     loss: float
     attainable: AttainableLoss
@@ -285,7 +285,7 @@ class Shortfall:
 
 @dataclass(frozen=True)
 class UnreachableTarget:
-    """The target is below the lowest loss; `advised` leaves 1 % of the improvement, in units that may be other ones."""
+    """The target is below the lowest loss; `advised` misses 1 % of the improvement, possibly in other units."""
 
     target: float
     lowest: float
@@ -295,7 +295,7 @@ class UnreachableTarget:
 
 @dataclass(frozen=True)
 class OnTestRows:
-    """The figures of the best choice on rows that decided nothing, by name, over its runs; on `fresh` seeds or not.
+    """The figures of the best choice on test rows, by name, over its runs; on `fresh` seeds or not.
 
     The first is the loss, called `loss`, and an RMSE is in `units`.
     """
@@ -310,7 +310,7 @@ class OnTestRows:
 
 @dataclass(frozen=True)
 class NoGain:
-    """On these rows a constant has a loss as low as the best choice."""
+    """On these rows a constant has a loss at most as high as the best choice."""
 
     rows: str
     loss: float
@@ -319,7 +319,7 @@ class NoGain:
 
 @dataclass(frozen=True)
 class NoSkill:
-    """On these rows predicting the most frequent class, which has this share, is as accurate as the best choice."""
+    """On these rows, predicting the most frequent class, with this share, is as accurate as the best choice."""
 
     rows: str
     accuracy: float
@@ -328,7 +328,7 @@ class NoSkill:
 
 @dataclass(frozen=True)
 class Losses:
-    """What a loss that is not the squared one is the mean of."""
+    """A loss other than the squared one: what it is the mean of."""
 
     records: str
 
@@ -343,11 +343,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class FitAdvice:
-    """Why one fit fell short, and the changes of its settings with which a trial arrived.
+    """The reason why one fit fell short, and the changes of its settings with which a trial succeeded.
 
     The learning rate, `lr`, may be above `stable`, the largest stable rate by theory at certain places (`where`). A
-    trial leaves this share of the improvement over the best constant or, where that is not known, ends at this loss.
-    There are no changes where none of the settings that were `tried` helps.
+    trial misses this share of the improvement over the best constant or, if that is unknown, ends at this loss. There
+    are no changes if none of the settings that were `tried` helps.
     """
 
     problem: str
@@ -364,7 +364,7 @@ class FitAdvice:
 class ReferenceCheck:
     """How closely the kernels agree with the reference, in some of the configurations, up to an epoch or to the end.
 
-    The errors are 0 where they have to be. That of the loss is relative to it where it is not close to 0.
+    Errors of exact kernels must be 0. The error of the loss is relative if the loss is not close to 0.
     """
 
     checked: int
@@ -383,7 +383,7 @@ class NotChecked:
 
 @dataclass(frozen=True)
 class LeadingOptimizer:
-    """The optimizer that leads a suite, the share of the instances that it solves, and that `within_2` times the best.
+    """The optimizer that leads a suite, and its shares of the instances solved at all and `within_2` times the best.
 
     The instances are those that some optimizer solves; no optimizer solves the `unsolved` ones.
     """
@@ -403,7 +403,7 @@ class NothingCompared:
 
 @dataclass(frozen=True)
 class FewestSamples:
-    """The optimizers within 5 % of the lowest median on a problem; none where all fail in most of their runs."""
+    """The optimizers within 5 % of the lowest median on a problem; none if all fail in most of their runs."""
 
     problem: str
     optimizers: tuple[str, ...]
@@ -418,6 +418,6 @@ class WidestRates:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The problems of a suite on which nothing is compared, by what they lack: "target", "success" or "fresh seeds"."""
+    """The problems of a suite that are not compared, by what they lack: "target", "success" or "fresh seeds"."""
 
     problems: Mapping[str, tuple[str, ...]]

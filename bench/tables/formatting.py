@@ -35,11 +35,11 @@ def label(column: str) -> str:
 
 
 def text(value: str | float | None, digits: int | None = None) -> str:
-    """Return a value as text; a number is rounded to some significant `digits` before.
+    """Return a value as text; a number is first rounded to `digits` significant digits.
 
     Numbers get four significant digits and thousands separators, with powers of ten from a million on and below 1e-4. A
-    missing value is an en dash. Text stays as it is, except that characters without a glyph, such as line breaks and
-    the control codes of terminals, become U+FFFD.
+    missing value is an en dash. Text is unchanged, except that characters without a glyph, such as line breaks and the
+    control codes of terminals, become U+FFFD.
     """
     if digits is not None:
         value = float(f"{value:.{digits}g}")
@@ -71,10 +71,12 @@ def _strip_zeros(decimal: str) -> str:
 def shorten(value: str | float, most: int = 32) -> str:
     """Return a value, or a user's name, as text of at most `most` characters.
 
-    It is cut in its last third: names often differ at their end, as ``adam(weight_decay=0.1)`` and 0.01 do.
+    It is cut in its last third: names often differ at their end, such as ``adam(weight_decay=0.1)`` and 0.01.
     """
-    written, tail = text(value), (most - 1) // 3
-    return written if len(written) <= most else f"{written[: most - 1 - tail]}…{written[len(written) - tail :]}"
+    formatted, tail = text(value), (most - 1) // 3
+    return (
+        formatted if len(formatted) <= most else f"{formatted[: most - 1 - tail]}…{formatted[len(formatted) - tail :]}"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -88,9 +90,9 @@ def duration(seconds: float) -> str:
     return f"{_format_decimal(float(f'{seconds * units[unit]:.3g}'))} {unit}"
 
 
-def shorten_exponent(written: str) -> str:
-    """Return a number as `text` would write its exponent: "2.18e-08" becomes "2.18e-8"."""
-    return re.sub(r"e([+-])0*(?=\d)", lambda sign: "e-" if sign[1] == "-" else "e", written)
+def shorten_exponent(formatted: str) -> str:
+    """Return a number with the exponent in the form of `text`: "2.18e-08" becomes "2.18e-8"."""
+    return re.sub(r"e([+-])0*(?=\d)", lambda sign: "e-" if sign[1] == "-" else "e", formatted)
 
 
 def percentage(share: float) -> str:
@@ -99,10 +101,10 @@ def percentage(share: float) -> str:
 
 
 def display(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table as text, the form that every renderer starts from.
+    """Return a table as text, the form from which every renderer starts.
 
-    Columns are named by `label`, values written by `text`, times by `duration`. Where `runs` and `converged` are both
-    there they become one column, as in "3/5". The names of classes over the columns of a confusion table stay.
+    Columns are named by `label`, values formatted by `text`, times by `duration`. If there are both `runs` and
+    `converged`, they become one column, as in "3/5". The class names over the columns of a confusion table stay.
     """
     cells = table.map(text).astype("str")
     if OBSERVED in cells:
@@ -129,11 +131,11 @@ def to_latex(table: pd.DataFrame) -> str:
     cells = display(table)
     numbers = numeric_labels(table)
     alignment = "".join("r" if column in numbers else "l" for column in cells)
-    written = cells.to_latex(index=False, escape=True, column_format=alignment)
-    return written.translate(_LATEX_CHARACTERS)
+    formatted = cells.to_latex(index=False, escape=True, column_format=alignment)
+    return formatted.translate(_LATEX_CHARACTERS)
 
 
-# Characters that classic LaTeX lacks or typesets as others.
+# Characters that classic LaTeX lacks or typesets differently.
 _LATEX_CHARACTERS = str.maketrans(
     {
         "∞": r"$\infty$",
@@ -160,14 +162,14 @@ def escape_markdown(cell: str) -> str:
     return re.sub(r"([\\`*_~\[\]|])", r"\\\1", escaped)
 
 
-# Spreadsheets take text that begins so for a formula, which may start a program; some keyboards type the wide forms.
+# Spreadsheets treat text that begins so as a formula, which may start a program; some keyboards type the wide forms.
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def write_csv(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a table as CSV with every digit, its text safe to be opened in a spreadsheet, in one step.
+    """Write a table as CSV with every digit, in one step, with text that is safe to open in a spreadsheet.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front, as if it had been typed in as text.
+    Text that a spreadsheet would treat as a formula gets a leading apostrophe, as if it had been typed in as text.
     Numbers stay numbers.
     """
     numbers = set(table.select_dtypes(["number", "bool"]).columns)
@@ -199,7 +201,7 @@ def write_tables(
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove tables or figures that a report does not have, and one that was made before the run went on had."""
+    """Remove tables or figures that a report no longer has, left by an earlier one of the same run."""
     for name in names:
         for path in folder.glob(f"{name}.*"):
             path.unlink()

@@ -1,7 +1,7 @@
-"""Intervals of medians and shares, and how many independent runs the runs of a choice are worth.
+"""Intervals of medians and shares, and the number of independent runs that the runs of a choice are worth.
 
-Runs with one seed from several starts visit the samples in the same order. Where they forget their starts they end
-alike, and three starts with twenty seeds say no more than twenty runs. The design effect (L. Kish, Survey Sampling,
+Runs with one seed from several starts visit the samples in the same order. If they forget their starts they end alike,
+and three starts with twenty seeds are only as informative as twenty runs. The design effect (L. Kish, Survey Sampling,
 1965) is the variance of a mean over the runs, relative to that over as many independent ones.
 """
 
@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.run import Floats
 
-# The design effect of few seeds is not well known: it is averaged with the largest one, or with that of other choices,
-# as if there were this many more seeds.
+# The design effect of few seeds is poorly determined: it is averaged with the largest one, or with that of other
+# choices, as if there were this many more seeds.
 MORE_SEEDS = 2
 
 
@@ -27,7 +27,7 @@ class Pairs(NamedTuple):
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> "Pairs":
-        """Return those of the runs of a frame, by its columns `init` and `seed`."""
+        """Return the pairs of the runs of a frame, from its columns `init` and `seed`."""
         return cls(*(pd.factorize(frame[name])[0] for name in ("init", "seed")))
 
 
@@ -37,9 +37,9 @@ def design_effects(
     """Return the design effect of each row of a matrix of runs, from 1 to the number of starts; shape (rows,).
 
     The `values`, shape (rows, pairs), are finite, or NaN for runs that were not made; without `pairs` runs are
-    independent. The starts are given, and the seeds are drawn: what counts is the difference of a run from the mean of
-    its start, and the sums of these over the starts of a seed. Where seeds make no difference, the effect is what the
-    rows `usual` together tell, or `unknown` where seeds make none in any of them.
+    independent. The starts are given, and the seeds are random: what counts is the difference of a run from the mean of
+    its start, and the sums of these over the starts of a seed. If seeds make no difference, the effect is estimated
+    from the rows `usual` together, or `unknown` if seeds make none in any of them.
     """
     if pairs is None or not pairs.starts.max(initial=0):
         return np.ones(len(values))
@@ -58,12 +58,12 @@ def design_effects(
 
 
 def count_independent(counts: Floats | NDArray[np.intp] | int, effects: Floats | float) -> NDArray[np.int64]:
-    """Return the number of independent runs that runs count as, by their design effects, rounded down."""
+    """Return the number of independent runs that runs count as, given their design effects, rounded down."""
     return np.asarray(np.floor(counts / effects + 1e-9), dtype=np.int64)
 
 
 def scale_rank(rank: int, of: int, count: int) -> int:
-    """Return the place among `count` sorted values at the share of the sample at which `rank` is among `of`."""
+    """Return the place among `count` sorted values at the quantile at which `rank` is among `of` values."""
     return ((2 * rank + 1) * count - of) // (2 * of)
 
 
@@ -75,15 +75,15 @@ def _sum_groups(values: Floats | NDArray[np.bool_], numbers: NDArray[np.intp]) -
 
 
 CONFIDENCE = 0.95
-# The error of an interval may be this multiple of the one asked for: that of five values is 6.25 % instead of 5 %.
+# The error of an interval may be this multiple of the requested one: that of five values is 6.25 % instead of 5 %.
 EXCESS = 1.4
 
 
 def wilson_interval(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
     """Return Wilson's interval at 95 % for a probability, elementwise; at least one trial each.
 
-    E. B. Wilson, Journal of the American Statistical Association 22 (1927). It is within [0, 1] and has a width for no
-    and for all successes too, the outcome of most choices of settings.
+    E. B. Wilson, Journal of the American Statistical Association 22 (1927). It is within [0, 1] and has a width even
+    for no successes and for all, the outcome of most choices of settings.
     """
     from scipy.special import ndtri  # noqa: PLC0415 (heavy; `scipy.stats`, which has this interval, takes 0.4 s more)
 
@@ -97,8 +97,8 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Fl
 def share_interval(outcomes: Floats, pairs: Pairs | None) -> tuple[Floats, Floats]:
     """Return Wilson's interval for the share of each row of outcomes, 0 or 1; NaN for runs that were not made.
 
-    Runs of a seed from several starts count as fewer (`bench.tables.intervals`), as it is usual over the rows: where
-    all succeed, a row does not tell whether they would fail together. If no run of any row differs from the others, a
+    Runs of a seed from several starts count as fewer (`bench.tables.intervals`), as is usual over the rows: if all
+    succeed, a row does not reveal whether they would fail together. If no run of any row differs from the others, a
     seed counts as one run.
     """
     made, successes = np.maximum(np.count_nonzero(~np.isnan(outcomes), axis=1), 1), np.nansum(outcomes, axis=1)
@@ -112,7 +112,7 @@ def share_interval(outcomes: Floats, pairs: Pairs | None) -> tuple[Floats, Float
 def row_medians(values: Floats) -> Floats:
     """Return the median of each row, shape (rows,); NaN for a row without values.
 
-    NaN stands for no value. Infinite values count: they are the largest.
+    NaN stands for no value. Infinite values count as the largest.
     """
     if not values.shape[1]:
         return np.full(len(values), np.nan)
@@ -120,7 +120,7 @@ def row_medians(values: Floats) -> Floats:
     # An empty row has NaN everywhere.
     rows, lower_places = np.arange(len(values)), np.maximum(counts - 1, 0) // 2
     lower, upper = ordered[rows, lower_places], ordered[rows, counts // 2]
-    # Not the mean of two that are equal: infinities of both signs would give NaN.
+    # Not the mean of two equal values: infinities of both signs would give NaN.
     medians: Floats = np.where(lower == upper, lower, 0.5 * lower + 0.5 * upper)
     return medians
 
@@ -139,21 +139,21 @@ def median_interval(
 
     The ends are sorted values, as for the sign test. Between two neighbours, one of which has too much confidence and
     the other too little, the end is interpolated on the logarithms (T. P. Hettmansperger, S. J. Sheather, Statistics
-    and Probability Letters 4, 1986). That depends little on the distribution: of intervals at 95 %, 94.2 to 95.2 of 100
-    held for 6 to 100 values, whether their logarithms were normal, uniform, exponential or Cauchy. Where values repeat,
-    because costs are counted or looked at now and then, nothing is interpolated: more of the intervals hold then.
+    and Probability Letters 4, 1986). This depends little on the distribution: of intervals at 95 %, 94.2 to 95.2 of 100
+    held for 6 to 100 values, whether their logarithms were normal, uniform, exponential or Cauchy. If values repeat,
+    because costs are counted or recorded at intervals, nothing is interpolated, and more of the intervals hold.
 
     Five values bound a median with a confidence of at most 93.75 %, from the smallest to the largest, which counts as
     95 %. Fewer do not bound it (four: 87.5 %, three: 75 %, two: 50 %), and there is no interval: NaN. In general there
-    is none where the range of the sample misses the median more than 1.4 times as often as asked for.
+    is none if the range of the sample misses the median more than 1.4 times as often as requested.
 
     Negative values have no logarithm and are interpolated themselves; NaN stands for no value. Infinite values count,
-    as of runs that failed: where the median may be infinite for them, the upper end is.
+    such as those of failed runs: if the median may be infinite because of them, the upper end is.
 
-    Runs of the same seeds from several starts, which `pairs` tells apart, depend on each other: they count as fewer, by
+    Runs of the same seeds from several starts, distinguished by `pairs`, depend on each other: they count as fewer, by
     the design effect on the share of values below the median (`bench.tables.intervals`), and the ends are at the same
-    shares of the sample. In 2,000 simulations each of 2 to 20 starts with 5 to 20 seeds, 93 to 97 of 100 intervals held
-    where all or half of the variance was that of seeds, and up to 100 where none was.
+    quantiles of the sample. In 2,000 simulations each of 2 to 20 starts with 5 to 20 seeds, 93 to 97 of 100 intervals
+    held if all or half of the variance was that of seeds, and up to 100 if none was.
     """
     effects = effects_on_medians(values, pairs)
     ordered, counts = np.sort(values, axis=1), np.count_nonzero(~np.isnan(values), axis=1)
@@ -187,7 +187,7 @@ def holm_rejections(p: Floats, level: float) -> NDArray[np.bool_]:
 
 @cache
 def _position(count: int, confidence: float) -> tuple[int, float] | None:
-    """Return the place of the lower end in a sorted sample: an index, and how much of the way to the next one."""
+    """Return the place of the lower end in a sorted sample: an index, and the fraction of the way to the next one."""
     from scipy.special import bdtr  # noqa: PLC0415 (heavy)
 
     def actual(rank: int) -> float:
@@ -206,7 +206,7 @@ def _position(count: int, confidence: float) -> tuple[int, float] | None:
 
 
 def _between(start: Floats, end: Floats, weights: Floats) -> Floats:
-    """Interpolate on the logarithms, where values may be 0 and infinite, or between negative values on these."""
+    """Interpolate on the logarithms, where values may be 0 and infinite; negative values are interpolated directly."""
     with np.errstate(divide="ignore", invalid="ignore"):
         between = np.exp((1 - weights) * np.log(start) + weights * np.log(end))
         between = np.where((start < 0) | (end < 0), (1 - weights) * start + weights * end, between)

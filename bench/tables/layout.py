@@ -1,7 +1,7 @@
-"""The layout of a table in a terminal: headers and sentences break between words, numbers and intervals nowhere.
+"""The layout of a table in a terminal: lines break between words of headers and sentences, and nowhere else.
 
-A table that is still too wide becomes several, one below the other, each with the columns that tell its rows apart.
-Where even two columns are too wide for the terminal, each row is a block of lines.
+A table that is still too wide becomes several, one below another, each with the columns that identify its rows. If even
+two columns are too wide for the terminal, each row is a block of lines.
 """
 
 import re
@@ -17,7 +17,7 @@ from rich.text import Text
 from bench.tables.formatting import MISSING, display, numeric_labels
 
 GAP = 2  # blanks between columns
-_BREAKABLE = 24  # text that is shorter stays on a line
+_BREAKABLE = 24  # shorter text stays on one line
 _NUMBER = re.compile(r"[-\[(]?[\d∞]")
 
 
@@ -40,9 +40,9 @@ def draw_table(table: pd.DataFrame, width: int) -> list[Table | Text]:
 
 
 def lay_out(cells: pd.DataFrame, width: int) -> list[dict[int, int]] | None:
-    """Return the panels in which a table of text is shown, from left to right; None where its rows must be stacked.
+    """Return the panels in which a table of text is shown, from left to right; None if its rows must be stacked.
 
-    A panel has how wide each of its columns is, by their positions. The headings are the names of the columns of
+    A panel has the width of each of its columns, by their positions. The headings are the names of the columns of
     `cells`; `width` is the number of characters in a line.
     """
     for one_line_headers, whole_sentences in ((True, True), (False, True), (False, False)):
@@ -76,12 +76,12 @@ def stack_rows(cells: pd.DataFrame, width: int) -> str:
 
 
 def _total(widths: Mapping[int, int]) -> int:
-    """Return the width of a table, with the blank that is drawn after its last column."""
+    """Return the width of a table, including the blank after its last column."""
     return sum(widths.values()) + GAP * len(widths) - 1
 
 
 def _key_columns(cells: pd.DataFrame) -> list[int]:
-    """Return the leading columns that tell the rows apart; the first alone where nothing short does."""
+    """Return the leading columns that identify the rows; only the first if no short ones do."""
     for count in range(1, min(4, cells.shape[1])):
         if not cells.iloc[:, :count].duplicated().any():
             return list(range(count))

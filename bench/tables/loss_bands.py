@@ -8,7 +8,7 @@ from bench.tables.outcomes import starts_and_runs
 from kernels.base.run import Floats
 from kernels.data.checkpoints import thin_checkpoints
 
-# More checkpoints of a line cannot be told apart in a chart, and would make an SVG of several megabytes.
+# More checkpoints are indistinguishable in a chart, and would make an SVG of several megabytes.
 MAX_CHECKPOINTS = 200
 _DIVERGED_LOSS = 1e300
 
@@ -17,7 +17,7 @@ def loss_bands(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Return the bands of each optimizer, over all starts and from each family of starts.
 
     Columns are those of `loss_quantiles`, `start`, which is `ALL_STARTS` or a family of starts, and `held_out`, the
-    medians of `validation_loss` where the curves have that. A line has at most `MAX_CHECKPOINTS` checkpoints, which are
+    medians of `validation_loss` if the curves have it. A line has at most `MAX_CHECKPOINTS` checkpoints, which are
     denser at its start.
     """
     parts = []
@@ -38,13 +38,13 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     ends with its longest run. Between its own checkpoints a run has the loss of the last one.
 
     Curves of configurations that are not in `frame` are ignored. The result has one row per optimizer and checkpoint:
-    `optimizer`, `samples`, `updates`, `runs`, `low`, `median` and `high`. Where the batch sizes of its runs differ,
+    `optimizer`, `samples`, `updates`, `runs`, `low`, `median` and `high`. If the batch sizes of its runs differ,
     updates are those of one of them.
     """
-    ids = pd.Categorical(curves["config_id"])  # as it stands where it is categorical
+    ids = pd.Categorical(curves["config_id"])  # unchanged if it is categorical
     runs = frame.set_index("config_id")
     group_of_run = runs.groupby("optimizer", observed=True).ngroup()
-    # Categories are looked up, which are thousands where there are hundreds of thousands of checkpoints.
+    # Look up categories, of which there are thousands, instead of hundreds of thousands of checkpoints.
     group_of_id = group_of_run.reindex(ids.categories, fill_value=-1).to_numpy()
     diverged = runs["status"].eq("diverged").reindex(ids.categories, fill_value=False).to_numpy(dtype=bool)
     groups = group_of_id[ids.codes]
@@ -81,7 +81,7 @@ def _quantiles(
     )
     ended = np.arange(len(checkpoints)) > last[:, -1:]
     losses[ended & diverged[ids][:, np.newaxis]] = np.inf
-    # Quantiles are interpolated, which infinity does not survive.
+    # Quantiles are interpolated, which fails for infinity.
     quantiles = np.quantile(losses.clip(max=_DIVERGED_LOSS), [0.1, 0.5, 0.9], axis=0)
     low, median, high = np.where(quantiles < _DIVERGED_LOSS / 1e9, quantiles, np.inf)
     clock = {"samples": checkpoints, "updates": updates[first]}

@@ -1,4 +1,4 @@
-"""How much each setting matters: its main effect on the logarithm of the cost, over the whole grid."""
+"""Main effects: how much each setting affects the logarithm of the cost, over the whole grid."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,8 @@ from bench.tables.formatting import MISSING, label, text
 from bench.tables.rank import varies
 from kernels.base.run import Floats
 
-# A run that fails costs this multiple of the dearest one: the convention PAR10 of algorithm configuration. Losses
-# have no most expensive one, as they grow without bounds before they are infinite: there it is the median.
+# A failed run costs this multiple of the dearest one: the convention PAR10 of algorithm configuration. Losses grow
+# without bounds before they are infinite, so for them it is a multiple of the median.
 PENALTY = 10.0
 COLUMNS = ["setting", "share", "factor", "best", "worst"]
 
@@ -22,13 +22,13 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     variance. Settings that work only in certain combinations have small shares, however much depends on them, so the
     shares add up to less than 1.
 
-    The cost is samples to the target, and ten times the longest run for runs that miss it; where no run reached a
-    target it is the loss on held-out samples, or else the final loss, on the scale on which losses are compared
+    The cost is samples to the target, and ten times the longest run for runs that miss it; if no run reached a target
+    it is the loss on held-out samples, or otherwise the final loss, on the scale on which losses are compared
     (`bench.tables.costs`), and ten times the median for runs that diverged or ended above that.
 
-    Each of the settings that vary, and the start, has a row, largest share first: `setting`, `share`, `factor`, how
-    many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text, or
-    `MISSING` where all values do alike. There are no rows if no run ended, or all cost the same.
+    Each setting that varies, and the start, has a row, largest share first: `setting`, `share`, `factor`, the ratio of
+    the means of the worst and the best value, and `best` and `worst`, these values as text, or `MISSING` if all values
+    are equally good. There are no rows if no run was completed, or all cost the same.
     """
     logs = np.log10(_penalized_costs(frame, floor))
     total = float(np.var(logs)) if logs.size else 0.0
@@ -47,7 +47,7 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
 
 
 def cost_of_effects(frame: pd.DataFrame) -> tuple[str, str]:
-    """Return the column that settings have an effect on where no run reached a target, and the name of its scale."""
+    """Return the column on which settings have an effect if no run reached a target, and the name of its scale."""
     loss = ranking_loss(frame)
     return next(((column, scale) for column, name, scale in scales_of(frame) if name == loss), (loss, loss))
 

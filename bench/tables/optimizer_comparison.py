@@ -1,4 +1,4 @@
-"""A fair comparison of optimizers: each at the best of the choices that were tried for it."""
+"""A fair comparison of optimizers: each at its best tried choice."""
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,8 @@ def compare_optimizers(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: floa
     """Compare the optimizers, each at its own best choice of the other settings, with that of the recommended choice.
 
     The choices are those of the ranking `ranked`. An optimizer for which more choices were tried is more likely to have
-    a lucky one among them, which fresh runs as `frame` mend. A `frame` that lacks a column, or a run of an optimizer's
-    best choice, raises a ValueError.
+    a lucky one among them, for which fresh runs as `frame` compensate. A `frame` that lacks a column, or a run of an
+    optimizer's best choice, raises a ValueError.
 
     There is one row per optimizer, that of the recommended choice first: `optimizer`, its other settings, `tried`, the
     number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `cost`, by which
@@ -60,18 +60,18 @@ def compare_with(
     """Compare a few rivals with the one in the row `best`.
 
     `costs` have the shape (rivals, pairs): positive, infinite for a run that failed, NaN for one that was not made. The
-    `exact` ones, in which no difference is negligible, tell whether rivals differ at all.
-    `errors` are the ends of an interval, relative to its middle, by which all costs of a rival may be off. `pairs` are
-    the starts and seeds, of which those that depend on each other count as fewer (`bench.tables.intervals`).
+    `exact` ones, in which no difference is negligible, decide whether rivals differ at all. `errors` are the ends of an
+    interval, relative to its middle, by which all costs of a rival may be off. `pairs` are the starts and seeds;
+    dependent pairs count as fewer (`bench.tables.intervals`).
 
     The best comes first, then the others by their ratio, last those that fail; the index is the row in `costs`. `ratio`
-    is the median over the pairs of the cost relative to that of the best, where pairs in which both failed do not
-    count; its interval from `ratio_low` to `ratio_high` is missing where there are fewer pairs than six for two rivals,
-    or eight for four; and `verdict` is "best", or a word of `ties.classify`: a rival "fails" if half of its runs or
-    more fail, or clearly more than of the most successful one; its cost differs if the interval does not include 1; and
-    the runs are too few where there is none.
+    is the median over the pairs of the cost relative to that of the best, ignoring pairs in which both failed; its
+    interval from `ratio_low` to `ratio_high` is missing if there are fewer than six pairs for two rivals, or eight for
+    four; and `verdict` is "best", or a word of `ties.classify`: a rival "fails" if half of its runs or more fail, or
+    clearly more than of the most successful one; its cost differs if the interval does not include 1; and the runs are
+    too few if there is none.
     """
-    # The rest of the error probability is for the conclusion that one fails.
+    # The rest of the error probability is for the conclusion that a rival fails.
     confidence = _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - CONFIDENCE), len(costs))
     with np.errstate(invalid="ignore"):
         ratios = costs / costs[best]  # NaN where both failed
@@ -80,7 +80,7 @@ def compare_with(
     if errors is not None:
         low, high = low * errors[0] / errors[1][best], high * errors[1] / errors[0][best]
         low[best] = high[best] = 1.0
-    # As they are printed: an interval whose end is 1 to the digits shown includes it, unless it is no wider than these.
+    # As printed: an interval whose end rounds to 1 includes 1, unless the interval is no wider than the rounding.
     ratio, low, high = (
         np.array([float(f"{value:.3g}") for value in values]) for values in (row_medians(ratios), low, high)
     )
@@ -97,7 +97,7 @@ def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None, pai
     """Return the row of the best of a few rivals: the first one, unless these runs show that another is better.
 
     A rival is beaten if it fails and others do not, or if another is better (`ties.classify`). If the first is beaten,
-    the best is the highest-ranking rival (`ties.rank_choices`) that is not. If each of those that do not fail is
+    the best is the highest-ranking rival (`ties.rank_choices`) that is not. If every rival that does not fail is
     beaten, from different starts, these runs do not decide between them. Parameters are those of `compare_with`.
     """
     fails = _fails(costs, pairs)
@@ -112,7 +112,7 @@ def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None, pai
 
 
 def _for_each_pair(confidence: float, rivals: int) -> float:
-    """Return the confidence of one comparison, so that all comparisons of any two rivals are right with the given one.
+    """Return the confidence of one comparison such that all comparisons of two rivals have the given one jointly.
 
     Whichever rival is the best, the others are then compared with it at that confidence (Bonferroni).
     """

@@ -1,4 +1,4 @@
-"""The outcome of each choice of settings, and the runs that stand for one: the best, and a typical one."""
+"""The outcome of each choice of settings, and its representative runs: the best, and a typical one."""
 
 import re
 
@@ -18,7 +18,7 @@ def start_families(starts: pd.Series) -> "pd.Series[str]":
 
 
 def starts_and_runs(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return all runs and, where there are several families of starts, the runs from each of them."""
+    """Return all runs and, if there are several families of starts, the runs from each of them."""
     families = start_families(frame["init"])
     names = families[frame["init"].sort_values().index].unique().tolist()
     return {ALL_STARTS: frame} | ({name: frame[families == name] for name in names} if len(names) > 1 else {})
@@ -28,11 +28,11 @@ def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
     """Return the outcome of each choice of settings, the best choice first, over all starts and from each of them.
 
     The first row of a start with certain settings is therefore the best choice that has them. `ranked` is the ranking
-    of the frame, or what `bench.tables.confirm.confirm` made of it.
+    of the frame, or the result of `bench.tables.confirm.confirm` for it.
 
     Columns are `start`, which is `ALL_STARTS` or a family of starts; the settings of the choice; `runs`, and how many
     of them `converged` and `diverged`; and the quantiles `SPREAD` of each cost, such as `samples_low`, `samples_median`
-    and `samples_high`. A run that failed costs infinitely much.
+    and `samples_high`. The cost of a failed run is infinite.
     """
     by = choice_columns(frame)
     parts = []
@@ -51,8 +51,8 @@ def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row_quantiles(costs: Floats) -> list[Floats]:
-    """Return the quantiles `SPREAD` of each row, in which a run that was not made is NaN, by linear interpolation."""
-    ordered = np.sort(costs, axis=1)  # which puts NaN last
+    """Return the quantiles `SPREAD` of each row by linear interpolation; a run that was not made is NaN."""
+    ordered = np.sort(costs, axis=1)  # NaN comes last
     runs = np.isfinite(costs).sum(axis=1) + np.isinf(costs).sum(axis=1)
     quantiles = []
     for share in SPREAD.values():
@@ -68,23 +68,23 @@ def _row_quantiles(costs: Floats) -> list[Floats]:
     return quantiles
 
 
-MAX_STARTS = 5  # a figure with more paths cannot be read
+MAX_STARTS = 5  # a figure with more paths is unreadable
 
 
 def judged_loss(frame: pd.DataFrame) -> str:
-    """Return the column of the loss that runs are compared by: that on held-out samples where it ranks choices too."""
+    """Return the column of the loss that runs are compared by: on held-out samples if it ranks choices too."""
     reached = bool((frame["status"] == "converged").any())
     cost = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
     return "final_loss" if reached else cost
 
 
 def ended_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that did not fail: with patience those that diverged keep the loss of earlier parameters."""
+    """Return the runs that did not fail; with patience, diverged runs keep the loss of earlier parameters."""
     return frame[np.isfinite(losses_of(frame, "final_loss"))]
 
 
 def lowest_run(frame: pd.DataFrame) -> pd.Series | None:
-    """Return the run that ended with the lowest loss; None if none ended."""
+    """Return the run that ended with the lowest loss; None if none was completed."""
     ended = ended_runs(frame)
     return None if ended.empty else ended.iloc[ended[judged_loss(ended)].fillna(np.inf).argmin()]
 
@@ -99,7 +99,7 @@ def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
 def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return, for each of the first five starts, the median run of those that reached the target.
 
-    The fastest run has hardly a path to show. Where no run of a start reached the target, it is the one with the lowest
+    The fastest run has hardly a path to show. If no run of a start reached the target, it is the one with the lowest
     loss.
     """
     ended = ended_runs(frame)

@@ -1,4 +1,4 @@
-"""Optimizers over several problems: how often each is within a factor of the best one.
+"""Performance profiles: optimizers over several problems, and how often each is within a factor of the best.
 
 E. D. Dolan and J. J. Moré, Benchmarking optimization software with performance profiles, Mathematical Programming 91
 (2002). A profile rho(tau) is the share of instances that a solver solves at a cost of at most tau times that of the
@@ -15,7 +15,7 @@ from bench.tables.intervals import Pairs, median_interval, row_medians, share_in
 from bench.tables.rank import leaders
 from kernels.base.run import Floats
 
-# Costs that differ by no more than this share are equal.
+# Costs that differ by at most this share are equal.
 EQUAL = 0.01
 # A rate is good if every run succeeds there, at a median cost of at most this many times that of the best rate.
 GOOD = 2.0
@@ -24,9 +24,9 @@ GOOD = 2.0
 def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Return the costs of the optimizers on one problem, relative to the best one run by run.
 
-    `ranked` is its ranking by samples to the target, and `fresh` are runs of the best choice of each optimizer, with
-    seeds that had no part in choosing it. The result has a row for each optimizer and a column for each start and seed:
-    infinite where a run missed the target, NaN in instances that no optimizer solves.
+    `ranked` is the problem's ranking by samples to the target, and `fresh` are runs of the best choice of each
+    optimizer, with seeds that had no part in choosing it. The result has a row per optimizer and a column per start and
+    seed: infinite if a run missed the target, NaN in instances that no optimizer solves.
     """
     tops = leaders(ranked)
     choices = choice_columns(fresh)
@@ -46,7 +46,7 @@ def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
 
     `ranked` is as for `cost_ratios`, and all rates have the other settings of the best one. The result has one row per
     optimizer: `optimizer`, `best`, the rate of its best choice, `lowest` and `highest`, between which every rate tried
-    is good, and `decades`, the logarithm of their quotient; missing where no rate is good.
+    is good, and `decades`, the logarithm of their quotient; missing if no rate is good.
     """
     rows, others = [], [name for name in choice_columns(ranked) if name != "lr"]
     for name, group in ranked.groupby("optimizer", observed=True, sort=False):
@@ -64,7 +64,7 @@ def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def performance_profile(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the profile of each optimizer over several problems, each of which counts alike.
+    """Return the profile of each optimizer over several problems with equal weights.
 
     `ratios` are the `cost_ratios` by problem. The result has `optimizer`, `tau` and `share`, the steps of a piecewise
     constant function: at each `tau` the share of instances that are solved at no more than tau times the cost of the
@@ -120,6 +120,6 @@ def problem_ratios(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _share_within(ratios: Floats, taus: Floats) -> Floats:
-    """Return the share of the ratios up to each tau; instances that no optimizer solves do not count."""
+    """Return the share of the ratios up to each tau, ignoring instances that no optimizer solves."""
     known = np.sort(ratios[~np.isnan(ratios)])
     return np.searchsorted(known, taus * (1 + 1e-12), side="right") / max(known.size, 1)

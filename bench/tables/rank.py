@@ -1,16 +1,16 @@
-"""Rank choices of settings, recommend one, and say how sure that is: with intervals and how the others compare.
+"""Ranking of choices of settings, with a recommendation, intervals, and a comparison with the other choices.
 
 A choice is a combination of settings, such as an optimizer with a learning rate and a batch size
 (`costs.choice_columns`). Runs that differ only in start and seed are repetitions of one choice: all choices are run
 from the same starts with the same seeds, and compared start by start and seed by seed.
 
-The frame of results, which all tables are made of, has one row per run: `config_id`, the choice, its start and seed
-(`init`, `seed`), how it went (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`, `updates_to_target`,
-`epochs_to_target`, `final_loss`, `best_loss`), a column `param_<name>` for each parameter and, where the time of an
-update was measured, the columns that `bench.tables.costs.add_seconds` adds.
+The frame of results, from which all tables are made, has one row per run: `config_id`, the choice, its start and seed
+(`init`, `seed`), its course (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`, `updates_to_target`,
+`epochs_to_target`, `final_loss`, `best_loss`), a column `param_<name>` for each parameter and, if the time of an update
+was measured, the columns that `bench.tables.costs.add_seconds` adds.
 
-The figures of the first row are too good on average: it came first by merit and by luck. Figures to be reported come
-from seeds that had no part in the ranking (`bench.tables.confirm`).
+The figures of the first row are too good on average: it came first by merit and by luck. Figures to report come from
+seeds that had no part in the ranking (`bench.tables.confirm`).
 """
 
 from typing import NamedTuple
@@ -41,7 +41,7 @@ ALIKE = 1.5
 
 
 class Effort(NamedTuple):
-    """What choices spend, shape (choices,): medians over their runs, and the ends of their intervals."""
+    """The effort of choices, shape (choices,): medians over their runs, and the ends of their intervals."""
 
     unit: str
     median: Floats
@@ -54,13 +54,13 @@ def recommend(
 ) -> tuple[int, Recommendation]:
     """Choose among the choices that are about as `good` as the first of the order, which is one of them.
 
-    In turn it keeps
+    It successively keeps
 
     - the one with the least effort, and those whose effort may be at most half as much again: samples in larger
       batches take less time (`effort_of`);
     - `by_rates`, of these the one farthest from the edge of stability, whose learning rate can be multiplied and
-      divided by the largest factor without leaving the range of reliable rates around it, with the other settings the
-      same. So both of its neighbours on the grid are reliable, if there is such a candidate, and of one range it is the
+      divided by the largest factor without leaving the range of reliable rates around it, with the same other settings.
+      Both of its neighbours on the grid are then reliable, if there is such a candidate, and within one range it is the
       one closest to the geometric middle;
     - of these the first.
     """
@@ -74,10 +74,10 @@ def recommend(
 
 
 def effort_of(runs: RunCosts, rows: NDArray[np.intp], cost: str) -> Effort | None:
-    """Return what some choices spend: seconds where they differ in the time of an update, and it is known, or updates.
+    """Return the effort of some choices: seconds if they differ in a known time of an update, otherwise updates.
 
-    They are spent up to the target, or by runs that are ranked by a loss up to their end. None where choices are ranked
-    by updates or seconds, which are then about the same, and where updates are not known.
+    It is counted up to the target or, for runs that are ranked by a loss, up to their end. None if choices are ranked
+    by updates or seconds, which are then about the same, and if updates are unknown.
     """
     if cost in ("updates", "seconds"):
         return None
@@ -87,7 +87,7 @@ def effort_of(runs: RunCosts, rows: NDArray[np.intp], cost: str) -> Effort | Non
     if not np.isfinite(median).any():
         return None
     low, high = median_interval(updates, pairs=runs.pairs)
-    # Few runs have no interval: their range takes its place.
+    # Few runs have no interval: their range replaces it.
     low, high = (
         np.where(np.isnan(low), np.nanmin(updates, axis=1), low),
         np.where(np.isnan(high), np.nanmax(updates, axis=1), high),
@@ -102,7 +102,7 @@ def effort_of(runs: RunCosts, rows: NDArray[np.intp], cost: str) -> Effort | Non
 def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_]) -> Floats:
     """Return the factor by which each learning rate can be multiplied and divided and stay among good ones.
 
-    Choices that differ in their rates alone form a range. The factor is 1 for a choice next to one that is not good or
+    Choices that differ only in their rates form a range. The factor is 1 for a choice next to one that is not good or
     at the end of the grid.
     """
     others = [name for name in choice_columns(table) if name != "lr"]
@@ -129,21 +129,20 @@ def varies(frame: pd.DataFrame, name: str) -> bool:
 def ranking(
     frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_FLOOR, by_rates: bool = True
 ) -> pd.DataFrame:
-    """Rank choices of settings, recommend one of the best, and say how the others compare with it.
+    """Rank choices of settings, recommend one of the best, and compare the others with it.
 
     *Order.* A choice is reliable if its share of successful runs is at most `SUCCESS_MARGIN` below the highest of all
     choices. Reliable choices come first, ranked by their cost, where a failed run is infinitely expensive; the others
-    follow, ranked by their success. So a choice that always succeeds beats one that fails half the time, however cheap
-    that is, and one that fails once in a hundred runs may still win. Costs are compared run by run
-    (`ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
+    follow, ranked by their success. A choice that always succeeds therefore beats one that fails half the time, however
+    cheap, and one that fails once in a hundred runs may still win. Costs are compared run by run
+    (`ties.rank_choices`), which is more informative than their medians: a row may have a larger median than the next.
 
     *Recommendation.* One of the reliable choices that cost nearly as little as the first one, at most `TOLERANCE` more
-    (`ties.nearly_as_cheap`): the one that takes the fewest seconds where these differ by more than half, and else the
-    one whose learning rate is farthest from those that fail, unless choices are not of a grid, and so not compared
-    `by_rates` (`rank.recommend`). It becomes the first row. In
-    at least 95 of 100 simulated studies with three runs per choice and more, it is as reliable as the truly best choice
-    and costs at most `TOLERANCE` more, or so little more that a test of the two would miss it. With two or three runs
-    and extreme outliers it is in fewer.
+    (`ties.nearly_as_cheap`): the one that takes the fewest seconds if these differ by more than half, otherwise the one
+    whose learning rate is farthest from those that fail (`rank.recommend`), unless choices do not come from a grid, and
+    are not compared `by_rates`. It becomes the first row. In at least 95 of 100 simulated studies with three runs per
+    choice and more, it is as reliable as the truly best choice and costs at most `TOLERANCE` more, or so little more
+    that a test of the two would miss it. With two or three runs and extreme outliers it is in fewer.
 
     *Verdicts.* Each other choice is "indistinguishable" from the recommended one if no difference is shown, "within
     5 %" if one is shown and is at most `TOLERANCE`, "worse" if it is larger, or "fails" if it succeeds less often by
@@ -152,15 +151,15 @@ def ranking(
     the choice that is truly best is not called worse. With two to four runs few differences are shown, and with a
     single run none is: "too few runs".
 
-    The `cost` is one of `costs.COSTS`, or where no run reached a target a loss (`costs.settle_cost`). Losses
-    are compared on the scales of `bench.tables.costs`, where the frame has these; those that differ below `floor`
-    differ by rounding (`costs.loss_floor`). An unknown cost, one whose columns are missing, a choice without a time
-    that is ranked by seconds, and a run that occurs twice raise a ValueError.
+    The `cost` is one of `costs.COSTS`, or if no run reached a target a loss (`costs.settle_cost`). Losses are compared
+    on the scales of `bench.tables.costs`, if the frame has these; those that differ below `floor` differ by rounding
+    (`costs.loss_floor`). An unknown cost, one whose columns are missing, a choice without a time that is ranked by
+    seconds, and a duplicated run raise a ValueError.
 
     The result has one row per choice, the recommended one first and the others by rank: the settings of the choice; the
-    columns of `summarize`; `ratio`, how many times the cost of the first row, compared run by run; `verdict`, in the
-    first row "best"; `tied`, whether it may be taken in the place of the first: it neither fails nor is worse;
-    `recommended`, true in the first row, or in none if no run succeeded, and `reason`, why that row is recommended.
+    columns of `summarize`; `ratio`, the multiple of the cost of the first row, compared run by run; `verdict`, in the
+    first row "best"; `tied`, whether it may replace the first: it neither fails nor is worse; `recommended`, true in
+    the first row, or in none if no run succeeded, and `reason`, why that row is recommended.
     """
     check_columns(frame, cost)
     runs = run_costs(frame, choice_columns(frame))
@@ -171,7 +170,7 @@ def ranking(
         empty = table.assign(ratio=np.empty(0), verdict="", tied=False, recommended=False, reason="")
         return empty.astype(texts)
     costs = runs.comparable(cost, floor)
-    # Losses on held-out samples above that of the constant are alike as improvements.
+    # As improvements, held-out losses above that of the constant are all equal.
     tiebreak = runs.costs[cost] if cost == "validation_loss" else runs.comparable("final_loss", floor)
     ranks = rank_choices(costs, row_medians(tiebreak))
     good = nearly_as_cheap(costs, ranks, tolerance=TOLERANCE, pairs=runs.pairs)
@@ -234,7 +233,7 @@ def _median(runs: RunCosts, cost: str) -> tuple[Floats, Floats, Floats]:
 
 
 def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
-    """Return the first row of a ranking, which is the recommended choice, or the first where none is."""
+    """Return the first row of a ranking, which is the recommended choice if there is one."""
     return ranked.iloc[0]
 
 
@@ -244,10 +243,10 @@ def leaders(ranked: pd.DataFrame, by: str | list[str] = "optimizer") -> pd.DataF
 
 
 def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:
-    """Return which end of the tried rates the recommended choice is at, "highest" or "lowest", and how many there were.
+    """Return at which end of the tried rates the recommended choice is ("highest" or "lowest"), and their number.
 
-    Rates count that were tried with the same other settings. None if the rate is between two others, or the only one,
-    if the choice is not recommended, or if its runs are at the target where they start, which no other rate betters.
+    Only rates tried with the same other settings count. None if the rate is between two others or the only one, if the
+    choice is not recommended, or if its runs start at the target, so that no other rate can be better.
     """
     if best["samples"] == 0:
         return None
@@ -264,6 +263,6 @@ def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
 
 
 def cost_of(ranked: pd.DataFrame, cost: str) -> str:
-    """Return the cost that a ranking by `cost` is ranked by; see `bench.tables.costs.settle_cost`."""
+    """Return the cost by which a ranking by `cost` is actually ranked; see `bench.tables.costs.settle_cost`."""
     reached = bool(ranked["converged"].any())
     return settle_cost(cost, reached=reached, held_out="validation_loss" in ranked)

@@ -1,4 +1,4 @@
-"""Tables for readers: the parts that a report shows, as text, and no speedup of results that are not verified."""
+"""Tables for readers: the parts shown in a report, as text, without speedups of unverified results."""
 
 import re
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def _is_numeric(cells: list[str]) -> bool:
 
 
 def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -> pd.DataFrame:
-    """Return the columns of a measurement that a report shows; of speeds and times a shorter table.
+    """Return the columns of a measurement that a report shows; for speeds and times a shorter table.
 
     A batch of all `samples` is called full.
     """
@@ -98,13 +98,13 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
 
 
 def _drop_constant(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without its ids, and without schedule and order where they do not vary."""
+    """Return a table without its ids, and without schedule and order if they do not vary."""
     constant = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
     return table.drop(columns=["config_id", *constant], errors="ignore")
 
 
 def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary of the speeds that are verified, with a mark at each variant."""
+    """Return the summary of the verified speeds, with a mark at each variant."""
     summary = speed_summary(_mask_unverified(speed))
     summary = summary.loc[:, (summary != MISSING).any()]
     marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
@@ -140,7 +140,7 @@ _ROOF = (
 
 
 def caption(name: str, table: pd.DataFrame) -> str:
-    """Return the caption of a table: what it holds, which variants were not measured, and why."""
+    """Return the caption of a table: its content, which variants were not measured, and why."""
     missing = footnotes(_mask_unverified(table)) if name == "speed" else []
     roof = [_ROOF] if name == "speed" and table["share"].notna().any() else []
     return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *roof, *(f"{remark}." for remark in missing)])
@@ -152,18 +152,18 @@ def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
 
 def _summarize_ranking(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return a ranking as text: the choice, its success, its costs with their intervals, and its verdict."""
-    # Those that vary in the whole run, as here all rows may have the same batch size, say.
+    # Columns that vary in the whole run, even if all rows here have the same batch size, say.
     cells = ranked[[name for name in ranked if name in choice_columns(ranked)]].copy()
-    # Where no run reached a target, or there was none, it is a success to end at a finite loss.
+    # If no run reached a target, or there was none, ending at a finite loss is a success.
     reached = bool(ranked["converged"].any())
     successes = ranked["converged"] if reached else ranked["runs"] - ranked["diverged"]
     cells["converged" if reached else "finite"] = [
         f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(successes, ranked["runs"], strict=True)
     ]
-    # The last one chooses only where nothing else does.
+    # The final loss is shown only if no other cost is.
     for name in (*(cost for cost in COSTS if cost != "final_loss"), "final_loss"):
         if name in ranked and ranked[name].notna().any():
-            # Formatted, a time is text, and its heading must not ask for it to be formatted again.
+            # A formatted time is text, and its heading must not cause it to be formatted again.
             heading, as_text = ("time", duration) if name == "seconds" else (name, text)
             cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]
     return cells.assign(verdict=ranked["verdict"].where(~ranked["recommended"], "recommended"))
@@ -182,7 +182,7 @@ def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def ratio_title(compared: pd.DataFrame) -> str:
-    """Return the heading of the ratios of a comparison: costs are the better the lower, improvements the higher."""
+    """Return the heading of a comparison's ratios: lower costs are better, and so are higher improvements."""
     improvements = compared["cost"].map(is_improvement).any()
     return "times the improvement" if improvements else "ratio"
 

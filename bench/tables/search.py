@@ -32,22 +32,22 @@ def trial_value(
 ) -> float:
     """Return the value of a trial from its runs, none of which diverged.
 
-    With a target it is the logarithm, to base 10, of the samples per success: the samples that all runs have seen for
-    each run that reached the target, an estimate of the expected running time of N. Hansen, A. Auger, R. Ros, S. Finck,
-    P. Pošík, Comparing results of 31 algorithms from the black-box optimization benchmarking BBOB-2009 (GECCO 2010).
-    Where no run reached the target it is the logarithm of all samples plus 1 and the mean logarithm of the distance
-    from the losses to the target: higher than with one success, and lower for losses nearer to the target. Without a
-    target it is the mean logarithm, to base 10, of the losses; the mean of losses that may be negative.
+    With a target it is the base-10 logarithm of the samples per success: the samples that all runs have seen per run
+    that reached the target, an estimate of the expected running time of N. Hansen, A. Auger, R. Ros, S. Finck, P.
+    Pošík, Comparing results of 31 algorithms from the black-box optimization benchmarking BBOB-2009 (GECCO 2010). If no
+    run reached the target it is the logarithm of all samples plus 1 and the mean logarithm of the distance from the
+    losses to the target: higher than with one success, and lower for losses nearer to the target. Without a target it
+    is the mean base-10 logarithm of the losses, or the mean of losses that may be negative.
 
-    `samples` and `losses` have one entry per run: the samples seen until it reached the target or ended, and the loss
-    of the parameters that it keeps, which is finite. Below `floor`, differences of losses are rounding.
+    `samples` and `losses` have one entry per run: the samples seen until it reached the target or ended, and the finite
+    loss of the parameters that it keeps. Below `floor`, differences of losses are rounding.
     """
     if target is None:
         return float(np.mean(np.log10(np.maximum(losses, floor)) if nonnegative else losses))
     spent, successes = max(float(np.sum(samples)), 1.0), int(np.count_nonzero(converged))
     if successes:
         return math.log10(spent / successes)
-    with np.errstate(divide="ignore"):  # by logarithms: the quotient may be too large for a float
+    with np.errstate(divide="ignore"):  # logarithms, because the quotient may be too large for a float
         excess = np.log(np.maximum(losses / 2 - target / 2, 0)) + math.log(2) - math.log(max(abs(target), floor))
     distance = np.logaddexp(0.0, excess) / math.log(10)
     return math.log10(spent) + 1 + float(np.mean(distance))
@@ -56,8 +56,8 @@ def trial_value(
 def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, nonnegative: bool = True) -> pd.DataFrame:
     """Return the value that each choice of settings in a frame has as a trial.
 
-    The runs were trained to their end. There is one row per choice: its settings, `value`, which is infinite where a
-    run diverged, and the `samples` that its runs have seen together.
+    The runs were fully trained. There is one row per choice: its settings, `value`, which is infinite if a run
+    diverged, and the `samples` that its runs have seen in total.
     """
     rows = []
     losses = ranking_loss(frame) if target is None else "final_loss"
@@ -71,10 +71,10 @@ def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, no
 
 
 def rank_trials(runs: pd.DataFrame, trials: pd.DataFrame, cost: str = "samples", *, floor: float) -> pd.DataFrame:
-    """Rank the choices of the trials that were trained to their end, and recommend one.
+    """Rank the choices of the fully trained trials, and recommend one.
 
-    Each trial has settings of its own, so that rates around one tell nothing of it. The column `family` is the
-    optimizer as the search was given it.
+    Each trial has its own settings, so neighbouring rates are not comparable. The column `family` is the optimizer as
+    given to the search.
     """
     ranked, distinct = ranking(runs, cost, floor=floor, by_rates=False), trials.drop_duplicates(CHOICES)
     places = find_choices(ranked, distinct, CHOICES).to_numpy(int)
@@ -88,8 +88,8 @@ SHARES = (0.1, 0.5, 0.9)
 def search_history(trials: pd.DataFrame) -> pd.DataFrame:
     """Return `TuneResult.trials` with the best value so far.
 
-    `spent` are the samples that all runs up to a trial have seen, those of trials with the same settings once, and
-    `best` is the lowest value of the complete trials so far, infinite before the first of them.
+    `spent` are the samples that all runs up to a trial have seen, counting those of trials with the same settings once,
+    and `best` is the lowest value of the complete trials so far, infinite before the first of them.
     """
     seen = trials.groupby(CHOICES)["samples"].cummax()
     new = seen - seen.groupby([trials[name] for name in CHOICES]).shift(fill_value=0)
@@ -101,9 +101,8 @@ def grid_in_random_order(choices: pd.DataFrame) -> pd.DataFrame:
     """Return the best value among the first k choices of a grid in a random order, for each k.
 
     Of n choices in all, the best of the first k is at most the i-th lowest with probability 1 - C(n-i, k) / C(n, k).
-    `choices` are those of `bench.tables.search.choice_values`. The result has `spent`, the samples of k choices on
-    average, and `low`, `median` and `high`: in a tenth, a half and nine tenths of all orders, the best value is at most
-    that.
+    `choices` are from `bench.tables.search.choice_values`. The result has `spent`, the average samples of k choices,
+    and `low`, `median` and `high`: in a tenth, a half and nine tenths of all orders, the best value is at most that.
     """
     values, place = np.sort(choices["value"].to_numpy(float)), np.arange(len(choices), dtype=float)
     n, rows = values.size, []
@@ -121,7 +120,7 @@ GRID = "the grid"
 
 @dataclass(frozen=True, eq=False)
 class RankedSearch(RankedRuns):
-    """The runs of the trials that were trained to their end, and of the best choice of the grid, ranked.
+    """The runs of the fully trained trials, and of the best choice of the grid, ranked.
 
     `of_grid` is the ranking of this choice alone, from `join_grid`.
     """
@@ -151,8 +150,8 @@ def rank_search(tuning: StoredSearch) -> RankedSearch:
 def join_grid(tuning: StoredSearch, floor: float) -> tuple[StoredSweep, pd.DataFrame]:
     """Return the runs of a search with those of the best choice of its grid, and a ranking of this choice alone.
 
-    The ranking is empty, and there are no such runs, where there is no grid, where it is not done, or where its best
-    choice was not trained again on fresh seeds. These alone compare it with trials: it may have other seeds.
+    The ranking is empty, and there are no such runs, if there is no grid, if it is not complete, or if its best choice
+    was not confirmed on fresh seeds. Only these compare it with trials, because its other seeds may differ.
     """
     result, grid, confirmation = tuning.result, tuning.grid, tuning.result.confirmation
     if grid is None or len(grid.frame) < grid.planned or grid.frame.empty or confirmation is None:
@@ -173,10 +172,10 @@ def join_grid(tuning: StoredSearch, floor: float) -> tuple[StoredSweep, pd.DataF
 
 
 def choices_to_confirm(tuning: StoredSearch) -> pd.DataFrame:
-    """Return the choices that are trained again with fresh seeds; none where no trial was trained to its end.
+    """Return the choices to train again with fresh seeds; none if no trial was fully trained.
 
-    They are the first of those that are tied, the first of each optimizer, and those of the grid that a sweep of it
-    would train again.
+    They are the first of the tied ones, the first of each optimizer, and those of the grid that a sweep of it would
+    train again.
     """
     if tuning.result.frame.empty:
         return pd.DataFrame(columns=CHOICES)

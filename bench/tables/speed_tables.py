@@ -1,4 +1,4 @@
-"""The tables of speeds and of the performance budget as text, and their conclusions in sentences."""
+"""Tables of speeds and of the performance budget as text, with their conclusions in sentences."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from kernels.compile.kinds import KERNELS
 def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: float) -> str:
     """Return a sentence on which of two is faster, such as "lanes is 12.7 ± 0.4 times as fast as C" with a full stop.
 
-    `ratio` is the time of b divided by that of a, with its interval. Where 1 is inside, no difference was found.
+    `ratio` is the time of b divided by that of a, with its interval. If it includes 1, no difference was found.
     """
     if low > 1:
         return f"{a} is {format_estimate(ratio, low, high, format_three_digits)} times as fast as {b}."
@@ -27,7 +27,7 @@ def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: floa
 
 
 def describe_fastest(speed: pd.DataFrame) -> str | None:
-    """Return a sentence on the fastest kernel in one thread, against C or else the reference; None without either."""
+    """Return a sentence comparing the fastest single-threaded kernel with C or the reference; None without either."""
     verified = speed["verified"].fillna(False).astype(bool) & speed["ours"].astype(bool) & speed["threads"].eq(1)
     for rival, column in (("C", "to_c"), ("reference", "to_reference")):
         rows = speed[verified & speed[column].notna()]
@@ -41,9 +41,9 @@ def describe_fastest(speed: pd.DataFrame) -> str | None:
 def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     """Return the table of `bench.timing.speed.speed` as text, without the variants that were not measured.
 
-    The column `verified` has the largest difference from the reference and, where a kernel fuses operations, that of
-    the losses; where the difference is too large it begins with "no", and times and speedups are missing. `break-even`
-    is the number of sample-updates that repay the cold compile time, compared with the reference.
+    The column `verified` has the largest difference from the reference and, if a kernel fuses operations, that of the
+    losses; if the difference is too large it begins with "no", and times and speedups are missing. `break-even` is the
+    number of sample-updates after which the cold compile time has paid off relative to the reference.
     """
     wrong = speed["verified"].eq(False).fillna(False).astype(bool)
     rows = speed[speed["ns"].notna() | wrong]
@@ -110,7 +110,7 @@ def _describe_target(row: Mapping[Hashable, Any]) -> str:
         return MISSING if pd.isna(row["verified"]) else "not verified"
     if faster >= target:
         return "yes"
-    # What the arithmetic of the variant alone would reach.
+    # The factor that the arithmetic of the variant alone would reach.
     limit = faster / row["share"]
     if limit < target:
         return f"no: {format_three_digits(limit)} at the roof"
@@ -123,7 +123,7 @@ def _describe_verified(row: Mapping[Hashable, Any]) -> str:
     if not row["verified"]:
         return "no" if pd.isna(error) else f"no: off by {error:.3g}"
     agreement = "bit for bit" if error == 0 else f"within {error:.1g}"
-    # These kernels may take losses from a factor of the samples.
+    # These kernels may compute losses from a factor of the samples.
     fuses = row["variant"] in KERNELS and KERNELS[row["variant"]].fma
     return f"{agreement}, losses {losses:.1g}" if fuses and np.isfinite(losses) else agreement
 

@@ -1,8 +1,8 @@
-"""Which choice of settings is the best, and how the others compare with it, from runs in pairs.
+"""Comparison of choices of settings by paired runs: which one is the best, and how the others compare with it.
 
 All choices are run from the same starts with the same seeds, so that a start that is easy or hard for all of them
-drops out of their differences. A matrix of costs has a row for each choice and a column for each start and seed; a
-run that failed costs infinitely much, and one that was not made is NaN.
+cancels in their differences. A matrix of costs has a row per choice and a column per start and seed; a failed run is
+infinitely expensive, and one that was not made is NaN.
 """
 
 from typing import NamedTuple
@@ -21,36 +21,36 @@ from bench.tables.intervals import (
 )
 from kernels.base.run import Floats
 
-# By how much costs may differ, as a share, for the difference to be called small.
+# Relative differences of costs up to this are called small.
 TOLERANCE = 0.05
-# Logarithms of costs that differ by less differ by rounding.
+# Logarithms of costs that differ by less than this differ by rounding.
 ROUNDING = 1e-6
-# How the cost of a choice compares with that of another, in a word: see `classify`.
+# Verdicts on the cost of a choice compared with another: see `classify`.
 BEST, INDISTINGUISHABLE, WITHIN, WORSE, FAILS = "best", "indistinguishable", "within 5 %", "worse", "fails"
 BETTER, TOO_FEW_RUNS = "better", "too few runs"
 NOT_TIED = [WORSE, FAILS]
-# By how much shares of successful runs may differ and still count as equal.
+# Shares of successful runs that differ by at most this count as equal.
 SUCCESS_MARGIN = 0.1
-# The share of the errors that wrong conclusions from success may take; the others are for those from cost.
+# The share of the error probability for wrong conclusions from success; the rest is for those from cost.
 SUCCESS_SHARE = 0.2
-# The weight of the variance of the other choices against that of a comparison's own pairs, in degrees of freedom.
+# The weight of the variance of the other choices relative to that of a comparison's own pairs, in degrees of freedom.
 PRIOR_FREEDOM = 4
-# From this many on, variances tell how much they differ among choices.
+# From this many variances on, their spread among choices can be estimated.
 FEWEST_VARIANCES = 8
-# From this many pairs on, signs alone tell choices apart at any number of them.
+# From this many pairs on, the sign test distinguishes choices, however many there are.
 SIGN_PAIRS = 20
 ONE_SIGMA = 0.6827
-# The most passes of median polish, which settles soon; its last digits are not needed.
+# The maximum number of passes of median polish, which converges soon; its last digits are not needed.
 PASSES = 4
-# Choices that cost up to this many times as much as the best are compared with it when their noise is estimated.
+# Noise is estimated from comparisons of the best choice with choices that cost at most this many times as much.
 NEAR = 2.0
 
 
 class Ranks(NamedTuple):
     """The ranks of choices: `order` has their rows, best first, and the two others are by row.
 
-    `ratio` is how many times the cost of the best each of them costs, compared start by start and seed by seed, and
-    `reliable` whether its share of successful runs is that of the most successful choice, within the margin.
+    `ratio` is the cost of each choice as a multiple of the best, compared start by start and seed by seed, and
+    `reliable` tells whether its share of successful runs equals that of the most successful choice, within the margin.
     """
 
     order: NDArray[np.intp]
@@ -59,16 +59,16 @@ class Ranks(NamedTuple):
 
 
 def rank_choices(costs: Floats, tiebreak: Floats) -> Ranks:
-    """Sort choices: those that are reliable by their cost, then the others by their success.
+    """Sort choices: reliable ones by their cost, then the others by their success.
 
     A choice is reliable if its share of successful runs is at most `SUCCESS_MARGIN` below the highest of all choices.
-    So no cost, however low, makes up for failures, but one failure in a hundred runs does not count either. Reliable
+    No cost, however low, makes up for failures, but one failure in a hundred runs does not count either. Reliable
     choices are ranked by the median over their runs of the cost relative to what is typical of that start and seed,
-    taken from the reliable choices that cost at most twice as much as the best (median polish: J. W. Tukey, Exploratory
-    Data Analysis, 1977). Medians of the costs themselves would compare the one run in the middle, and hide differences
-    between choices behind those between starts. A run that failed counts as infinitely expensive. Where costs are
-    equal, success decides, and then `tiebreak`, the smaller the better. The other choices are ranked by success, then
-    cost, then `tiebreak`.
+    estimated from the reliable choices that cost at most twice as much as the best (median polish: J. W. Tukey,
+    Exploratory Data Analysis, 1977). Medians of the costs themselves would compare single runs, and hide differences
+    between choices behind those between starts. A failed run is infinitely expensive. Equal costs are decided by
+    success, and then by `tiebreak`, smaller is better. The other choices are ranked by success, then cost, then
+    `tiebreak`.
     """
     succeeded, made = np.isfinite(costs), ~np.isnan(costs)
     success = np.count_nonzero(succeeded, axis=1) / np.count_nonzero(made, axis=1)
@@ -103,7 +103,7 @@ def _scores(logs: Floats, reliable: NDArray[np.bool_]) -> Floats:
 def classify(
     ratio: Floats, *, differs: NDArray[np.bool_], fails: NDArray[np.bool_], unknown: NDArray[np.bool_]
 ) -> NDArray[np.str_]:
-    """Return in a word how the cost of each choice compares with that of another, which all are compared with.
+    """Return verdicts on the cost of each choice compared with that of one reference choice.
 
     The words mean the same wherever choices are compared:
 
@@ -124,24 +124,24 @@ def compare_choices(
 ) -> NDArray[np.str_]:
     """Compare each choice with the one in the row `reference`; return the words of `classify`, and "best" for that one.
 
-    With a probability of at least `CONFIDENCE` the choice that is truly best is not called worse, although the one that
-    it is compared with was picked for its low cost: whichever is picked, the comparison with the best one goes wrong
-    that seldom. That is the subset selection of S. S. Gupta (Technometrics 7, 1965), or what multiple comparisons with
-    the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). A choice fails if it succeeds clearly less often
-    (`fails_more_often`). Its cost differs if it is clearly higher or lower than that of the reference, by more than
-    rounding and the `tolerance`, one for all or one for each. The `costs` tell whether choices differ, and the `ranks`
-    by how much: where differences may be negligible, these come from other costs.
+    With a probability of at least `CONFIDENCE` the choice that is truly best is not called worse, although the
+    reference was picked for its low cost: whichever is picked, the comparison with the best one goes wrong that seldom.
+    This is the subset selection of S. S. Gupta (Technometrics 7, 1965), or multiple comparisons with the best (J. C.
+    Hsu, Annals of Statistics 9, 1981). A choice fails if it succeeds clearly less often (`fails_more_often`). Its cost
+    differs if it is clearly higher or lower than that of the reference, by more than rounding and the `tolerance`, one
+    for all or one for each. The `costs` decide whether choices differ, and the `ranks` by how much: if differences may
+    be negligible, the latter come from other costs.
 
-    *Cost* is compared in the pairs in which both succeeded, by the logarithm of the ratio. For fewer than 20 pairs that
-    is a t-test, which heavy tails make conservative. To its variance that of the other choices near the best
-    contributes as four more degrees of freedom (the moderated t of G. K. Smyth, Statistical Applications in Genetics
-    and Molecular Biology 3, 2004): that of a few pairs alone is too often small by chance where there are hundreds of
-    choices. A test without assumptions could not do it: five pairs have a probability of 1/16 to point the same way by
-    chance. For 20 pairs and more it is such a test, the sign test. Either has two sides and is corrected for the number
-    of choices by Holm's method. So with more choices and fewer pairs fewer differences are shown, and with a single
-    pair none is. Pairs of a seed from several starts count as fewer (`bench.tables.intervals`).
+    *Cost* is compared in the pairs in which both succeeded, by the logarithm of the ratio. For fewer than 20 pairs this
+    is a t-test, which heavy tails make conservative. The variance of the other choices near the best contributes to its
+    variance as four more degrees of freedom (the moderated t of G. K. Smyth, Statistical Applications in Genetics and
+    Molecular Biology 3, 2004): with hundreds of choices, the variance of a few pairs alone is too often small by
+    chance. A test without assumptions would be too weak: five pairs point the same way by chance with a probability of
+    1/16. For 20 pairs and more it is such a test, the sign test. Either is two-sided and is corrected for the number of
+    choices by Holm's method. With more choices and fewer pairs, fewer differences are therefore shown, and with a
+    single pair none is. Pairs of a seed from several starts count as fewer (`bench.tables.intervals`).
 
-    Where no run of any choice succeeds, all of them fail.
+    If no run of any choice succeeds, all of them fail.
     """
     fails = fails_more_often(costs, pairs=pairs)
     others = ~fails
@@ -163,12 +163,12 @@ def compare_choices(
 def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE, pairs: Pairs | None = None) -> NDArray[np.bool_]:
     """Return which choices succeed clearly less often than the most successful one.
 
-    These are the choices without any success, and those whose number of successes, or fewer, has a probability of less
-    than a fifth of 1 - `confidence` in the binomial distribution with the highest rate of success less
-    `SUCCESS_MARGIN`. The highest rate is not that of the most successful choice, which may have been lucky. It is the
-    rate at which as many choices as did, among those that succeeded at all, do as well as the most successful one: 5 of
-    5 runs are evidence of a rate close to 1 if most choices have them, and not if one in a hundred has. Runs of a seed
-    that fail from several starts together count as fewer (`bench.tables.intervals`).
+    These are the choices without any success, and those whose number of successes, or fewer, has a probability below a
+    fifth of 1 - `confidence` in the binomial distribution with the highest success rate minus `SUCCESS_MARGIN`. The
+    highest rate is not that of the most successful choice, which may have been lucky. It is the rate at which as many
+    choices as observed, among those that succeeded at all, do as well as the most successful one: 5 of 5 runs are
+    evidence of a rate close to 1 if most choices have them, but not if one in a hundred has. Runs of a seed that fail
+    from several starts together count as fewer (`bench.tables.intervals`).
     """
     from scipy.special import bdtr, betaincinv  # noqa: PLC0415 (heavy)
 
@@ -194,18 +194,18 @@ def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE, pairs: Pa
 
 
 def nearly_as_cheap(costs: Floats, ranks: Ranks, *, tolerance: float, pairs: Pairs | None = None) -> NDArray[np.bool_]:
-    """Return which choices cost so little more than the best that it does not matter which of them is taken.
+    """Return which choices cost so little more than the best that any of them may be taken.
 
-    Their ratio is at most half a standard error above 1, or two errors below 1 + `tolerance`, and never above that. So
-    the choice that is taken instead of the first one is no worse than it in truth, or hardly. The rule of L. Breiman,
-    J. H. Friedman, R. A. Olshen and C. J. Stone (Classification and Regression Trees, 1984) has a whole error. That is
-    too much where there are several candidates, of which the robust ones often cost more: in one of twenty simulated
-    studies it led to a choice that 30 runs show to be more expensive.
+    Their ratio is at most half a standard error above 1, or two errors below 1 + `tolerance`, and never above that. The
+    choice taken instead of the first one is then truly no worse, or hardly. The rule of L. Breiman, J. H. Friedman, R.
+    A. Olshen and C. J. Stone (Classification and Regression Trees, 1984) allows a whole error. That is too much if
+    there are several candidates, of which the robust ones often cost more: in one of twenty simulated studies it led to
+    a choice that 30 runs show to be more expensive.
     """
     compared = _compare(costs, ranks, pairs, int(ranks.order[0]))
     allowed, error = np.log1p(tolerance), compared.errors
     many = compared.pairs >= SIGN_PAIRS
-    # The error of a median, which outliers do not touch: half its interval of one standard deviation on either side.
+    # The error of a median, robust against outliers: half its interval of one standard deviation on either side.
     low, high = median_interval(np.exp(compared.differences[many]), ONE_SIGMA, pairs)
     error[many] = (np.log(high) - np.log(low)) / 2
     with np.errstate(divide="ignore"):
@@ -219,8 +219,8 @@ class _Comparison(NamedTuple):
     """How the logarithms of the costs of each choice differ from those of the reference, where both succeeded."""
 
     differences: Floats  # NaN for the other pairs
-    effects: Floats  # the pairs that are worth one independent pair
-    pairs: Floats  # independent ones
+    effects: Floats  # the number of pairs that are worth one independent pair
+    pairs: Floats  # independent pairs
     means: Floats
     errors: Floats  # of the means
     freedom: Floats  # of the errors; 0 where they are not known
@@ -239,7 +239,7 @@ def _compare(costs: Floats, ranks: Ranks, runs: Pairs | None, reference: int) ->
     differences = np.where(both, differences, np.nan)
     effects = design_effects(differences, runs, near)
     independent = pairs / effects
-    # The sum over pairs that depend on each other is that over independent ones, many times.
+    # The sum over dependent pairs counts as many times that over independent ones.
     squares, own_freedom = squares / effects, np.maximum(independent - 1, 0.0)
     usual, prior = _usual_variances(squares, own_freedom, near)
     freedom = own_freedom + prior
@@ -249,11 +249,11 @@ def _compare(costs: Floats, ranks: Ranks, runs: Pairs | None, reference: int) ->
 
 
 def _usual_variances(squares: Floats, freedom: Floats, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the variance that is usual among the choices `near` the best, and its degrees of freedom, for each choice.
+    """Return the usual variance among the choices `near` the best, and its degrees of freedom, for each choice.
 
-    It is that of the others together, with `PRIOR_FREEDOM`. Where their variances differ by more than that allows, as
-    where losses are noisy at high rates and hardly differ at low ones, it counts for as much less, and is a typical one
-    (Smyth's estimates, from the logarithms of the variances).
+    It is that of the other choices together, with `PRIOR_FREEDOM`. If their variances differ by more than that allows,
+    as with losses that are noisy at high rates and nearly constant at low ones, it counts for less accordingly, and is
+    a typical one (Smyth's estimates, from the logarithms of the variances).
     """
     all_squares, all_freedom = squares[near].sum(), freedom[near].sum()
     others_squares = np.maximum(all_squares - np.where(near, squares, 0.0), 0.0)
@@ -283,7 +283,7 @@ def _p_values(compared: _Comparison, allowed: Floats) -> Floats:
 
     with np.errstate(divide="ignore", invalid="ignore"):
         t_test = stdtr(compared.freedom, (allowed - compared.means) / compared.errors)
-    # Nothing varies and nothing differs, or there is nothing to tell it from.
+    # There is no variation and no difference, or nothing to estimate them from.
     t_test = np.where((compared.freedom == 0) | (compared.pairs == 0) | np.isnan(t_test), 1.0, t_test)
     worse, better = (
         np.count_nonzero(compared.differences * sign > allowed[:, np.newaxis] * sign, axis=1) for sign in (1, -1)

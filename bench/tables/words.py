@@ -19,21 +19,21 @@ from kernels.model.categories import Categories
 from kernels.train.attainable_loss import ARRIVED
 from kernels.train.attainable_loss import format_share as format_percent
 
-# How a run may end, by its status.
+# Descriptions of the statuses of runs.
 ENDINGS = {
     "converged": "reached the target",
     "max_epochs": "ran all epochs",
     "stopped": "stopped early",
     "diverged": "diverged",
 }
-# The remark behind the ratio of a rival, by its verdict.
+# The remark after the ratio of a rival, by its verdict.
 _REMARKS = {
     INDISTINGUISHABLE: " (statistically indistinguishable)",
     WITHIN: f" ({WITHIN})",
     TOO_FEW_RUNS: " (too few runs for an interval)",
     WORSE: "",
 }
-# How the verdict on one tied choice, and on several, is said.
+# The words for the verdict on one tied choice, and on several.
 _TIES = {
     BETTER: ("is better, and not shown to be the best", "are better, and none is shown to be the best"),
     INDISTINGUISHABLE: tuple(f"{verb} statistically indistinguishable from it" for verb in ("is", "are")),
@@ -41,16 +41,16 @@ _TIES = {
     TOO_FEW_RUNS: tuple(f"{verb} too few runs to be compared with it" for verb in ("has", "have")),
 }
 _QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
-# Optimizers besides the first one, ranges of rates, and settings with diverged runs, that are listed one by one.
+# At most this many rivals, ranges of rates, settings with diverged runs and cheapest optimizers are listed.
 MOST_RIVALS, MOST_RANGES, MOST_DIVERGED, MOST_CHEAPEST = 4, 8, 3, 3
-# What decides between choices that are about equally good.
+# The criterion that decides between choices that are about equally good.
 MARGIN = "widest safety margin in learning rate"
 FIGURES = {"rmse": "RMSE", "r2": "R²"}
 _UNITS = {"": "", "table": " in the table's own units", "standardized": " in standardized units"}
 
 
 def describe_endings(statuses: "pd.Series[str]") -> str:
-    """Return how many runs ended how: "14 reached the target, 2 diverged"; empty if there are none."""
+    """Return how many runs ended with each status: "14 reached the target, 2 diverged"; empty if there are none."""
     counts = statuses.value_counts()
     return ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts.get(status))
 
@@ -66,7 +66,7 @@ def describe_batch_size(size: float, samples: int | None) -> str:
 
 
 def name_settings(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> dict[str, str]:
-    """Return those settings that a row has in words, by their columns; a batch of all `samples` is called full."""
+    """Return the settings that a row has in words, by column; a batch of all `samples` is called full."""
     as_words: dict[str, Callable[[Any], str]] = {
         "optimizer": str,
         "lr": lambda lr: f"learning rate {text(lr)}",
@@ -104,9 +104,9 @@ def describe_range(low: float, high: float) -> str:
 
 
 def format_estimate(value: float, low: float, high: float, as_text: Callable[[float], str]) -> str:
-    """Return a value with its interval: "12.7 ± 0.4" where that is symmetric to the digits shown, else "100 [98, 125]".
+    """Return a value with its interval: "12.7 ± 0.4" if that is symmetric to the digits shown, else "100 [98, 125]".
 
-    The value stands alone where it is infinite, an end is missing or the interval is a point, to the digits shown.
+    The value stands alone if it is infinite, an end is missing, or the interval is a point to the digits shown.
     """
     if pd.isna(low) or pd.isna(high) or np.isinf(value):
         return as_text(value)
@@ -117,7 +117,7 @@ def format_estimate(value: float, low: float, high: float, as_text: Callable[[fl
 
 
 def _format_symmetric(value: str, low: str, high: str) -> str | None:
-    """Return a value and the half width of its interval; None where the interval is not symmetric or units differ."""
+    """Return a value and the half width of its interval; None if the interval is not symmetric or units differ."""
     found = [part for written in (value, low, high) if (part := _QUANTITY.fullmatch(written))]
     if len(found) < 3 or len({part[2] for part in found}) > 1:
         return None
@@ -161,9 +161,9 @@ def describe_median(estimate: facts.Estimate, as_text: Callable[[float], str] = 
 
 
 def describe_outcome(found: facts.Outcome) -> str:
-    """Return how many runs of a choice reached the target and after how many samples, or else their median loss.
+    """Return how many runs of a choice reached the target and after how many samples, or otherwise their median loss.
 
-    Where half of the runs or more failed, there is no median.
+    If half of the runs or more failed, there is no median.
     """
     noun = "run" if found.runs == 1 else "runs"
     if found.cost == "samples":
@@ -206,7 +206,7 @@ def describe_rival(rival: facts.Rival, *, several: bool = True) -> str:
         same, verb, what = "the same loss", "ends at", "times the loss"
     else:
         same, verb, what = "as many samples", "needs", "times the samples"
-    if rival.verdict == BETTER:  # and yet it is not the best
+    if rival.verdict == BETTER:  # although it is not the best
         short = "improves less" if is_improvement(cost) else "ends higher" if is_loss else "needs more"
         remark = f" (but {short} than another)" if several else ""
     else:
@@ -221,7 +221,7 @@ def describe_rival(rival: facts.Rival, *, several: bool = True) -> str:
 
 
 def name_best_choice(conclusions: Iterable[Any]) -> str:
-    """Return the optimizer, the rate and the batch size of the best choice, or why there is none, as a sentence."""
+    """Return a sentence with the optimizer, rate and batch size of the best choice, or why there is none."""
     best = next(fact for fact in conclusions if isinstance(fact, facts.BestChoice | facts.NoChoice))
     if isinstance(best, facts.NoChoice):
         return _say_no_choice(best).removeprefix("None: ")
@@ -229,7 +229,7 @@ def name_best_choice(conclusions: Iterable[Any]) -> str:
 
 
 def say_recommendation(fact: facts.Recommendation) -> str:
-    """Say why a choice is recommended."""
+    """Return why a choice is recommended."""
     if fact.choices == 1:
         return "It is the only choice."
     if fact.alike == 1:
@@ -241,13 +241,13 @@ def say_recommendation(fact: facts.Recommendation) -> str:
         return f"{among}of these it takes the fewest {fact.unit}."
     if fact.factor == 1:
         return f"{among}of these it ranks first."
-    # A run that is ranked by its loss fails where it diverges, however high the loss is elsewhere.
+    # A run that is ranked by its loss fails only if it diverges, however high the loss is otherwise.
     outcome = "do not diverge either" if fact.cost in LOSSES else "succeed as well"
     return f"{among}of these it has the {MARGIN}: rates up to {fact.factor:.3g} times higher and lower {outcome}."
 
 
 def describe_sample(starts: int, seeds: facts.Seeds) -> str:
-    """Return the starts and the seeds that figures are from."""
+    """Return the starts and the seeds that figures are based on."""
     counted = format_count(starts, "start")
     if seeds.kind == "same":
         return f"{counted}; every seed gives the same result"
@@ -255,7 +255,7 @@ def describe_sample(starts: int, seeds: facts.Seeds) -> str:
 
 
 def describe_no_choice(fact: facts.NoChoice) -> str:
-    """Return what would help where every run or trial diverged."""
+    """Return advice for the case that every run or trial diverged."""
     if fact.at_start:
         return "The loss is not finite where runs start: no rate helps, but other starts, another model or data might."
     return "Lower learning rates would help."
@@ -267,15 +267,15 @@ def describe_progress(done: int, planned: int) -> str:
 
 
 def sentences(conclusions: Iterable[Any], *, short: bool = False) -> dict[str, str]:
-    """Return sentences on facts by their subjects, in this order; those on the best choice in full, or `short`."""
-    said: dict[str, str] = {}
+    """Return sentences on facts by subject, in this order; those on the best choice in full, or `short`."""
+    phrases: dict[str, str] = {}
     for fact in conclusions:
         about, say = _SAID[type(fact)]
         sentence = _say_best_choice_shortly(fact) if short and isinstance(fact, facts.BestChoice) else say(fact)
         about = about.format(fact)
         about = f"{about[0].upper()}{about[1:]}"
-        said[about] = f"{said[about]} {sentence}" if about in said else sentence
-    return said
+        phrases[about] = f"{phrases[about]} {sentence}" if about in phrases else sentence
+    return phrases
 
 
 def _say_no_choice(fact: facts.NoChoice) -> str:
@@ -300,14 +300,14 @@ def _say_best_choice(fact: facts.BestChoice) -> str:
 
 
 def _say_ties(fact: facts.Ties) -> str:
-    said = []
+    phrases = []
     for alike in fact.groups:
         listed = [", ".join(name_settings(settings).values()) for settings in alike.named]
         if listed and alike.count > len(listed):
             listed.append(f"{text(alike.count - len(listed))} more")
         counted = f"{format_count(alike.count, 'other choice')} {_TIES[alike.verdict][alike.count > 1]}"
-        said.append(f"{counted}{': ' if listed else ''}{'; '.join(listed)}.")
-    return " ".join(said)
+        phrases.append(f"{counted}{': ' if listed else ''}{'; '.join(listed)}.")
+    return " ".join(phrases)
 
 
 def _say_confirmation(fact: facts.Confirmation) -> str:
@@ -336,8 +336,8 @@ def _say_rivals(fact: facts.Rivals) -> str:
 
 
 def _say_tuned_rivals(fact: facts.TunedRivals) -> str:
-    said = "; ".join(f"{rival.name} {describe_rival(rival)}" for rival in fact.others)
-    return f"Compared with {fact.first}, {said}."
+    phrases = "; ".join(f"{rival.name} {describe_rival(rival)}" for rival in fact.others)
+    return f"Compared with {fact.first}, {phrases}."
 
 
 def _say_against_grid(fact: facts.AgainstGrid) -> str:
@@ -355,22 +355,22 @@ def _say_search(fact: facts.Search) -> str:
 
 
 def _say_precision(fact: facts.Precision) -> str:
-    said, whole = [], format_count(fact.pairs, "choice")
+    phrases, whole = [], format_count(fact.pairs, "choice")
     if fact.verdict is not None:
         effect = {
             INDISTINGUISHABLE: "These runs show no effect of precision on",
             WITHIN: "Precision matters little for",
         }
         ends = "; ".join(f"with {dtype}, {describe_outcome(outcome)}" for dtype, outcome in fact.ends.items())
-        said.append(f"{effect.get(fact.verdict, 'Precision matters for')} the best choice: {ends}.")
+        phrases.append(f"{effect.get(fact.verdict, 'Precision matters for')} the best choice: {ends}.")
     if fact.fewer + fact.more:
-        said.append(
+        phrases.append(
             f"In {text(fact.fewer)} of {whole} fewer runs succeed in float32 than in float64, and in "
             f"{text(fact.more)} more."
         )
     elif fact.pairs:
-        said.append(f"{f'Each of {whole}' if fact.pairs > 1 else 'The choice'} has as many successful runs in both.")
-    return " ".join(said)
+        phrases.append(f"{f'Each of {whole}' if fact.pairs > 1 else 'The choice'} has as many successful runs in both.")
+    return " ".join(phrases)
 
 
 def _say_robustness(fact: facts.Robustness) -> str:
@@ -500,20 +500,20 @@ def say_unreachable_target(fact: facts.UnreachableTarget) -> str:
     target, lowest = text(fact.target), text(fact.lowest)
     if target == lowest:  # ten digits tell apart what differs by more than rounding
         target, lowest = f"{fact.target:.10g}", f"{fact.lowest:.10g}"
-    wanted = fact.advised and _name_target(fact.advised, standardized=fact.standardized)
-    leaves = f"; {wanted} leaves 1 % of the improvement" if wanted else ""
+    advised = fact.advised and _name_target(fact.advised, standardized=fact.standardized)
+    leaves = f"; {advised} leaves 1 % of the improvement" if advised else ""
     return f"The target {target} is below the lowest loss that was found, {lowest}: no run can reach it{leaves}."
 
 
 def _say_test_rows(fact: facts.OnTestRows) -> str:
-    said = []
+    phrases = []
     for name, estimate in fact.figures.items():
         called = f"median {fact.loss}" if name == "loss" else FIGURES.get(name, name)
-        said.append(f"{called} {describe_median(estimate)}{fact.units if name == 'rmse' else ''}")
+        phrases.append(f"{called} {describe_median(estimate)}{fact.units if name == 'rmse' else ''}")
     counted = f"{format_count(fact.runs, 'run')} of the best choice{' on fresh seeds' if fact.fresh else ''}"
-    if "[" in "".join(said) or "±" in "".join(said):
+    if "[" in "".join(phrases) or "±" in "".join(phrases):
         counted = f"intervals over {counted}"  # the rows are the same for all
-    return f"{', '.join(said)}; {counted}, on {format_count(fact.rows, 'row')} unused in training and selection."
+    return f"{', '.join(phrases)}; {counted}, on {format_count(fact.rows, 'row')} unused in training and selection."
 
 
 def _say_no_gain(fact: facts.NoGain) -> str:
@@ -532,8 +532,8 @@ def _say_no_skill(fact: facts.NoSkill) -> str:
 
 
 def _say_metric(fact: facts.Metric) -> str:
-    said = ", ".join(f"{text(value)} on {name}" for name, value in fact.figures.items())
-    return f"{said}, of the best run of this choice."
+    phrases = ", ".join(f"{text(value)} on {name}" for name, value in fact.figures.items())
+    return f"{phrases}, of the best run of this choice."
 
 
 def say_check(fact: facts.ReferenceCheck | facts.NotChecked) -> str:

@@ -1,1 +1,1 @@
-"""The speeds of variants: verified first, then timed in turns."""
+"""Speeds of variants, which are verified first and then timed in turns."""

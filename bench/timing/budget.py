@@ -1,4 +1,4 @@
-"""The performance budget: pairs of variants, and how many times as fast one should be as the other."""
+"""The performance budget: pairs of variants, and the required ratio of their speeds."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,10 +20,10 @@ COLUMNS += [*with_interval("share"), "note"]
 
 
 class Target(NamedTuple):
-    """A row of the budget: how many times as fast `ours` should be as `other`, for a sample-update, at least.
+    """A row of the budget: the minimum ratio by which `ours` should be faster than `other` per sample-update.
 
-    The problems are made when they are asked for, and may differ: a slow contestant is given less to do, and lanes are
-    given many runs. Where `other` is `ROOF`, the ratio is the share of the roof of `ours`.
+    The problems are created on demand, and may differ: a slow contestant gets less work, and lanes get many runs. If
+    `other` is `ROOF`, the ratio is the share of the roof of `ours`.
     """
 
     what: str
@@ -34,16 +34,16 @@ class Target(NamedTuple):
     least: float
 
 
-# JAX likes a thousand runs best. With the epochs of the lesson, the overhead of a call and of a block hardly counts.
+# JAX is fastest with a thousand runs. With the epochs of the lesson, the overhead per call and block is negligible.
 BATCH_OF_RUNS = partial(many, runs=1024, epochs=100)
 SINGLE = partial(many, runs=1024, epochs=100, dtype="float32")
 DECAYS = partial(many, exponential, runs=1024, epochs=100)
-# Without noise adam divides one vanishing number by another in the end, and a rounding decides where it goes.
+# Without noise adam eventually divides one vanishing number by another, and rounding decides where it goes.
 ADAMS = partial(many, runs=1024, epochs=100, optimizer="adam", noise=0.1)
-# A share for each thread is long enough that its start does not count.
+# A share per thread is long enough that starting it is negligible.
 LONG = partial(many, runs=4096, epochs=100)
 SHUFFLED = partial(classic, 100, 16, shuffle=True)
-# A call is to take ten milliseconds and more, of which its overhead is a hundredth; with 784 inputs two epochs do.
+# A call should take at least ten milliseconds, of which its overhead is a hundredth; with 784 inputs two epochs do.
 TABLES = {inputs: partial(wide, inputs, epochs=2 if inputs == 784 else 20) for inputs in (10, 64, 784)}
 BATCHES = {inputs: partial(of, batch_size=32) for inputs, of in TABLES.items()}
 ONE_RUN = {inputs: partial(wide, inputs, runs=1, epochs=20) for inputs in TABLES}
@@ -58,12 +58,12 @@ TARGETS = (
     Target("many runs, one core, as a share", "lanes", BATCH_OF_RUNS, ROOF, BATCH_OF_RUNS, 0.85),
     Target("many runs in float32 and in float64, one core", "lanes", SINGLE, "lanes", BATCH_OF_RUNS, 1.9),
     Target("many runs, all cores", "lanes, all cores", LONG, "lanes", LONG, 1.9),
-    # Nothing waits for the order, which is drawn while the batches of the epoch before wait for each other.
+    # The order costs no time: it is drawn while the batches of the previous epoch wait for each other.
     Target("batches of 16, a fresh order each epoch", "fused", SHUFFLED, "C", SHUFFLED, 1.5),
     Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, many runs", DECAYS, 3),
-    # 2.6 on Zen 5, whose divider is never idle: a square root and a division for each parameter take the 5.2 cycles.
-    # 1.9 on Zen 4, where vectors of 512 bits, which JAX does without, do no more in a cycle than those of 256.
-    # 2.1 on a Xeon with AVX-512, whose divider works for 206 of 290 cycles of 32 updates and the other units for 202.
+    # 2.6 on Zen 5, whose divider is never idle: a square root and a division per parameter take the 5.2 cycles.
+    # 1.9 on Zen 4, where vectors of 512 bits, which JAX does not use, do no more per cycle than those of 256.
+    # 2.1 on a Xeon with AVX-512, whose divider is busy for 206 of 290 cycles of 32 updates and the other units for 202.
     Target("adam, many runs, one core", "lanes", ADAMS, "JAX, many runs", ADAMS, 2),
     Target("adam, many runs, one core", "lanes-fma", ADAMS, "JAX, many runs", ADAMS, 3),
     *(
@@ -121,10 +121,10 @@ def measure_target(target: Target, *, seconds: float) -> dict[str, Any]:
 def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda done: None) -> pd.DataFrame:
     """Measure every row of the budget, for about `seconds` each; `progress` is called with the number of rows done.
 
-    The columns are `what`, `variant`, `against`, `verified` (missing where one of the two cannot run), `faster` (how
-    many times as fast) with its 95 % interval, `target` (at least), `met` (missing where it was not measured), `share`
-    (of the roof of the variant, timed in the same turns; missing where it has none) with its interval, and `note`, why
-    it was not measured, or a warning.
+    The columns are `what`, `variant`, `against`, `verified` (missing if one of the two cannot run), `faster` (the ratio
+    of speeds) with its 95 % interval, `target` (the minimum), `met` (missing if not measured), `share` (of the roof of
+    the variant, timed in the same turns; missing if it has none) with its interval, and `note`, why it was not
+    measured, or a warning.
     """
     rows = []
     for done, target in enumerate(TARGETS, start=1):

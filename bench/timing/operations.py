@@ -1,11 +1,11 @@
-"""The arithmetic of a training run, counted: the model's program, the loss and the rule are called with symbols.
+"""Operation counts of a training run: the model's program, the loss and the rule are called with symbols.
 
-The counts are bounds from below. Only operations on numbers that differ from run to run and from sample to sample
-count: the others are scalars beside the vectors, or computed once for all samples. Equal subexpressions count once.
-Signs, absolute values, comparisons, minima and multiplications by 1 or 2 count nothing, and a division by a constant
-counts as a multiplication, because a compiler may make another instruction of them or none. Of the functions, exp
-counts as lanes compute it in registers of AVX-512, and others are refused, because their operations are not counted; in
-models with vectors, whose products take the time, functions count nothing.
+The counts are lower bounds. Only operations on numbers that differ from run to run and from sample to sample count: the
+others are scalars beside the vectors, or computed once for all samples. Equal subexpressions count once. Signs,
+absolute values, comparisons, minima and multiplications by 1 or 2 are free, and a division by a constant counts as a
+multiplication, because a compiler may replace or remove the instruction. Of the functions, exp counts as lanes compute
+it in AVX-512 registers, and others are refused, because their operations are not counted; in models with vectors, whose
+products dominate the time, functions are free.
 """
 
 from collections import Counter
@@ -32,15 +32,15 @@ KIND_OF = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "d
 OF_FUNCTION = {"exp": Counter(fma=9, add=1, multiply=1)}
 """The operations of `kernels.simd.exp.exp_avx512` that are counted; it looks up, compares and scales besides."""
 ORDERED = {"divide", "where", "less", "less_equal", "power"}
-# Of more weights, counting them takes seconds.
+# With more weights, counting takes seconds.
 MOST_PARAMS = 20_000
 
 
 class Node(NamedTuple):
     """A number in an update, which may differ from run to run and from sample to sample.
 
-    `kind` is how the operation that makes it is counted, empty where it counts nothing; `operands` are the nodes that
-    it is made of.
+    `kind` is the category of the operation that computes it, empty if it is free; `operands` are the nodes that it is
+    computed from.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Node(NamedTuple):
 
 
 class Tape:
-    """The nodes of an update, each behind those that it is made of."""
+    """The nodes of an update, each after its operands."""
 
     def __init__(self, *, all_functions: bool = False) -> None:
         self.all_functions = all_functions
@@ -58,11 +58,11 @@ class Tape:
         self._known: dict[tuple[str, ...], int] = {}
 
     def symbol(self, *, by_run: bool = False, by_sample: bool = False) -> Symbol:
-        """Return a number that is given: a parameter, an input, a rate."""
+        """Return a given number: a parameter, an input, a rate."""
         return self._append(Node("", (), by_run, by_sample))
 
     def symbols(self, count: int, *, by_run: bool = False, by_sample: bool = False) -> list[Symbol]:
-        """Return several numbers that are given."""
+        """Return several given numbers."""
         return [self.symbol(by_run=by_run, by_sample=by_sample) for _ in range(count)]
 
     def apply(self, function: str, operands: Sequence[Any]) -> Any:
@@ -73,9 +73,9 @@ class Tape:
         return Symbol(self, self.append(function, places))
 
     def append(self, function: str, operands: Sequence[int | float]) -> int:
-        """Return the node of an operation, of nodes and constants, as a `Symbol` asks for it.
+        """Return the node of an operation on nodes and constants, as a `Symbol` requests it.
 
-        Functions such as exp raise an UnavailableError, or with `all_functions` count nothing.
+        Functions such as exp raise an UnavailableError, or with `all_functions` are free.
         """
         function = {"pow": "power"}.get(function, function.removeprefix("np."))
         made_of = tuple(one for one in operands if isinstance(one, int))
@@ -102,9 +102,9 @@ class Tape:
         return self._known[key]
 
     def count(self, outputs: Iterable[Any], *, fma: bool) -> Counter[str]:
-        """Return how many operations of each kind the outputs need, as few as possible where they may be fused.
+        """Return the minimal number of operations of each kind that the outputs need, if they may be fused.
 
-        An addition takes in one multiplication whose product only additions need.
+        An addition absorbs one multiplication whose product only additions need.
         """
         ends = [one.number for one in outputs if isinstance(one, Symbol)]
         needed = set(ends)
@@ -126,7 +126,7 @@ class Tape:
         return kinds
 
     def chain(self, start: Symbol, end: Symbol, *, fma: bool) -> tuple[str, ...]:
-        """Return the longest chain of operations between two numbers, as short as possible where they may be fused."""
+        """Return the longest chain of operations between two numbers, minimized over the possible fusions."""
         chains: dict[int, tuple[str, ...]] = {start.number: ()}
         for place, node in enumerate(self.nodes):
             before = [chains[operand] for operand in node.operands if operand in chains]
@@ -149,7 +149,7 @@ def count_sections(problem: Problem, *, fma: bool, losses: bool) -> list[tuple[C
 
     Each has the number of operations of each kind, and how many times the run repeats them. With `fma`, a
     multiplication and an addition may be one operation; with `losses`, losses are computed from all samples. Functions
-    such as exp, whose operations are not counted, are an UnavailableError.
+    such as exp, whose operations are not counted, raise an UnavailableError.
     """
     updates, size, params = problem.updates // problem.runs, problem.batch_size, len(problem.model.params)
     tape, _, outputs = trace_update(problem)
@@ -172,7 +172,7 @@ def count_sections(problem: Problem, *, fma: bool, losses: bool) -> list[tuple[C
 def longest_chain(problem: Problem, *, fma: bool) -> tuple[str, ...]:
     """Return the kinds of the longest chain of operations from a number to itself, one update later.
 
-    One run calls a library for functions such as exp, which is an UnavailableError.
+    A single run calls a library for functions such as exp, which raises an UnavailableError.
     """
     tape, before, after = trace_update(problem)
     for node in tape.nodes:
@@ -184,7 +184,7 @@ def longest_chain(problem: Problem, *, fma: bool) -> tuple[str, ...]:
 def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
     """Return an update, from one sample or from the sums over a batch.
 
-    The two lists are the parameters, and then the slots of the optimizer for each, before the update and after it.
+    The two lists are the parameters, followed by the optimizer's slots of each, before the update and after it.
     """
     optimizer, params, tape = make_optimizer(problem.optimizer), len(problem.model.params), _start_tape(problem)
     theta = tape.symbols(params, by_run=True, by_sample=True)
@@ -215,8 +215,8 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
             for one, by, is_weight in zip(point, gradient, weights, strict=True)
         ]
     updated = [optimizer.rule(*own, lr, known, options) for own in zip(theta, slots, gradient, strict=True)]
-    after, kept = zip(*updated, strict=True)
-    return tape, [*theta, *chain.from_iterable(slots)], [*after, *chain.from_iterable(kept)]
+    after, new_slots = zip(*updated, strict=True)
+    return tape, [*theta, *chain.from_iterable(slots)], [*after, *chain.from_iterable(new_slots)]
 
 
 def _start_tape(problem: Problem) -> Tape:
@@ -226,7 +226,7 @@ def _start_tape(problem: Problem) -> Tape:
 
 
 class Evaluated(NamedTuple):
-    """A sample: functions for its loss and for the recorded one, and of each parameter the factors of the gradient."""
+    """A sample: functions for its loss and the recorded loss, and per parameter the factors of the gradient."""
 
     value: Callable[[], Any]
     recorded: Callable[[], Any]
@@ -234,7 +234,7 @@ class Evaluated(NamedTuple):
 
 
 def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
-    """Return the terms of the sums over a batch: the gradient of a sample, and its loss where the rule needs it."""
+    """Return the terms of the sums over a batch: the gradient of a sample, and its loss if the rule needs it."""
     found = _evaluate(problem, theta)
     terms = [one * other for one, other in found.factors]
     return [*terms, found.value()] if make_optimizer(problem.optimizer).needs_loss else terms

@@ -1,4 +1,4 @@
-"""Variants of the user's own, which are verified, timed and compared as the built-in ones are."""
+"""Registration of users' variants, which are verified, timed and compared like the built-in ones."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,7 +25,7 @@ def register_variant(
     Parameters
     ----------
     name : str
-        One line. To register a name again replaces its variant; those of built-in variants are refused.
+        One line. Registering a name again replaces its variant; names of built-in variants are refused.
     prepare : callable, optional
         Takes a `bench.timing.problem.Problem`, does everything that is not training, and returns a call that trains.
         The call starts from the problem's untouched parameters each time, and returns the final parameters, shape (R,
@@ -33,11 +33,11 @@ def register_variant(
     about : str
         A description in one line.
     tolerance : float
-        Bounds the error against the reference, relative where the expected value exceeds 1; at least 1e-9.
+        The bound on the error against the reference, relative where the expected value exceeds 1; at least 1e-9.
     **facts
-        many, slow, batches, shuffles, optimizers, losses, models, which, package, module, threads: what it can do, as
-        for `bench.timing.variants.Variant`. Unless said, it trains one run at a time with plain sgd. If optimizers are
-        a list of names, each has the options that its plain name has: beta1, beta2 and eps for adam.
+        many, slow, batches, shuffles, optimizers, losses, models, which, package, module, threads: its capabilities, as
+        for `bench.timing.variants.Variant`. By default it trains one run at a time with plain sgd. If optimizers are a
+        list of names, each has the options that its plain name has: beta1, beta2 and eps for adam.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def register_variant(
     Raises
     ------
     ValueError
-        If the name is taken, a fact is unknown, or the tolerance or the threads are no number.
+        If the name is taken, a fact is unknown, or the tolerance or the threads are not a number.
 
     Examples
     --------
@@ -76,26 +76,26 @@ def register_variant(
 
 
 def find_variant(name: str) -> Variant | None:
-    """Return the variant of a name, or None; an unknown name is looked for in installed plug-ins."""
+    """Return the variant of a name, or None; an unknown name is looked up in installed plug-ins."""
     if name not in BY_NAME:
         load_installed()
     return BY_NAME.get(name)
 
 
 def _checked(prepare: Prepare) -> Callable[[Problem], Call]:
-    """Return a function that prepares a call of which the result has the form that variants give."""
+    """Return a function that prepares a call whose result is checked for the form of a variant's result."""
 
     def prepared(problem: Problem) -> Call:
-        # A copy: what a variant writes to it would count as errors of those after it.
+        # A copy: what a variant writes into it would count as errors of later variants.
         x, y = tuple(column.copy() for column in problem.x), problem.y.copy()
         call = prepare(replace(problem, x=x, y=y, inits=problem.inits.copy(), rates=problem.rates.copy()))
 
         def train() -> Trained:
             params, losses = (np.asarray(part, np.float64) for part in call())
-            wanted = problem.inits.shape, (problem.epochs + 1, problem.runs)
-            if (params.shape, losses.shape) != wanted:
+            shapes = problem.inits.shape, (problem.epochs + 1, problem.runs)
+            if (params.shape, losses.shape) != shapes:
                 raise ValueError(
-                    f"it must return parameters and losses of the shapes {wanted[0]} and {wanted[1]}, "
+                    f"it must return parameters and losses of the shapes {shapes[0]} and {shapes[1]}, "
                     f"not {params.shape} and {losses.shape}"
                 )
             return Trained(params, losses)

@@ -1,8 +1,8 @@
-"""How many times as long calls take as one another: rounds in which all take turns, and intervals that hold.
+"""Ratios of the times of calls: rounds in which all calls take turns, and valid intervals.
 
-The machine gets faster and slower while it measures, and a slow sample has slow neighbours. So the calls are timed in
-rounds, in a random order in each, and compared round by round: common influences drop out of the ratio, and the rest
-hits calls at random.
+The speed of the machine drifts while it measures, and a slow sample has slow neighbours. The calls are therefore timed
+in rounds, in a random order in each, and compared round by round: common influences cancel in the ratio, and the rest
+affects calls at random.
 """
 
 import gc
@@ -20,33 +20,33 @@ from kernels.base.run import Floats
 
 AGAIN = " again"
 CONFIDENCE = 0.95
-# With this many, an end of an interval moves by a fiftieth of its width.
+# With this many resamples, an end of an interval varies by a fiftieth of its width.
 RESAMPLES = 4999
-# This many values are resampled at once: they stay in the cache, which makes it up to four times as fast.
+# This many values are resampled at once: they stay in the cache, which is up to four times as fast.
 BATCH = 100_000
 # With fewer rounds the intervals no longer hold.
 FEWEST = 5
-# Rounds grow by this factor before the intervals are looked at again: a measurement that is looked at all the time
+# Rounds grow by this factor before the intervals are evaluated again: a measurement that is evaluated after every round
 # stops when they are narrow by chance.
 GROWTH = 1.5
-# Two criteria for the length of a sample; and a length at which an interruption alone cannot be the cause.
+# Two criteria for the length of a sample; and a length that an interruption alone cannot cause.
 SAMPLE_SECONDS, SAMPLE_TICKS = 1e-3, 1000
 SURE_SECONDS = 0.1
-# A call after others of which it shares no code found its caches cold, for up to 3 ms: two hundredths of this.
+# A call after others with which it shares no code found its caches cold, for up to 3 ms: 2 % of this.
 WARM_SECONDS = 0.15
-# A clock that has not moved after this many readings, or in this many calls, is not going to.
+# A clock that has not moved after this many readings, or in this many calls, will not move.
 READINGS, MOST_CALLS = 100_000, 2**24
 TICKS = 10
-# More samples than this are resampled in groups: one by one that takes long, and the interval is narrow anyway.
+# More samples than this are resampled in groups: one by one would take long, and the interval is narrow anyway.
 MANY = 500
 # Half the width of an interval, relative to the ratio, that is narrow enough.
 PRECISION = 0.01
-# How far a call may seem to be from itself.
+# The accepted apparent difference of a call from itself.
 NOISE = 0.02
 
 
 class Timings(NamedTuple):
-    """Seconds per call, round by round, shape (rounds, names), and how many calls make a sample.
+    """Seconds per call, round by round, shape (rounds, names), and the number of calls per sample.
 
     The last of the `names` is that of the baseline timed once more, with " again".
     """
@@ -56,19 +56,19 @@ class Timings(NamedTuple):
     loops: tuple[int, ...]
 
     def of(self, name: str) -> Floats:
-        """Return the seconds per call of one, shape (rounds,)."""
+        """Return the seconds per call of one name, shape (rounds,)."""
         return self.seconds[:, self.names.index(name)]
 
 
 class Ratio(NamedTuple):
-    """How many times as long the one takes as the other, with its 95 % interval."""
+    """A ratio of times, with its 95 % interval."""
 
     low: float
     ratio: float
     high: float
 
     def scaled(self, factor: float) -> "Ratio":
-        """Return the ratio where a call of the one does as much as `factor` calls of the other."""
+        """Return the ratio if a call of the numerator does as much as `factor` calls of the denominator."""
         return Ratio(*(factor * bound for bound in self))
 
     @property
@@ -90,14 +90,14 @@ def take_turns(
     """Time calls against each other in rounds.
 
     The `calls` are warm, their results are verified, and they are compared with the `baseline`, by default the first.
-    In each round every call is timed once and the baseline twice, in a random order. A sample is as many calls as take
+    In each round every call is timed once and the baseline twice, in a random order. A sample has as many calls as take
     `sample_seconds` (shorter ones are more easily hit by an interruption as a whole) and a thousand ticks of the clock.
-    Another call comes before, so that no call pays for the caches that others have left, unless one takes so long that
-    it hardly would. Garbage is not collected while the clock runs.
+    It is preceded by another call, so that no call pays for the caches that others have left, unless a call takes so
+    long that this hardly matters. Garbage is not collected while the clock runs.
 
-    It ends after `rounds` rounds, or later, when every ratio to the baseline is known to 1 %, and earlier when the time
-    is used up, but never with fewer than 5 rounds. So it takes about `seconds` at most, unless sizing the samples and 5
-    rounds take longer. No calls, an unknown baseline, a name that the baseline's second turn needs, fewer than 5
+    Timing ends after `rounds` rounds, or later, when every ratio to the baseline is known to 1 %, and earlier when the
+    time is used up, but never with fewer than 5 rounds. It takes at most about `seconds`, unless sizing the samples and
+    5 rounds take longer. No calls, an unknown baseline, a name that the baseline's second turn needs, fewer than 5
     rounds, a time or a sample that is not positive, and a clock that does not move raise a ValueError.
     """
     baseline = _baseline(calls, baseline)
@@ -132,29 +132,30 @@ def take_turns(
 
 
 def ratio(timings: Timings, slow: str, fast: str) -> Ratio:
-    """Return how many times as long `slow` takes as `fast`: the median over the rounds, with its 95 % interval."""
+    """Return the time of `slow` relative to `fast`: the median ratio over the rounds, with its 95 % interval."""
     return ratio_of(timings.of(slow), timings.of(fast), paired=True)
 
 
 def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
-    """Return how many times as long the one takes as the other, with an interval that holds for few samples too.
+    """Return the ratio of two times, with an interval that is valid even for few samples.
 
-    With pairs it is the median of their ratios, from which common influences drop out. The ratio of the medians would
-    keep them: on the machines that the tests simulate, its interval is twice as wide. Without pairs it is the ratio
-    of the medians, and the interval holds what differs within the two sets, but not what happened between them: on a
-    busy machine, a call that was timed 20 times and then 20 times more differed from itself in 60 cases of 100.
+    With pairs it is the median of their ratios, in which common influences cancel. The ratio of the medians would keep
+    them: on the machines that the tests simulate, its interval is twice as wide. Without pairs it is the ratio of the
+    medians, and the interval covers variation within the two sets, but not between them: on a busy machine, a call that
+    was timed 20 times and then 20 times more differed from itself in 60 cases of 100.
 
-    The interval is that of the percentile bootstrap, on the logarithms. Three things make it hold. A resample's median
-    is estimated as a weighted mean of its sorted samples, because the middle one jumps (F. E. Harrell, C. E. Davis,
-    Biometrika 69, 1982). It is as much wider as Student's t is than the normal distribution, which counts where samples
-    are few (T. C. Hesterberg, The American Statistician 69, 2015). And samples that resemble the one before count for
-    less: with an autocorrelation of r, n of them for n (1 - r) / (1 + r) (G. V. Bayley, J. M. Hammersley, Supplement to
-    the Journal of the Royal Statistical Society 8, 1946). So 96 of 100 simulated intervals hold, and 4 of 100 calls
-    differ from themselves; without the three it is 93 to 95, and 6 to 8. The exception are influences on
-    one of the two alone that last for many rounds: with an autocorrelation of 0.5 from round to round, 90 of 100 hold.
+    The interval is that of the percentile bootstrap, on the logarithms, with three corrections. A resample's median is
+    estimated as a weighted mean of its sorted samples, because the middle one jumps (F. E. Harrell, C. E. Davis,
+    Biometrika 69, 1982). The interval is widened by the ratio of Student's t to the normal distribution, which matters
+    for few samples (T. C. Hesterberg, The American Statistician 69, 2015). And autocorrelated samples count for less:
+    with an autocorrelation of r, n of them count as n (1 - r) / (1 + r) (G. V. Bayley, J. M. Hammersley, Supplement to
+    the Journal of the Royal Statistical Society 8, 1946). With these, 96 of 100 simulated intervals hold, and 4 of 100
+    calls differ from themselves; without them it is 93 to 95, and 6 to 8. The exception are influences on one of the
+    two alone that last for many rounds: with an autocorrelation of 0.5 from round to round, 90 of 100 hold.
 
-    Both are times in the order in which they were measured, at least 5; in pairs, those at the same place are from the
-    same round. Too few, unequal numbers in pairs, and times that are not positive and finite raise a ValueError.
+    Both arguments are times in the order in which they were measured, at least 5; in pairs, those at the same index are
+    from the same round. Too few, unequal numbers in pairs, and times that are not positive and finite raise a
+    ValueError.
     """
     for name, times in (("numerator", numerator), ("denominator", denominator)):
         if times.ndim != 1 or times.size < FEWEST:
@@ -175,13 +176,13 @@ def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
 
 
 def noise_floor(timings: Timings) -> Ratio:
-    """Return how many times as long the baseline takes as itself: differences within this interval may be noise."""
+    """Return the ratio of the baseline to itself: differences within this interval may be noise."""
     control = timings.names[-1]
     return ratio(timings, control, control.removesuffix(AGAIN))
 
 
 def noise_warning(timings: Timings) -> str | None:
-    """Return a sentence if the baseline against itself may differ by more than 2 %, by either end of the interval."""
+    """Return a sentence if the baseline may differ from itself by more than 2 %, by either end of the interval."""
     floor = noise_floor(timings)
     reach = max(1 - floor.low, floor.high - 1)
     if reach <= NOISE:
@@ -218,19 +219,19 @@ def _clock_resolution(clock: Callable[[], float]) -> float:
 
 
 class _Size(NamedTuple):
-    """How many calls are a sample, and whether another comes before."""
+    """The number of calls per sample, and whether another call precedes them."""
 
     loops: int
     warms: bool
 
 
 def _size_sample(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> _Size:
-    """Return the size of samples that take long enough."""
+    """Return a size for which samples take long enough."""
     loops = 1
     while loops < MOST_CALLS:
         size = _Size(loops, warms=loops > 1)
         seconds = _sample(call, size, clock)
-        # One that was interrupted looks long, so another has to confirm it.
+        # An interrupted sample looks long, so another has to confirm it.
         if seconds >= least and (seconds >= SURE_SECONDS or _sample(call, size, clock) >= least):
             return _Size(loops, warms=seconds < loops * WARM_SECONDS)
         loops *= 2
@@ -255,7 +256,7 @@ def _sample(call: Callable[[], object], size: _Size, clock: Callable[[], float])
 def _interval(*samples: Floats) -> tuple[float, float]:
     """Return the 95 % interval of a median, or of the difference of two: percentiles of the bootstrap.
 
-    The same as that of `scipy.stats.bootstrap`, whose import would take half as long as measuring.
+    The result is that of `scipy.stats.bootstrap`, whose import would take half as long as measuring.
     """
     groups, rng = [_spread(_group_medians(sample)) for sample in samples], np.random.default_rng(0)
     batch = BATCH // max(group.size for group in groups)
@@ -276,9 +277,9 @@ def _group_medians(samples: Floats) -> Floats:
 
 
 def _spread(samples: Floats) -> Floats:
-    """Move samples away from their median, so that medians of resamples vary as much as medians of new ones would.
+    """Move samples away from their median, so that medians of resamples vary as much as medians of new samples would.
 
-    The autocorrelation is that of the ranks, lest a spike hides it.
+    The autocorrelation is that of the ranks, so that a spike does not hide it.
     """
     from scipy import special  # noqa: PLC0415 (heavy)
 
@@ -286,7 +287,7 @@ def _spread(samples: Floats) -> Floats:
     ranks = pd.Series(samples).rank().to_numpy() - (n + 1) / 2
     power = ranks @ ranks
     r = ranks[1:] @ ranks[:-1] / power if power else 0.0
-    r = min(max(r, 0.0), (n - 1) / (n + 1))  # however alike, they count for one
+    r = min(max(r, 0.0), (n - 1) / (n + 1))  # however similar, they count as at least one
     upper = (1 + CONFIDENCE) / 2
     factor: float = special.stdtrit(n - 1, upper) / special.ndtri(upper) * math.sqrt((1 + r) / (1 - r))
     middle = _median(samples)

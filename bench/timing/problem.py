@@ -1,4 +1,4 @@
-"""The problem that every variant is given: train this model on this data with these settings, one run or many."""
+"""The problem that every variant solves: train this model on this data with these settings, one run or many."""
 
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
@@ -17,7 +17,7 @@ exponential = Model("a*exp(b*x) + c")
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Data and settings of runs that differ in start and learning rate alone; nothing in it is ever written to.
+    """Data and settings of runs that differ only in start and learning rate; immutable.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Problem:
     seed : int
     optimizer : str
     loss : str
-        The loss that is trained; its mean is reported, and for the squared loss the mean squared residual.
+        The trained loss; its mean is reported, and for the squared loss the mean squared residual.
     dtype : str
     """
 
@@ -63,27 +63,27 @@ class Problem:
 
     @property
     def runs(self) -> int:
-        """How many runs there are."""
+        """The number of runs."""
         return len(self.inits)
 
     @property
     def epochs(self) -> int:
-        """How many epochs each of them takes."""
+        """The number of epochs of each run."""
         return len(self.rates)
 
     @property
     def updates(self) -> int:
-        """Updates of all runs together."""
+        """The number of updates of all runs together."""
         return self.rates.size * (self.y.size // self.batch_size)
 
     @property
     def sample_updates(self) -> int:
-        """Samples visited by all runs together."""
+        """The number of samples visited by all runs together."""
         return self.updates * self.batch_size
 
     @property
     def reference_cost(self) -> int:
-        """What the reference needs, in sample-updates of a model without vectors."""
+        """The cost of the reference, in sample-updates of a model without vectors."""
         return self.sample_updates * reference_cost(self.model)
 
     def linear_system(self) -> tuple[Floats, Floats]:
@@ -92,7 +92,7 @@ class Problem:
         return self.model.design_matrix(x), self.y - self.model.predict(np.zeros(len(self.model.params)), x)
 
     def part(self, *, runs: int | None = None, epochs: int | None = None, samples: int | None = None) -> "Problem":
-        """Return the first runs, epochs and samples of it; a batch is then no larger than these samples."""
+        """Return the first runs, epochs and samples; a batch is then no larger than these samples."""
         return replace(
             self,
             x=tuple(column[:samples] for column in self.x),
@@ -118,15 +118,15 @@ class UnavailableError(Exception):
 
 
 class FailedError(UnavailableError):
-    """A peer is installed, and it failed; the message says how, in one line."""
+    """A peer is installed but failed; the message says how, in one line."""
 
 
 class Errors(NamedTuple):
     """The largest differences between the result of a variant and the expected one.
 
-    `largest` is that of all values, relative where the expected value exceeds 1 and absolute below: it is held against
-    a bound, and is 0 for equal bits. `loss` is that of the losses, relative, without those near 0, which consist of
-    rounding errors (`kernels.compile.kinds.largest_loss_error`).
+    `largest` is that of all values, relative where the expected value exceeds 1 and absolute below: it is checked
+    against a bound, and is 0 for equal bits. `loss` is that of the losses, relative, except for losses near 0, which
+    consist of rounding errors (`kernels.compile.kinds.largest_loss_error`).
     """
 
     largest: float
@@ -146,7 +146,7 @@ def classic(
 ) -> Problem:
     """Return the classic lesson: samples of 2*x**2 - 4*x + 3, from (-1, 10, 26), the rate 0.5 halved every ten epochs.
 
-    An adaptive optimizer starts at a tenth of that rate, and there may be more than the 800 samples of the lesson.
+    Adaptive optimizers start at a tenth of that rate; `n` may exceed the 800 samples of the lesson.
     """
     x = (np.arange(n) - n // 2) / (n / 2)
     y = 2 * x**2 - 4 * x + 3
@@ -163,7 +163,7 @@ def many(
     optimizer: str = "sgd",
     noise: float = 0.0,
 ) -> Problem:
-    """Return runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work.
+    """Return runs on the classic quadratic, or on a decay, with different starts and rates, all of which work.
 
     With `noise`, its standard deviation, gradients do not vanish.
     """
@@ -176,7 +176,7 @@ def many(
 
 
 def wide(inputs: int, runs: int = 256, epochs: int = 2, n: int = 1000, batch_size: int = 1) -> Problem:
-    """Return runs of ``w @ x + b`` on normal inputs with noise, from small starts, with rates that differ and work."""
+    """Return runs of ``w @ x + b`` on normal inputs with noise, from small starts, with different rates that work."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, inputs))
     y = x @ rng.standard_normal(inputs) / np.sqrt(inputs) + 1.0 + 0.1 * rng.standard_normal(n)

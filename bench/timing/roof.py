@@ -1,9 +1,9 @@
 """The roof: how long the arithmetic of some runs takes by itself, measured on the processor that trains them.
 
-A roof is a kernel that only does as many additions and multiplications, divisions and square roots as the runs need.
-For runs side by side they are independent operations on vectors: no latency, no load and no access to the stack is in
-the way. A run by itself waits in each update for the one before, so its roof is the longest chain of operations from a
-number to itself. The counts are bounds from below (`bench.timing.operations`), so no kernel is faster than its roof.
+A roof is a kernel that only does as many additions, multiplications, divisions and square roots as the runs need. For
+runs side by side they are independent vector operations, without latency, loads or stack access. A single run waits in
+each update for the one before, so its roof is the longest chain of operations from a number to itself. The counts are
+lower bounds (`bench.timing.operations`), so no kernel is faster than its roof.
 """
 
 from collections import Counter
@@ -33,11 +33,11 @@ STATEMENTS = {
     "divide": "{0} = divide(one, {0})",
     "sqrt": "{0} = sqrt({0})",
 }
-# The least number of operations in a turn of a loop: counting the turns then takes no time of its own.
+# The minimum number of operations per loop iteration, with which counting iterations takes no time of its own.
 BODY = 48
-# And the most: the time that numba takes for more grows with their square, to 24 s for three thousand.
+# The maximum: numba's compile time grows with its square, to 24 s for three thousand.
 LONGEST = 1000
-# A division waits for about as many additions before the next one can use its result.
+# A dependent division takes as long as about this many additions.
 SLOW = {"divide": 4, "sqrt": 4}
 
 Loop = tuple[list[str], int]
@@ -45,7 +45,7 @@ Loop = tuple[list[str], int]
 
 @intrinsic
 def divide(typingctx: Any, a: Any, b: Any) -> Any:
-    """Return a / b by the processor's divider, which kernels do without where others are as good."""
+    """Return a / b by the processor's divider, which kernels avoid where other operations are as good."""
     kind = b if isinstance(b, Lane) else types.float64
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
@@ -72,7 +72,7 @@ def multiply_add(typingctx: Any, x: Any, factor: Any, summand: Any) -> Any:
 
 
 def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
-    """Return a compiled call that does the arithmetic that a kernel needs for a problem, or raise UnavailableError."""
+    """Return a compiled call with the arithmetic that a kernel needs for a problem, or raise UnavailableError."""
     kind = KERNELS[kernel]
     if numba.config.DISABLE_JIT:
         raise UnavailableError("numba's JIT is off")
@@ -94,23 +94,24 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
 
 
 def shares_divisions(kernel: str, operations: Counter[str]) -> bool:
-    """Return whether lanes make some of the quotients and roots in other ways than by the divider."""
+    """Return whether lanes compute some of the quotients and roots without the divider."""
     shared = {"sqrt"} if has_fast_divider() or not KERNELS[kernel].fma else {"sqrt", "divide"}
     return doubles_in_register() == REGISTER and not shared.isdisjoint(operations)
 
 
 def vector_registers() -> tuple[int, int]:
-    """Return how many doubles a vector register has, and how many registers are used: some are left for constants."""
+    """Return how many doubles a vector register has, and how many registers to use: some are left for constants."""
     width = doubles_in_register()
     has_32 = width == 8 or not llvm.get_process_triple().startswith("x86_64")
     return width, 24 if has_32 else 12
 
 
 def independent(counts: Counter[str], turns: int, registers: int) -> Loop:
-    """Return a loop over operations that wait for each other as little as the number of registers lets them.
+    """Return a loop over operations that wait for each other as little as the number of registers permits.
 
-    Each register takes operations of one kind, so that the compiler fuses the intended operations only. The loop is a
-    list of statements, the body of a turn, and the number of turns. Of very many operations a turn has a part.
+    Each register has operations of one kind, so that the compiler fuses only the intended ones. The loop is a list of
+    statements, the body of an iteration, and the number of iterations. With very many operations an iteration has a
+    part of them.
     """
     parts = -(-counts.total() // LONGEST)
     counts, turns = Counter({kind: max(1, round(count / parts)) for kind, count in counts.items()}), turns * parts
@@ -133,10 +134,10 @@ def dependent(chain: Sequence[str], turns: int) -> Loop:
 
 
 def compile_loops(loops: Sequence[Loop], width: int, registers: int) -> Callable[[], object]:
-    """Return a call of the loops, one after the other, on vectors of `width` doubles, or on scalars for 1.
+    """Return a call of the loops, one after another, on vectors of `width` doubles, or on scalars for 1.
 
-    All numbers are arguments with the values 0 and 1, which the compiler cannot know: nothing overflows, and a
-    processor takes no less time for divisions and square roots of other numbers.
+    All numbers are arguments with the values 0 and 1, which the compiler cannot know: nothing overflows, and divisions
+    and square roots of other numbers take as long.
     """
     read, write = "cells[{0}]", "cells[{0}] = v_{1}"
     if width > 1:

@@ -1,4 +1,4 @@
-"""The speed table: every variant verified, timed in turns with the others, and its compile time."""
+"""The speed table: every variant is verified and timed in turns with the others, including its compile time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from timeit import repeat
@@ -31,18 +31,18 @@ class Speed(NamedTuple):
     Attributes
     ----------
     table : DataFrame
-        One row per variant, in the registry's order: `variant`, `ours`, `threads`, `verified` (missing where it did not
+        One row per variant, in the registry's order: `variant`, `ours`, `threads`, `verified` (missing if it did not
         run), the largest `error` against the reference (relative where the expected value exceeds 1), and that of the
-        losses, `error_loss`, relative; `note`, why there are no more columns. Verified variants have `ns` of a
-        sample-update, `updates_per_second` (sample-updates), `to_reference` and `to_c` (how many times as fast),
-        `share` (the time of the roof divided by that of the variant, where roofs are measured), `compile_seconds` (with
-        nothing cached), `load_seconds` (cached) and `break_even` (sample-updates that repay the compile time, compared
-        with the reference). Medians come with their 95 % intervals, `_low` and `_high`.
+        losses, `error_loss`, relative; `note`, why there are no more columns. Verified variants have `ns` per
+        sample-update, `updates_per_second` (sample-updates), `to_reference` and `to_c` (ratios of speeds), `share` (the
+        time of the roof divided by that of the variant, if roofs are measured), `compile_seconds` (with nothing
+        cached), `load_seconds` (cached) and `break_even` (sample-updates that repay the compile time, compared with the
+        reference). Medians come with their 95 % intervals, `_low` and `_high`.
     rounds : DataFrame
         The single measurements: `variant`, `round`, `ns`.
     notes : list of tuple of str
-        As from `describe_noise`, with `fused` as the baseline, or else the first variant that is verified; none where
-        there is none.
+        As from `describe_noise`, with `fused` as the baseline, or else the first verified variant; empty if there is
+        none.
     """
 
     table: pd.DataFrame
@@ -51,7 +51,7 @@ class Speed(NamedTuple):
 
 
 class Contestant(NamedTuple):
-    """A verified variant and the problem that it is given."""
+    """A verified variant and the problem for it."""
 
     variant: Variant
     problem: Problem
@@ -68,13 +68,13 @@ def speed(
     roofs: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Speed:
-    """Verify variants, and time those that give what the reference gives for about that many seconds.
+    """Verify variants, and time those that match the reference for about that many seconds.
 
     Variants that train one run at a time get `problem`, slow ones a part of it; those that train runs side by side get
     `batch`, many runs of the same kind. `fused` should be among them: the noise of the machine is measured with it.
-    With `roofs` those of kernels are measured too (`bench.timing.roof`), which are compiled in each process. Something
-    that is compiled while the clock runs is a RuntimeError. `progress` is called with the number of variants that are
-    ready to be timed.
+    With `roofs` those of kernels are measured too (`bench.timing.roof`); they are compiled in each process. Compilation
+    while the clock runs raises a RuntimeError. `progress` is called with the number of variants that are ready to be
+    timed.
     """
     contestants: dict[str, Contestant] = {}
     roof_calls: dict[str, Callable[[], object]] = {}
@@ -107,18 +107,18 @@ def speed(
 
 
 def describe_noise(timings: Timings) -> list[tuple[str, str]]:
-    """Return how much the baseline seems to differ from itself, and a warning if that is much, after their subjects."""
+    """Return the apparent difference of the baseline from itself, and a warning if it is large, with their subjects."""
     low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise_floor(timings))
     name, warning = timings.names[-1].removesuffix(AGAIN), noise_warning(timings)
-    said = ("Noise", f"{name} against itself differs by {middle} % [{low}, {high}].")
-    return [said, ("Careful", warning)] if warning else [said]
+    noise = ("Noise", f"{name} against itself differs by {middle} % [{low}, {high}].")
+    return [noise, ("Careful", warning)] if warning else [noise]
 
 
 ROUNDS = ["variant", "round", "ns"]
 
 
 def roof_of(variant: str) -> str:
-    """Return the name of the roof of a variant among the calls that are timed."""
+    """Return the name of the roof of a variant among the timed calls."""
     return f"the roof of {variant}"
 
 
@@ -141,7 +141,7 @@ def _measurements(
     timings: Timings,
     compiled: dict[str | None, dict[str, float]],
 ) -> dict[str, Any]:
-    """Return the measured part of a variant's row; `compiled` has the compile times of kernels of rows before."""
+    """Return the measured part of a variant's row; `compiled` has the compile times of kernels of earlier rows."""
     variant, problem = contestant.variant, contestant.problem
     updates = problem.sample_updates
     seconds = timings.of(variant.name)
@@ -166,8 +166,8 @@ def _measurements(
 def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
     """Return the time that a kernel takes before it trains; nothing for a variant that numba does not compile.
 
-    `compile_seconds`, with nothing cached, is measured when this machine compiles the kernel, and `load_seconds`, from
-    the cache on disk, now.
+    `compile_seconds`, with nothing cached, was measured when this machine compiled the kernel; `load_seconds`, from the
+    cache on disk, is measured now.
     """
     if not variant.kernel or variant.kernel == "reference":
         return {}

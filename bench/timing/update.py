@@ -1,4 +1,4 @@
-"""The time of an update with the kernel `fused`, measured for all settings that decide how long it takes."""
+"""The time of an update with the kernel `fused`, measured for all settings that determine it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,16 +27,16 @@ from kernels.train.slices import reference_cost
 
 EPOCHS = 8
 ROUNDS = 9
-# The rounds of one process say nothing about the next, whose memory lies elsewhere, and the clock rate drifts. On two
-# busy cores the medians of five runs of one measurement were 2 to 9 % apart, so an interval reaches at least as far.
+# The rounds of one process do not cover the next, whose memory is placed differently, and the clock rate drifts. On two
+# busy cores the medians of five runs of one measurement were 2 to 9 % apart, so intervals are at least this wide.
 DRIFT = 0.05
 SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and the last per cent does not matter
-# The reference trains on at most this many samples, for two epochs: errors that only later epochs show count too.
+# The reference trains on at most this many samples, for two epochs, so that errors of later epochs are found too.
 SLOW_SAMPLES, MOST_SLOWDOWN, SLOW_EPOCHS = 200, 10, 2
-# The weights that a call updates, of all samples together.
+# The weights that a call updates, over all samples.
 MOST_WEIGHTS = 1_500_000
 # The samples of a call without weights, unless a batch has more: fewer would stay in caches, and take half as long when
-# shuffled. It visits this many in all its epochs, but has four at least: the loss at its start is timed too.
+# shuffled. It visits this many in all its epochs, but has at least four, as the loss at its start is timed too.
 MOST_SAMPLES, MOST_VISITS, FEWEST_EPOCHS = 1_000_000, 2_000_000, 4
 
 
@@ -48,14 +48,14 @@ def update_seconds(
     *,
     seconds: float,
 ) -> pd.DataFrame:
-    """Time an update of the kernel `fused` for all settings that decide how long it takes.
+    """Time an update of the kernel `fused` for all settings that determine it.
 
-    The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates.
-    With many samples they have fewer, and of a million or of many weights they are on a part of the samples. There are
-    five rounds at least. Where the kernel and the reference give different results, it is not timed.
+    The timed runs have eight epochs, including the losses at their ends, and their time is divided by their updates.
+    With many samples they have fewer epochs, and with a million samples or many weights they use a part of the samples.
+    There are at least five rounds. If the kernel does not match the reference, it is not timed.
 
     The columns are `optimizer`, `batch_size`, `shuffle`, `variant`, which is `fused`; `seconds_per_update`, the median
-    over the rounds, with its interval (missing where it was not timed); and `note`, why it was not.
+    over the rounds, with its interval (missing if it was not timed); and `note`, why it was not.
     """
     columns, y = check_samples(result.model, x, y)
     rows: list[dict[str, Any]] = []
@@ -73,7 +73,7 @@ def update_seconds(
             note = str(reason)
         else:
             calls[name], updates[name] = fused.ready(problem), problem.updates
-            calls[name]()  # which makes it warm
+            calls[name]()  # warm up
         rows.append(about | {"variant": KERNEL, **dict.fromkeys(PER_UPDATE), "note": note})
     if calls:
         with no_compilation():
@@ -90,10 +90,10 @@ def update_seconds(
 def _make_problems(
     result: StoredSweep, columns: tuple[Floats, ...], y: Floats, shared: RunTable
 ) -> Iterator[tuple[dict[str, Any], Problem]]:
-    """Yield the settings that decide how long an epoch takes, and the run that is timed for them."""
+    """Yield the settings that determine the time of an epoch, and the run that is timed for them."""
     frame = result.frame.reset_index(drop=True)
     frame = frame[frame["status"] != "diverged"]
-    # A run that blows up is over early; the smallest rate is the one that is least likely to.
+    # A run that blows up ends early; the smallest rate is the least likely to.
     chosen = frame.sort_values("lr").drop_duplicates(cost_columns(frame)).sort_index()
     for place, row in zip(chosen.index.tolist(), chosen.to_dict("records"), strict=True):
         rates = learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis]
@@ -104,7 +104,7 @@ def _make_problems(
 
 
 def _affordable_part(problem: Problem) -> Problem:
-    """Return the problem, or of many samples or weights fewer samples, and if need be fewer epochs."""
+    """Return the problem, with fewer samples if it has many samples or weights, and if need be fewer epochs."""
     if not problem.model.vectors:
         part = problem.part(samples=max(problem.batch_size, MOST_SAMPLES))
         return part.part(epochs=max(FEWEST_EPOCHS, MOST_VISITS // part.y.size))

@@ -1,4 +1,4 @@
-"""THE registry of implementations, ours and the peers': equality tests, benchmarks and the speed table walk it."""
+"""The registry of implementations, ours and the peers', for equality tests, benchmarks and the speed table."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,17 +33,17 @@ Call = Callable[[], Trained]
 # For functions that are not correctly rounded, and models that have not been tried yet.
 TOLERANCE = 1e-9
 
-# Some packages write pages when they fail.
+# Some packages print pages when they fail.
 LONGEST_REASON = 300
 
-# The optimizers that peers have, with the options of each; tests/bench/timing/test_peers.py holds them against the
+# The optimizers that peers have, with the options of each; tests/bench/timing/test_peers.py checks them against the
 # reference.
 PLAIN = {"sgd": ()}
 HEAVY_BALL, ADAM = ("momentum", "weight_decay"), ("beta1", "beta2", "eps", "weight_decay")
 IN_JAX = {"sgd": ("weight_decay",), "momentum": HEAVY_BALL, "nesterov": HEAVY_BALL, "adam": ADAM}
-# Losses of packages for arrays.
+# Losses of array packages.
 IN_ARRAYS = ("squared", "logistic", "softmax")
-# All of torch.optim that is here too, but ASGD, whose parameters are the iterate and not the average.
+# All optimizers of torch.optim that are here too, except ASGD, whose parameters are the iterate and not the average.
 IN_TORCH = IN_JAX | {
     "momentum": (*HEAVY_BALL, "dampening"),
     "adagrad": ("eps", "weight_decay", "lr_decay", "initial_accumulator_value"),
@@ -66,32 +66,31 @@ class Variant(NamedTuple):
     name, about : str
         Its name, and a description in one line.
     prepare : callable
-        Does everything that is not training, and returns a call that trains; every call starts from the problem's
-        untouched parameters, and may return the arrays of the call before. Raises UnavailableError where the variant
-        cannot run.
+        Does everything except training, and returns a call that trains; every call starts from the problem's untouched
+        parameters, and may reuse the arrays of the previous result. Raises UnavailableError if the variant cannot run.
     tolerance : float
-        Bounds the `largest` error against the reference on the problems of this package's benchmarks; 0 promises the
-        same bits, where the model allows it.
+        The bound on the `largest` error against the reference on the problems of this package's benchmarks; 0 means
+        equal bits, if the model allows it.
     many : bool
-        Trains many runs side by side; else one after the other.
+        Whether it trains many runs side by side rather than one after another.
     slow : bool
-        Takes microseconds for a sample-update.
+        Whether a sample-update takes microseconds.
     batches, shuffles : bool
-        Whether it has minibatches, and orders that are drawn.
+        Whether it supports minibatches and shuffled orders.
     optimizers : dict of str to sequence of str
-        The optimizers of a peer, and the options of each that it takes; a kernel of ours has all.
+        The optimizers of a peer, and the supported options of each; a kernel of ours supports all.
     losses : sequence of str
-        The losses of a peer; a kernel of ours has all.
+        The losses of a peer; a kernel of ours supports all.
     models : callable
-        Whether it can train a model; `which` says so in words.
+        Whether it can train a model; `which` describes these models.
     package : str, optional
         The package that has to be installed for it.
     module : str, optional
         The import package, if it has another name.
     kernel : str, optional
-        The kernel of this package that it is.
+        The name of the kernel, for one of ours.
     threads : int
-        How many threads train.
+        The number of training threads.
     """
 
     name: str
@@ -117,7 +116,7 @@ class Variant(NamedTuple):
         return self.kernel is not None
 
     def lacks(self, problem: Problem) -> str | None:
-        """Return the first demand of a problem that it does not meet, in words; None if it takes the problem."""
+        """Return a description of a problem's first requirement that it does not meet; None if it meets all."""
         optimizer, loss = make_optimizer(problem.optimizer), make_loss(problem.loss)
         supported = f"{' and '.join(self.losses)} {'loss' if len(self.losses) == 1 else 'losses'}"
         refusals = (
@@ -134,7 +133,7 @@ class Variant(NamedTuple):
         return next((f"it {reason}" for refused, reason in refusals if refused and reason), None)
 
     def _describe_missing(self, optimizer: Optimizer) -> str:
-        """Return the part of an optimizer that it lacks, in words: the whole of it, or options without usual values."""
+        """Return a description of what it lacks of an optimizer: all of it, or options with unusual values."""
         if optimizer.name not in self.optimizers:
             return f"does not support {optimizer.name}"
         usual = make_optimizer(optimizer.name)
@@ -150,7 +149,7 @@ class Variant(NamedTuple):
         return None
 
     def ready(self, problem: Problem) -> Call:
-        """Return the call that trains; an UnavailableError where it cannot run, or does not take the problem."""
+        """Return the call that trains; raise UnavailableError if it cannot run, or does not support the problem."""
         with self.guarded():
             if reason := self.missing() or self.lacks(problem):
                 raise UnavailableError(reason)
@@ -160,12 +159,12 @@ class Variant(NamedTuple):
     def guarded(self) -> Iterator[None]:
         """Turn any error of a peer in this block into a FailedError, after which the peer is not measured.
 
-        Compilers and packages of others break in ways that cannot be listed. An error in our own code is a bug, and
-        stays.
+        Other people's compilers and packages fail in ways that cannot be listed. An error in our own code is a bug, and
+        propagates.
         """
         try:
             yield
-        except (UnavailableError, Warning):  # where warnings are errors, that is meant
+        except (UnavailableError, Warning):  # warnings are errors only if that is requested
             raise
         except (Exception, SystemExit) as error:
             if self.ours:
@@ -173,7 +172,7 @@ class Variant(NamedTuple):
             raise FailedError(shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)) from error
 
     def bound(self, problem: Problem) -> float:
-        """Return the bound for the `largest` error: 0 where the same bits are promised."""
+        """Return the bound on the `largest` error: 0 for exact kernels."""
         made_of = problem.model, self.kernel or "reference", problem.loss, problem.optimizer
         exact = self.tolerance == 0 and is_exact(*made_of)
         return 0.0 if exact else max(self.tolerance, TOLERANCE)
@@ -243,7 +242,7 @@ def lanes_in_threads(problem: Problem) -> Call:
 
 
 def _peer(module: str, **options: bool) -> Callable[[Problem], Call]:
-    """Return a function that prepares a peer, and imports its module and the package that it needs."""
+    """Return a function that prepares a peer, importing its module and the package that it needs."""
 
     def prepare(problem: Problem) -> Call:
         call: Call = import_module(f"bench.timing.peers.{module}").prepare(problem, **options)

@@ -1,4 +1,4 @@
-"""Verification before timing: the result is the reference's, and nothing is left to be compiled."""
+"""Verification before timing: the result matches the reference, and nothing is left to compile."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from bench.timing.problem import Errors, Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call, Variant
 from kernels.train.slices import reference_cost
 
-# The reference takes about ten microseconds for a sample-update of a model without vectors: this many take a second.
+# The reference takes about ten microseconds per sample-update of a model without vectors: this many take a second.
 MOST_SAMPLE_UPDATES = 100_000
 # In larger problems, the reference trains a block of lanes and one more run, on this many samples in all.
 SOME, PART, LEAST = 33, 5_000, 16
@@ -22,9 +22,9 @@ Value = TypeVar("Value")
 
 
 class NotVerifiedError(Exception):
-    """A variant does not compute what the reference computes; the message says by how much it is off.
+    """A variant does not match the reference; the message gives the error.
 
-    `errors` has how far its result is from the reference's, where that was measured.
+    `errors` has the differences of its result from the reference's, if they were measured.
     """
 
     def __init__(self, message: str, errors: Errors | None = None) -> None:
@@ -33,25 +33,25 @@ class NotVerifiedError(Exception):
 
 
 def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
-    """Return the call that trains, warm, and its errors, after its result was found to be that of the reference, twice.
+    """Return the call that trains, warm, and its errors, after its result matched the reference twice.
 
-    Some runs of a problem that is too large for the reference are held against it for an epoch, on some samples; then
-    all of them against `fused`, as long as that gives what the reference gives for the first run. Where `fused` does
-    not, the first run is held against the reference.
+    If a problem is too large for the reference, some runs are checked against it for an epoch, on some samples; then
+    all of them against `fused`, if that matches the reference in the first run. Otherwise the first run is checked
+    against the reference.
 
-    A variant that cannot run is an UnavailableError. It is a NotVerifiedError if the result is another one, the second
-    call gives another one than the first, or the problem is too large for the reference and `fused` is no substitute.
+    A variant that cannot run raises an UnavailableError. A NotVerifiedError is raised if the result differs, the second
+    call differs from the first, or the problem is too large for the reference and `fused` is no substitute.
     """
     call = variant.ready(problem)
-    # Of a model with many weights, a part may be too large as well, and is its own.
+    # A part of a model with many weights may be too large as well, and is then its own part.
     if problem.reference_cost > MOST_SAMPLE_UPDATES and (part := _part(problem)) != problem:
         verify(variant, part)
-    wanted, bound = _reference_result(problem), variant.bound(problem)
-    runs = len(wanted.params)  # all, or the first ones
+    expected, bound = _reference_result(problem), variant.bound(problem)
+    runs = len(expected.params)  # all, or the first ones
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
         with variant.guarded():
             params, losses = call()
-            found = errors(Trained(params[:runs], losses[:, :runs]), wanted, problem.y)
+            found = errors(Trained(params[:runs], losses[:, :runs]), expected, problem.y)
         if not found.largest <= bound:
             raise NotVerifiedError(
                 f"not verified: the {which} call is off by {found.largest:.3g}, and may be by {bound:g}", found
@@ -60,7 +60,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
 
 
 def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem], Value]:
-    """Remember the result for a problem until the problem is gone; a longer memory would hold on to its data."""
+    """Cache the result for a problem as long as the problem exists; a longer cache would keep its data alive."""
     known: WeakKeyDictionary[Problem, Value] = WeakKeyDictionary()
 
     @wraps(compute)
@@ -72,7 +72,7 @@ def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem]
     return remembered
 
 
-# Where the same runs come once for one thread and several times for all, these are the same.
+# If the same runs occur once for one thread and several times for all, their parts are equal.
 @_once_per_problem
 def _part(problem: Problem) -> Problem:
     samples = PART // SOME // reference_cost(problem.model)
@@ -91,25 +91,25 @@ def _train_by_reference(problem: Problem) -> Trained:
 
 @_once_per_problem
 def _reference_result(problem: Problem) -> Trained:
-    """Return the reference's result, for all runs or for the first one alone; see `verify`."""
+    """Return the reference's result, for all runs or only for the first; see `verify`."""
     fused = BY_NAME["fused"]
     if problem.reference_cost <= MOST_SAMPLE_UPDATES:
         return _train_by_reference(problem)
     one = _first_run(problem)
     known = one if one.reference_cost <= MOST_SAMPLE_UPDATES else _part(one)
-    wanted = _train_by_reference(known)
-    off = errors(fused.ready(known)(), wanted, known.y).largest
+    expected = _train_by_reference(known)
+    off = errors(fused.ready(known)(), expected, known.y).largest
     if off <= fused.bound(known):
         return _train_distinct_runs(fused, problem)
     if known is one:
-        return wanted
+        return expected
     raise NotVerifiedError(
         f"not verified: that would take the reference long, and fused, its substitute, is off by {off:.3g}"
     )
 
 
 def _train_distinct_runs(variant: Variant, problem: Problem) -> Trained:
-    """Return a variant's result for all runs, of which identical ones are trained once."""
+    """Return a variant's result for all runs, training identical ones once."""
     _, first, place = np.unique(
         np.column_stack([problem.inits, problem.rates.T]), axis=0, return_index=True, return_inverse=True
     )
@@ -120,7 +120,7 @@ def _train_distinct_runs(variant: Variant, problem: Problem) -> Trained:
 
 @contextmanager
 def no_compilation() -> Iterator[None]:
-    """Raise a RuntimeError if numba compiles something in this block: its times would be no measurement."""
+    """Raise RuntimeError if numba compiles anything in this block, because its times would be invalid."""
     from kernels.base.numba_internals import record_compilations  # noqa: PLC0415 (heavy)
 
     with record_compilations() as compilations:

@@ -1,4 +1,4 @@
-"""The problems that variants are given: a study's model and data, as one run, as many, and less for slow ones."""
+"""The problems for variants: a study's model and data, as one run, as many, and reduced for slow variants."""
 
 from dataclasses import replace
 
@@ -14,18 +14,18 @@ from kernels.data.samples import check_batch_size, check_samples
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.slices import reference_cost
 
-# Against which all others are measured; where it is not verified, another takes its place.
+# All variants are compared with this one; if it is not verified, another replaces it.
 BASELINE = "fused"
-# A call is to last long enough that calling it does not count: these are the sample-updates of one run, and of many.
+# The sample-updates of a call of one run, and of many: enough that call overhead is negligible.
 UPDATES = 80_000
 BATCH_UPDATES = 32_000_000
 BATCH_RUNS = 1024
-# There are fewer runs where the starts of all would be more numbers, as of models with many parameters.
+# There are fewer runs if the starts of all would have more numbers, as with many parameters.
 MOST_NUMBERS, LEAST_RUNS = 10_000_000, 64
-# Samples of an epoch, and sample-updates of a call, that a slow variant is given.
+# Samples per epoch, and sample-updates per call, for a slow variant.
 SLOW_SAMPLES = 10_000
 SLOW_UPDATES = 1_000
-# How many times as many runs there are for all cores: to start threads takes a millisecond.
+# The multiple of runs for all cores, because starting threads takes a millisecond.
 FOR_THREADS = 4
 
 
@@ -34,8 +34,8 @@ def study_problems(
 ) -> tuple[Problem, Problem]:
     """Return a study as a problem of one run, from its first start at its smallest rate, and as one of many runs.
 
-    The data are those of the study, as it is trained. Bad input is a ValueError, and so is a run that diverges: there
-    is nothing to be compared then.
+    The data are those of the study, as it is trained. Bad input raises a ValueError, and so does a run that diverges,
+    because there is nothing to compare then.
     """
     model, grid = study.make_model(data), study.make_grid()
     columns, y = check_samples(model, data.x, data.y)
@@ -56,7 +56,7 @@ def study_problems(
 
 
 def batch_of_runs(problem: Problem) -> Problem:
-    """Return many runs of the same kind, at rates up to that of the one."""
+    """Return many runs of the same kind, at rates up to that of the single run."""
     runs = max(LEAST_RUNS, min(BATCH_RUNS, MOST_NUMBERS // len(problem.model.params)))
     updates = BATCH_UPDATES // (runs * _weight(problem.model))
     part = problem.part(samples=max(problem.batch_size, updates))
@@ -65,7 +65,7 @@ def batch_of_runs(problem: Problem) -> Problem:
 
 
 def _weight(model: Model) -> int:
-    """Return how many times as long a sample-update takes in kernels as with four parameters."""
+    """Return the time of a sample-update in kernels, relative to one with four parameters."""
     return max(1, len(model.params) // 4) if model.vectors else 1
 
 
@@ -83,6 +83,6 @@ def problem_for(variant: Variant, problem: Problem, batch: Problem) -> Problem:
 
 
 def _diverges(problem: Problem) -> bool:
-    """Return whether the run does not stay finite, by the reference too where it has the time."""
+    """Return whether the run does not stay finite, also by the reference if time permits."""
     kernels = [BASELINE, "reference"] if problem.reference_cost <= MOST_SAMPLE_UPDATES else [BASELINE]
     return not any(np.isfinite(BY_NAME[name].ready(problem)().losses).all() for name in kernels)

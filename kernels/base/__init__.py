@@ -1,1 +1,1 @@
-"""The common ground of all rooms: checks, columns, the tuples of kernels, the registry, files, numba's internals."""
+"""Utilities that every room uses: checks, columns, arguments of kernels, the registry, files, numba's internals."""

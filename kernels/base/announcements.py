@@ -1,4 +1,4 @@
-"""Announcements of work before any training that takes seconds, for code that shows progress to a person."""
+"""Announcements of slow work (compilation, evaluation), for code that shows progress."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _listeners: list[Listener] = []
 
 @contextmanager
 def announce(work: str) -> Iterator[None]:
-    """Tell all listeners which work the block does."""
+    """Announce to all listeners the work that the block does."""
     for listener in _listeners:
         listener(work)
     try:
@@ -23,7 +23,7 @@ def announce(work: str) -> Iterator[None]:
 
 @contextmanager
 def listen(listener: Listener) -> Iterator[None]:
-    """Call a function with all announcements within the block."""
+    """Call `listener` with every announcement within the block."""
     _listeners.append(listener)
     try:
         yield

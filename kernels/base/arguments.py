@@ -1,4 +1,4 @@
-"""Arguments, options and keys that do not exist, and the ones that were probably meant."""
+"""Suggestions for misspelled arguments, options and keys."""
 
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -35,8 +35,8 @@ Result = TypeVar("Result")
 def meant_argument(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name that an unknown one probably stands for; None if there is none.
 
-    Names that an argument has elsewhere count as its own: ``learning_rate`` is ``lr``, and not ``validation``, whose
-    letters are more alike.
+    Names that other tools give an argument are matched first: ``learning_rate`` is ``lr``, although ``validation`` is
+    spelled more like it.
     """
     from kernels.base.checks import closest_name  # noqa: PLC0415 (imports NumPy, which a mistake alone needs)
 
@@ -47,7 +47,7 @@ def meant_argument(name: str, known: Iterable[str], cutoff: float = 0.6) -> str 
 
 
 def suggest_arguments(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Let a TypeError about a keyword that a function does not have say which one was probably meant."""
+    """Make a TypeError about an unknown keyword of `function` suggest the argument that was probably meant."""
     keywords = [one.name for one in signature(function).parameters.values() if one.kind != Parameter.POSITIONAL_ONLY]
     known = frozenset(keywords)
 

@@ -1,7 +1,7 @@
-"""The private folder on disk that keeps derived programs and compiled kernels between processes.
+"""The private cache folder on disk, which keeps derived programs and compiled kernels between processes.
 
-Every file ends in a line that holds its checksum (`kernels.base.checksum`); the owner is the file's name. A file
-without the right checksum counts as missing: its content is made anew and written over it.
+Every file ends in a line with its checksum (`kernels.base.checksum`), whose owner is the file's name. A file without
+the right checksum counts as missing and is made anew.
 """
 
 import os
@@ -19,15 +19,15 @@ from kernels.base.private_folder import check_folder, read_file, write_file
 
 @once
 def folder() -> Path | None:
-    """Return the cache folder, made if it is missing, or None if it cannot be written.
+    """Return the cache folder, created if it is missing, or None if it cannot be written.
 
-    `SGDBENCH_CACHE_DIR` names it; without that it is `sgdbench` in the cache directory of the user on this system. It
-    holds code that is run, so only the user may write to it, and only the user or root to the folders above it.
+    The folder is `SGDBENCH_CACHE_DIR` if that is set, otherwise `sgdbench` in the user's cache directory. It holds code
+    that is run, so only the user may write to it, and only the user or root to the folders above it.
 
     Raises
     ------
     ValueError
-        If others can write to the folder, own it, or could put another in its place.
+        If others own the folder, can write to it, or could replace it.
     """
     named = os.environ.get("SGDBENCH_CACHE_DIR")
     path = Path(named).absolute() if named else user_cache_path("sgdbench", appauthor=False).absolute()
@@ -46,9 +46,9 @@ def folder() -> Path | None:
 
 
 def read_bytes(name: str) -> bytes | None:
-    """Return the content that was written under a name, or None if it is missing or damaged.
+    """Return the content stored under a name, or None if it is missing or damaged.
 
-    A ValueError is raised if another user could have written it.
+    Raise ValueError if another user could have written it.
     """
     path = folder()
     if path is None:
@@ -64,7 +64,7 @@ def read_bytes(name: str) -> bytes | None:
 def write_bytes(name: str, content: bytes) -> None:
     """Write bytes whole or not at all, if there is a folder.
 
-    An OSError is raised if they cannot be written, and a ValueError if another user can write to the folder.
+    Raise OSError if they cannot be written, and ValueError if another user can write to the folder.
     """
     path = folder()
     if path is not None:
@@ -73,7 +73,7 @@ def write_bytes(name: str, content: bytes) -> None:
 
 
 def read(name: str) -> str | None:
-    """Return the text that was written under a name, or None as `read_bytes` does."""
+    """Return the text stored under a name, or None as `read_bytes` does."""
     content = read_bytes(name)
     return None if content is None else content.decode("utf-8")
 

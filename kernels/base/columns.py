@@ -1,7 +1,7 @@
-"""The inputs of a model as columns: of an array by position, of a table by name.
+"""The inputs of a model as columns: arrays are matched by position, tables by name.
 
-A table is a mapping of names to columns, or a data frame: that of pandas, or of another package whose frames list the
-names of their columns and give a column for its name.
+A table is a mapping of names to columns, or a data frame: of pandas, or of any package whose frames list their column
+names and return a column by name.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_array, describe, list_names
 from kernels.base.run import Floats
 
-# Indicators of categories are columns of truth values, as pandas.get_dummies makes them.
+# pandas.get_dummies makes indicator columns of bools.
 WITH_TRUTH_VALUES = "biuf"
 Inputs = ArrayLike | Mapping[str, ArrayLike] | None
 Params = ArrayLike | Mapping[str, ArrayLike | Mapping[str, float]]
@@ -23,21 +23,21 @@ Params = ArrayLike | Mapping[str, ArrayLike | Mapping[str, float]]
 
 
 def stack_columns(columns: Sequence[Floats], n: int) -> Floats:
-    """Return columns of n values as the rows of one array, shape (len(columns), n), also if there are none."""
+    """Return columns of n values as the rows of one array, shape (len(columns), n); `columns` may be empty."""
     return np.reshape(columns, (len(columns), n))
 
 
 def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> tuple[Floats, ...]:
-    """Return the inputs as contiguous columns, without a copy if they are that already.
+    """Return the inputs as contiguous columns, without a copy if they already are.
 
     Parameters
     ----------
     inputs : sequence of str
     x : array, shape (n,) for one input or (n, inputs), or a table; None for no inputs
-        Other columns of a table are ignored. A tuple of one array for each input, shape (n,), has their columns, as
-        `kernels.FitResult.validation` has them.
+        Other columns of a table are ignored. A tuple of one array per input, shape (n,), as in
+        `kernels.FitResult.validation`, is a sequence of columns.
     by_row : bool
-        Whether columns of an array are views of it, with the inputs of a sample side by side.
+        Whether the columns of an array are views of it, so that the inputs of a sample stay adjacent.
     """
     if not inputs:
         if x is not None and getattr(x, "shape", ())[1:] != (0,):
@@ -56,12 +56,12 @@ def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> 
 
 
 def column_names(x: Any) -> list[object] | None:
-    """Return the names of the columns of a table; None for anything else, such as an array or a pandas Series.
+    """Return the column names of a table; None for anything else, such as an array or a pandas Series.
 
     Raises
     ------
     ValueError
-        For a lazy frame, which is a query and has no columns yet, and a structured array.
+        For a lazy frame, which is a query and has no columns yet, and for a structured array.
     """
     if isinstance(x, Mapping):
         return list(x)
@@ -71,14 +71,14 @@ def column_names(x: Any) -> list[object] | None:
         )
     if hasattr(type(x), "collect"):
         raise ValueError(f"x must be a table in memory, not a {type(x).__name__}: call its collect() first")
-    # A Series, which has one dimension, shows the labels of its index as attributes; Arrow's tables have both names.
+    # A Series (one dimension) exposes the labels of its index as attributes; Arrow tables have both attributes.
     if not hasattr(x, "columns") or getattr(x, "ndim", 2) != 2:
         return None
     return list(x.column_names if hasattr(x, "column_names") else x.columns)
 
 
 def target_name(x: Any, y: Any) -> object:
-    """Return the name of targets that are a column of x; None where x has none of that name."""
+    """Return the name of the column of x that the targets are; None if x has no such column."""
     name = _name_of(y)
     return name if name in (column_names(x) or []) else None
 
@@ -88,10 +88,10 @@ def _name_of(y: Any) -> object:
 
 
 def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
-    """Return inputs and targets, which may be the name of a column of x, or that column itself; it is no input then."""
+    """Return inputs and targets; y may be a column of x or its name, which is then not an input."""
     names = column_names(x) or []
     name = _name_of(y)
-    if name is not None and hasattr(x, "column_names"):  # an Arrow table gives no column by a name of several
+    if name is not None and hasattr(x, "column_names"):  # an Arrow table returns no column for a duplicated name
         for one in names:
             _check_single(str(one), names.count(one))
     if isinstance(y, str):
@@ -115,23 +115,23 @@ def _check_single(name: str, count: int) -> None:
 def _are_equal(column: Any, y: Any) -> bool:
     try:
         return np.array_equal(column, y)
-    except TypeError:  # NA of pandas among objects, which are refused in either case
+    except TypeError:  # pandas.NA in an object column, which is refused in any case
         return False
 
 
 def check_row_order(x: Any, y: Any) -> None:
-    """Refuse pandas data whose y, or a column of a mapping, has the labels of x in another order: places count."""
+    """Refuse pandas data whose labels come in different orders: samples are matched by position."""
     columns, which, remedy = [x], "x and y", "take y.loc[x.index]"
     if isinstance(x, Mapping):
         columns, which, remedy = list(x.values()), "the columns of x and y", "pandas.DataFrame aligns them"
     given = [getattr(one, "index", None) for one in (*columns, y)]
-    indexes: list[Any] = [index for index in given if hasattr(index, "equals")]  # that of a list is another one
+    indexes: list[Any] = [index for index in given if hasattr(index, "equals")]  # list.index is a method
     for other in indexes[1:]:
         first, ends = indexes[0], (*other[:1], *other[-1:])
-        with suppress(TypeError):  # lists, and other labels that cannot be hashed, are not compared
+        with suppress(TypeError):  # lists and unhashable labels are not compared
             if len(first) != len(other) or first.equals(other) or any(label not in first for label in ends):
                 continue
-            # As labels of Python: those of indexes of several kinds may be equal, and pandas compares only some.
+            # Python's labels: indexes of different types may be equal, and pandas compares only some types.
             places = {label: place for place, label in enumerate(first.tolist())}
             order, every = [places.get(label) for label in other.tolist()], range(len(other))
             if order != list(every) and set(order) == set(every):
@@ -152,7 +152,7 @@ def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[F
 
 def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tuple[Floats, ...]:
     columns: list[Floats] = []
-    # The columns of a frame that was made of an array are called by numbers.
+    # A frame made from an array has integers as column names.
     keys, counts = {str(name): name for name in names}, Counter(map(str, names))
     for name in inputs:
         if name not in keys:
@@ -162,7 +162,7 @@ def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tup
             )
         _check_single(name, counts[name])
         given = x[keys[name]]
-        _check_single(name, len(getattr(given, "columns", ())))  # a frame, where pandas has several of this name
+        _check_single(name, len(getattr(given, "columns", ())))  # pandas returns a frame for a duplicated name
         column = check_array(f"x[{name!r}]", given, WITH_TRUTH_VALUES)
         if column.ndim != 1:
             raise ValueError(f"x[{name!r}] must have shape (n,), not {column.shape}")

@@ -1,7 +1,7 @@
 """Locks that a fork waits for.
 
-A forked process has only the thread that forked, and every lock as it stood. A lock that another thread held then is
-never released: the child would wait for it forever.
+A forked process has only the thread that forked, but a copy of every lock in its current state. A lock held by another
+thread is never released in the child, which would wait for it forever.
 """
 
 import os
@@ -16,10 +16,10 @@ def wait_when_forking(*locks: AbstractContextManager[Any]) -> None:
     Parameters
     ----------
     *locks : context managers
-        Reentrant, in the order in which a thread takes several of them.
+        Reentrant, in the order in which a thread acquires several of them.
     """
-    if not hasattr(os, "register_at_fork"):  # Windows does not fork
+    if not hasattr(os, "register_at_fork"):  # Windows cannot fork
         return
-    for lock in reversed(locks):  # the last one registered is called first
+    for lock in reversed(locks):  # handlers run in reverse order of registration
         release = partial(lock.__exit__, None, None, None)
         os.register_at_fork(before=lock.__enter__, after_in_parent=release, after_in_child=release)

@@ -1,7 +1,7 @@
 """The private parts of numba and llvmlite that are used: typing, caches, compiler passes and locks.
 
-A new version may change them without notice. They were tried with the versions in `TRIED`; where another one differs,
-`tests/kernels/base/test_numba_internals.py` names the difference.
+New versions may change them without notice. `TRIED` lists the versions tested; with another version,
+`tests/kernels/base/test_numba_internals.py` names the differences.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from numba.np.arrayobj import make_array, populate_array
 
 from kernels.base import cache
 
-# Imported from here by others.
+# Other modules import these names from here.
 __all__ = ["AbstractTemplate", "Intrinsic", "global_compiler_lock", "infer_global", "make_array"]
 
 TRIED = ("0.66.0", "0.68.1")
@@ -47,24 +47,24 @@ NO_REFERENCE_COUNTS = {"_nrt": False}
 
 
 def features_of(context: Any = None) -> list[str]:
-    """Return the features of the processor that code is emitted for, as LLVM writes them: "+avx2".
+    """Return the features of the target processor in LLVM's notation, for example "+avx2".
 
     Parameters
     ----------
     context : optional
-        The target; by default that of all code that is compiled in this process.
+        The target; by default that of all code compiled in this process.
     """
     features: list[str] = (context or cpu_target.target_context).codegen().magic_tuple()[2].split(",")
     return features
 
 
 def allows_fma(context: Any) -> bool:
-    """Return whether a multiplication and an addition may be fused in the code that is emitted, as `fastmath` says."""
+    """Return whether `fastmath` lets the emitted code fuse a multiplication with an addition."""
     return bool(context.fastmath)
 
 
 def row_of_array(context: Any, builder: Any, kind: Any, row: Any, array: Any, number: Any) -> Any:
-    """Emit array[number], an array of the type `row`, of a contiguous array of the type `kind`; it has no owner."""
+    """Emit array[number] as an array of type `row`, for a contiguous array of type `kind`; the view has no owner."""
     whole, part = make_array(kind)(context, builder, array), make_array(row)(context, builder)
     shape, strides = (cgutils.unpack_tuple(builder, numbers) for numbers in (whole.shape, whole.strides))
     data = cgutils.pointer_add(builder, whole.data, builder.mul(number, strides[0]))
@@ -78,13 +78,13 @@ def record_compilations() -> AbstractContextManager[Any]:
     return recorder
 
 
-def use_cache(dispatcher: Any, kept: "CodeCache") -> None:
+def use_cache(dispatcher: Any, cache: "CodeCache") -> None:
     """Make a function keep its code in a cache."""
-    dispatcher._cache = kept  # `cache=True` would set a cache of numba's
+    dispatcher._cache = cache  # `cache=True` would set a cache of numba's
 
 
 def ignore_literals(dispatcher: Any) -> None:
-    """Let a function be compiled once for integers: numba takes the 0 and the 1 of two calls for different types."""
+    """Compile a function once for all integers: numba gives literal 0 and 1 different types."""
     get_call_template = dispatcher.get_call_template
 
     def get_call_template_of_types(args: Any, kws: Any) -> Any:
@@ -94,16 +94,16 @@ def ignore_literals(dispatcher: Any) -> None:
 
 
 class CodeCache(NullCache):
-    """The machine code of a kernel in the cache folder: one file, whose checksum is compared before it is loaded.
+    """The machine code of a kernel in the cache folder: one file, whose checksum is verified before loading.
 
-    numba's own cache loads any bytes that it finds, also those of another user, and compares the times of a source
-    file. A kernel needs no such comparison: its name is a digest of all that it is made of.
+    numba's own cache loads any bytes that it finds, even another user's, and compares the modification time of a source
+    file. A kernel needs no such comparison: its name is a digest of everything that it is made of.
 
     Parameters
     ----------
     name
     prepare : callable, optional
-        Called before a function is compiled of which there is no code.
+        Called before a function without stored code is compiled.
     """
 
     suffix = "nbc"
@@ -113,25 +113,25 @@ class CodeCache(NullCache):
         self._prepare = prepare
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the compiled function as it was saved, or None."""
-        # Loaded code needs the runtime alone. `target_context.refresh()` would also import what numba compiles with:
-        # seventy modules, SciPy's linear algebra among them, which takes a seventh of a second.
+        """Return the stored compiled function, or None."""
+        # Loaded code needs the runtime only. `target_context.refresh()` would also import numba's compiler: seventy
+        # modules, among them SciPy's linear algebra, in 0.14 s.
         rtsys.initialize(target_context)
         stored = cache.read_bytes(self._file_name(sig, target_context.codegen()))
         if stored is not None:
-            # An intact file may still not fit a numba that was changed without a new version.
+            # An intact file may still not fit a numba that was modified without a new version number.
             with suppress(Exception):
                 return CompileResult._rebuild(target_context, *pickle.loads(stored))  # noqa: S301 (vouched for)
         self._prepare()
         return None
 
     def is_stored(self, sig: Any) -> bool:
-        """Return whether there is a file for a signature, on this processor and with these versions."""
+        """Return whether code for a signature is stored, for this processor and these versions."""
         folder = cache.folder()
         return folder is not None and (folder / self._file_name(sig, cpu_target.target_context.codegen())).exists()
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Save a compiled function, or warn that every process has to compile it."""
+        """Store a compiled function, or warn that every process has to compile it."""
         if data.library.has_dynamic_globals:
             reason: str | None = "it holds an address or a large array"
         else:
@@ -148,19 +148,19 @@ class CodeCache(NullCache):
         )
 
     def _file_name(self, sig: Any, codegen: Any) -> str:
-        """Return the name of the file: another one for other signatures, processors and versions."""
+        """Return the name of the file, which depends on signature, processor and versions."""
         versions = (sys.implementation.cache_tag, numba.__version__, llvmlite.__version__)
         key = repr((sig, codegen.magic_tuple(), versions))
         return f"{self.name}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.{self.suffix}"
 
 
 class InnerCache(CodeCache):
-    """The code of a function that is linked into others, as LLVM's bitcode in the cache folder."""
+    """The code of a function that is linked into others, stored as LLVM bitcode in the cache folder."""
 
     suffix = "bc"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the function as it was saved, or None."""
+        """Return the stored function, or None."""
         stored = cache.read_bytes(self._file_name(sig, target_context.codegen()))
         if stored is not None:
             with suppress(Exception):
@@ -179,11 +179,11 @@ class InnerCache(CodeCache):
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Save a compiled function, where it needs no objects of Python and there is room."""
+        """Store a compiled function if it uses no Python objects and there is room."""
         used = (lookup_environment(variable.name) for variable in data.library._final_module.global_variables)
         objects = any(environment is not None and environment.consts for environment in used)
         if not (objects or data.reload_init or data.library.has_dynamic_globals):
-            data.fndesc.typemap = data.fndesc.calltypes = None  # which may hold what cannot be pickled
+            data.fndesc.typemap = data.fndesc.calltypes = None  # these may hold objects that cannot be pickled
             bitcode = data.library._get_module_for_linking().as_bitcode()
             with suppress(OSError):
                 saved = zlib.compress(dumps((bitcode, data.fndesc, data.signature)), level=1)
@@ -191,11 +191,11 @@ class InnerCache(CodeCache):
 
 
 class _InnerLibrary(JITCodeLibrary):
-    """The code of a function that is linked into the code of its caller."""
+    """The code of a function that is linked into its caller's code."""
 
     @classmethod
     def of_bitcode(cls, codegen: Any, fndesc: Any, bitcode: bytes) -> "_InnerLibrary":
-        """Return the code that was saved."""
+        """Return the library of stored bitcode."""
         library = cls(codegen, fndesc.qualname)
         library._final_module = library._shared_module = parse_bitcode(bitcode)
         library._finalized = True
@@ -208,17 +208,17 @@ class _InnerLibrary(JITCodeLibrary):
 
 
 class _PlainLibrary(_InnerLibrary):
-    """The same, optimized only where it is linked into."""
+    """Like `_InnerLibrary`, but optimized only after linking into the caller."""
 
     def _optimize_final_module(self) -> None:
         pass
 
 
 class InnerCompiler(Compiler):
-    """A compiler of functions that only compiled functions call: they get no machine code of their own.
+    """A compiler for functions that only compiled functions call; it emits no separate machine code for them.
 
-    numba makes machine code of every function, though it is never run where the function is inlined or linked into its
-    caller. For the forty functions of a kernel that took a sixth of the time of compiling it.
+    numba emits machine code for every function, although a function inlined or linked into its caller never runs it.
+    That took a sixth of the compile time of a kernel with forty functions.
     """
 
     library = _InnerLibrary
@@ -231,15 +231,15 @@ class InnerCompiler(Compiler):
 
 
 class PlainInnerCompiler(InnerCompiler):
-    """The same without optimization before a function is linked into its caller.
+    """Like `InnerCompiler`, but without optimization before a function is linked into its caller.
 
-    That halves the time to compile a kernel of one run. Kernels of lanes become slower by it, minibatches by 4 %; those
-    of models with vectors do not.
+    This halves the compile time of a kernel for one run. It makes kernels of lanes slower, minibatches by 4 %, but not
+    those of models with vectors.
     """
 
     library = _PlainLibrary
 
 
 def _make_key(library: Any, fndesc: Any, env: Any) -> Any:
-    """Return an entry point for numba to find a compiled function by; its address is 0."""
+    """Return an entry point under which numba finds a compiled function; its address is 0."""
     return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", 0, env, (library,))

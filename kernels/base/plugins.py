@@ -1,4 +1,4 @@
-"""Plug-ins that register rules: installed packages with an entry point, and files that the user names."""
+"""Plug-ins that register rules: entry points of installed packages, and files that the user names."""
 
 import importlib.util
 import sys
@@ -17,14 +17,14 @@ _loaded: set[str] = set()
 
 
 def load_installed() -> None:
-    """Import the entry points of the group `sgdbench.plugins`, each once in a process.
+    """Import the entry points of the group `sgdbench.plugins`, each once per process.
 
-    A plug-in that cannot be imported is left out with a warning: it may not be needed.
+    A plug-in that cannot be imported is ignored with a warning: it may not be needed.
     """
     for point in entry_points(group="sgdbench.plugins"):
         if point.value in _loaded:
             continue
-        _loaded.add(point.value)  # first: its rules may be looked up while it is imported
+        _loaded.add(point.value)  # before the import, which may look up the plug-in's rules
         try:
             point.load()
         except (Exception, SystemExit) as error:
@@ -34,12 +34,12 @@ def load_installed() -> None:
 
 
 def load_plugin(path: str | Path) -> ModuleType:
-    """Import a file of the user's own, with the rules that it registers; the same file only once, by whatever path.
+    """Import a user's file, and the rules that it registers; the same file only once, by whatever path.
 
-    The file can import modules that lie beside it. Nothing is written beside it. A failure is a ValueError of one line,
-    with the file and its line.
+    The file can import modules beside it. Nothing is written beside it. Failures raise a ValueError of one line, with
+    the file and the line number.
     """
-    path = Path(realpath(path))  # Path.resolve raises a RuntimeError for links in a circle before Python 3.13
+    path = Path(realpath(path))  # before Python 3.13, Path.resolve raises RuntimeError for circular links
     name = f"{PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -54,7 +54,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     try:
-        # Not by the loader: its cache would hold the old code of a file that is changed twice in a second.
+        # The import system's bytecode cache would return the old code of a file that is changed twice in a second.
         exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 (the user's own)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
@@ -66,7 +66,7 @@ def _describe_failure(path: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"the plug-in {error.filename}, line {error.lineno}: {error.msg}"
     if isinstance(error, ValueError) and str(path) in str(error):
-        return f"the plug-in {path.name}: {error}"  # of a rule, with its file and line
+        return f"the plug-in {path.name}: {error}"  # the message about a rule already has file and line
     frames = traceback.extract_tb(error.__traceback__)
     line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
     place = f"the plug-in {path}" + (f", line {line}" if line else "")

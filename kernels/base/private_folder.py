@@ -1,9 +1,9 @@
-"""A folder that no other user can write to, and of which no other user can put another in the place.
+"""A folder that no other user can write to or replace.
 
-The content of the cache is run as code: a user who can change a folder on the path could lead elsewhere, and one who
-can write a file could plant code. So all folders and links on the path are checked, from the root on. Each one stays
-what it was found to be: the folder that holds it was checked before, and other users can neither rename nor remove
-what is in there. Windows gives every user folders of their own, and has no such modes.
+The content of the cache is run as code: a user who can change a folder on its path could redirect it, and one who can
+write a file in it could plant code. All folders and links on the path are therefore checked, beginning at the root. A
+checked entry stays valid: the folder that holds it was checked before, so other users can neither rename nor remove it.
+Windows has no such modes, and gives every user private folders.
 """
 
 import errno
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 HAS_MODES = hasattr(os, "getuid")
-# A link is not followed out of the folder, and a FIFO does not block.
+# O_NOFOLLOW: links do not lead out of the folder. O_NONBLOCK: opening a FIFO does not block.
 _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS = 40
@@ -24,7 +24,7 @@ _MAX_LINKS = 40
 def read_file(path: Path) -> bytes:
     """Return the content of a file in a checked folder.
 
-    A link raises OSError, and a file that others could write ValueError.
+    Raise OSError for a link, and ValueError for a file that others could write.
     """
     with os.fdopen(os.open(path, os.O_RDONLY | _FILE), "rb") as file:
         if HAS_MODES:
@@ -33,7 +33,7 @@ def read_file(path: Path) -> bytes:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file in a checked folder whole or not at all, for the user alone, whatever the umask."""
+    """Write a file in a checked folder whole or not at all, readable by the user only, whatever the umask."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600), "wb") as file:
@@ -46,21 +46,21 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def check_folder(path: Path, *, make: bool = False) -> None:
-    """Check that a folder is the user's own.
+    """Check that a folder belongs to the user alone.
 
     Parameters
     ----------
     path : Path
-        Absolute. It may lead over links, which are checked too.
+        Absolute. It may contain links, which are checked too.
     make : bool
-        Whether missing folders are made, for the user alone, whatever the umask.
+        Whether missing folders are created, for the user alone, whatever the umask.
 
     Raises
     ------
     ValueError
-        If another user can write to it, or could put another folder in its place.
+        If another user can write to it or replace it.
     OSError
-        If it cannot be found or made.
+        If it cannot be found or created.
     """
     if not HAS_MODES:
         if make:
@@ -86,20 +86,20 @@ def check_folder(path: Path, *, make: bool = False) -> None:
 
 
 def _status(place: Path, make: bool) -> os.stat_result:
-    """Return the status of an entry of a folder, which is made first if it is missing."""
+    """Return the status of an entry of a folder, which is created first if it is missing and `make` is true."""
     with suppress(FileNotFoundError):
         return place.lstat()
     if make:
         with suppress(FileExistsError):
             place.mkdir(0o700)
-            place.chmod(0o700)  # the umask may have taken from it
+            place.chmod(0o700)  # mkdir applies the umask
     return place.lstat()
 
 
 def _check(status: os.stat_result, place: Path, path: Path) -> None:
     """Refuse an entry that belongs to neither the user nor root, or that others can write to.
 
-    The mode of a link says nothing. In a sticky folder, such as /tmp, others can write but not change our entries.
+    The mode of a link has no meaning. In a sticky folder, such as /tmp, others can write but not change our entries.
     """
     sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
     writable = status.st_mode & _OTHERS and not sticky_folder and not stat.S_ISLNK(status.st_mode)

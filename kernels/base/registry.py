@@ -1,7 +1,7 @@
-"""The rules by kind and name: the built-in ones, and those that users register.
+"""Rules by kind and name: the built-in ones, and those that users register.
 
-The built-in rules never change. `Table` looks there first, then among the rules that were registered in this process,
-and loads the installed plug-ins for a name that is in neither.
+The built-in rules never change. `Table` looks a name up there first, then among the rules registered in this process,
+and then loads the installed plug-ins.
 """
 
 import inspect
@@ -28,16 +28,16 @@ class Registered:
     build : callable
         Takes the options and returns an optimizer, a loss, a schedule or a model.
     origin : tuple of str
-        The module and the qualified name of the function; one of the same origin, or of this name in the same file,
-        which may be imported and a plug-in, replaces it.
+        The module and the qualified name of the function. A function of the same origin replaces the rule, as does one
+        of this name in the same file, which may be both imported and loaded as a plug-in.
     place : str
-        Its file and its line.
+        The file and the line of the function.
     source : str
-        The source of the function and of all that it uses.
+        The source of the function and of everything that it uses.
     digest : str
-        Another one if the results may differ; comments and the layout of the text do not count.
+        Changes if the results may; comments and layout do not count.
     variants : dict of str to Registered
-        The rule as it is where options choose other functions than by default, by the text of the call.
+        The rule with other functions than by default, where options select them, by the text of the call.
     """
 
     kind: str
@@ -51,12 +51,12 @@ class Registered:
 
     @property
     def file(self) -> str:
-        """The path of its file."""
+        """The path of the rule's file."""
         return self.place.partition(" of ")[2]
 
     @property
     def plugin(self) -> str:
-        """The path of the file if it is a plug-in, else an empty text."""
+        """The path of the rule's file if it is a plug-in, else an empty text."""
         return self.file if self.origin[0].startswith(PREFIX) else ""
 
 
@@ -64,7 +64,7 @@ REGISTERED: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
 
 
 class Entry(NamedTuple):
-    """A line about a function: its name, its options with their defaults, and the first lines of its docstring."""
+    """A line of a listing: the name of a function, its options with defaults, and the start of its docstring."""
 
     name: str
     options: str
@@ -72,7 +72,7 @@ class Entry(NamedTuple):
 
 
 class Listing(Mapping[str, Callable[..., T]]):
-    """Functions by name, which are shown with their options and descriptions."""
+    """Functions by name, displayed with their options and descriptions."""
 
     def __init__(self, built_in: Mapping[str, Callable[..., T]]) -> None:
         self.built_in = built_in
@@ -87,7 +87,7 @@ class Listing(Mapping[str, Callable[..., T]]):
         return len(self.built_in)
 
     def entries(self) -> list[Entry]:
-        """Return a line about each function."""
+        """Return a line for each function."""
         found = []
         for name, function in self.items():
             options = inspect.signature(function).parameters.values()
@@ -101,7 +101,7 @@ class Listing(Mapping[str, Callable[..., T]]):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """Return the table that Jupyter shows."""
+        """Return the table that Jupyter displays."""
         rows = [Entry._fields, *self.entries()]
         head, *body = ["".join(f"<td style='text-align: left'>{escape(cell)}</td>" for cell in row) for row in rows]
         lines = "".join(f"<tr>{row}</tr>" for row in body)
@@ -109,12 +109,12 @@ class Listing(Mapping[str, Callable[..., T]]):
 
 
 class Table(Listing[T]):
-    """The builders of one of the `KINDS` by name: the built-in ones, and those that are registered.
+    """The builders of one of the `KINDS` by name: built-in and registered.
 
     Attributes
     ----------
     hint : str
-        The end of the sentence about an unknown name: how to register one.
+        The end of the message about an unknown name: how to register one.
     """
 
     def __init__(self, kind: str, built_in: Mapping[str, Callable[..., T]]) -> None:
@@ -138,7 +138,7 @@ class Table(Listing[T]):
 
 
 def registered_in(made: Any, kind: str) -> list[Registered]:
-    """Return the registered rules that an optimizer or a loss is made of; none if all are built in."""
+    """Return the registered rules that an optimizer or a loss is built from; none if all are built in."""
     known = REGISTERED[kind].get(made.name)
     found = [known.variants.get(made.text, known)] if known else []
     inner = getattr(made, "inner", None)
@@ -146,6 +146,6 @@ def registered_in(made: Any, kind: str) -> list[Registered]:
 
 
 def registered_named(kind: str, text: str) -> list[Registered]:
-    """Return the registered rule that a text of the form name or name(options) names; none if it is built in."""
+    """Return the registered rule that a text, ``name`` or ``name(options)``, names; none if it is built in."""
     name = parse_spec(text, kind, composed=True)[0]
     return [REGISTERED[kind][name]] if name in REGISTERED[kind] else []

@@ -1,4 +1,4 @@
-"""The arguments and the results of a training run, the same for the kernels and for the reference."""
+"""The arguments and the results of a training run, shared by the kernels and the reference."""
 
 import math
 from typing import Any, NamedTuple
@@ -23,12 +23,12 @@ NO_LOWEST = (math.inf, 0.0)
 
 
 class Data(NamedTuple):
-    """The samples of a run, and room for their visiting order.
+    """The samples of a run, and space for their visiting order.
 
-    `order` is a `kernels.data.order.Order`. Its places are those of samples in `shuffled_x` and `shuffled_y`: the same
-    arrays, or copies in which the numbers of a sample lie side by side, so that they are loaded together. A run is not
-    trained on the samples of `validation_x` and `validation_y`, which may be empty. `factors` are the QR factors of
-    both (`kernels.compile.loss_factor`), empty where losses are summed over the samples.
+    `order` is a `kernels.data.order.Order`, whose places index `shuffled_x` and `shuffled_y`. These are the same arrays
+    as x and y, or copies in which the numbers of a sample are adjacent, so that they are loaded together.
+    `validation_x` and `validation_y`, which may be empty, are not trained on. `factors` are the QR factors of the
+    training and validation samples (`kernels.compile.loss_factor`), empty where losses are summed over the samples.
     """
 
     x: tuple[Floats, ...]
@@ -42,22 +42,22 @@ class Data(NamedTuple):
 
     @property
     def dtype(self) -> str:
-        """The numbers to compute with, ``"float64"`` or ``"float32"``; NumPy takes longer to name its types."""
+        """The type of the numbers, ``"float64"`` or ``"float32"``; NumPy's own lookup of the name is slower."""
         return "float64" if self.y.itemsize == 8 else "float32"
 
 
 def count_evaluated(data: Data) -> int:
-    """Return the number of samples that the losses at a checkpoint are evaluated on."""
+    """Return the number of samples on which the losses at a checkpoint are evaluated."""
     return data.y.size + data.validation_y.size
 
 
 class Hyperparameters(NamedTuple):
-    """The settings that stay the same during a run.
+    """The settings that stay constant during a run.
 
-    `settings` holds the options of the loss, those of the optimizer and the weight decay, with a column for each run
-    if runs side by side differ in them (`kernels.optimizers.run_options`). `checkpoints` are the counts of samples seen
-    at which the run is recorded (`kernels.data.checkpoints`); without any, it is recorded at the ends of epochs. A run
-    stops after `patience` epochs without a lower validation loss, and keeps the checkpoint of the lowest.
+    `settings` holds the options of the loss, those of the optimizer and the weight decay, with a column per run if runs
+    side by side differ in them (`kernels.optimizers.run_options`). `checkpoints` are the counts of samples seen at
+    which the run is recorded (`kernels.data.checkpoints`); if empty, the ends of epochs. A run stops after `patience`
+    epochs without a lower validation loss, and keeps the checkpoint with the lowest.
     """
 
     rates: Floats
@@ -75,8 +75,8 @@ class Record(NamedTuple):
     """The course of a run: row m of `losses` and `trajectory` is the state at checkpoint m.
 
     `memory` is the optimizer's state at the last checkpoint: the slots of each parameter, then its clock.
-    `validation_losses` has a row for each checkpoint too, and `lowest` begins with the lowest of them so far and the
-    samples seen then; both are empty without samples for validation.
+    `validation_losses` also has a row per checkpoint; `lowest` begins with the lowest validation loss so far and the
+    samples seen then. Both are empty without validation samples.
     """
 
     losses: Floats
@@ -87,15 +87,14 @@ class Record(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Runs that are trained side by side; one column each. Kernels are given several blocks, a row of arrays for each.
+    """Runs that are trained side by side, one per column. Kernels take several blocks, as rows of arrays.
 
-    `params` and `memory` are the state of a run, or its last state if it is over; `losses` has a row per checkpoint,
-    without meaning after a run's `checkpoints`. `now` and `memory_now` are the state of its lane, which goes on: the
-    clock that all share, for one, must not stop with the first run that is over. `validation_losses` are like `losses`,
-    without rows if there are no samples for validation, and `lowest` has a row for each run, as `start_lowest` makes
-    it. `rates` and `settings` are in place of those of `Hyperparameters`, the latter of one dimension where all runs
-    have
-    the same.
+    `params` and `memory` are the state of a run, or its last state once it has ended; `losses` has a row per
+    checkpoint, undefined after a run's `checkpoints`. `now` and `memory_now` are the state of its lane, which continues
+    after the run has ended, because the shared clock must not stop with the first run that does. `validation_losses`
+    is like `losses`, without rows if there are no validation samples, and `lowest` has a row per run, as made by
+    `start_lowest`. `rates` and `settings` replace those of `Hyperparameters`; `settings` has one dimension if all runs
+    share them.
     """
 
     params: Floats
@@ -111,10 +110,10 @@ class Block(NamedTuple):
 
 
 def start_lowest(params: Floats, patience: float) -> Floats:
-    """Return `lowest` of runs before their first checkpoint, shape (R, 2), or (R, 3 + P) with patience.
+    """Return `lowest` for runs before their first checkpoint, shape (R, 2), or (R, 3 + P) with patience.
 
     A row holds the lowest validation loss and the samples seen then; with finite patience also the training loss and
-    the parameters there, which are those of the start, `params`, if a run never has a finite validation loss.
+    the parameters there. These stay at the start, `params`, if a run never has a finite validation loss.
     """
     known = np.full((len(params), 2), NO_LOWEST)
     if np.isinf(patience):
@@ -123,10 +122,10 @@ def start_lowest(params: Floats, patience: float) -> Floats:
 
 
 class Scratch(NamedTuple):
-    """Buffers of pairwise sums: the counts of terms that are left to add, and sums that wait for their partner.
+    """Buffers for pairwise sums: counts of terms left to add, and partial sums waiting for their partner.
 
     Where runs are added up in parts, the first two rows of `partials` hold the parameters and the sums of all runs.
-    `values` are those that some samples alone determine, `PAIRWISE_BLOCK` for each.
+    `values` holds, for `PAIRWISE_BLOCK` samples, the values that do not depend on the parameters.
     """
 
     counts: NDArray[np.int64]
@@ -135,14 +134,14 @@ class Scratch(NamedTuple):
 
 
 def sums_that_wait(n: int) -> int:
-    """Return the most sums that wait at a time where n terms are added: each halving leaves one."""
+    """Return the largest number of waiting partial sums when n terms are added: one per halving."""
     return 2 + max(0, math.ceil(math.log2(max(1, n / PAIRWISE_BLOCK))))
 
 
 def allocate_scratch(params: int, n: int, width: int, values: int, dtype: str) -> Scratch:
     """Return buffers for sums of n terms; each halving leaves at most two more entries in the counts.
 
-    A term is a gradient, and a loss where an optimizer needs it.
+    A term is a gradient, plus a loss where an optimizer needs it.
     """
     rows = FIRST_SUM + sums_that_wait(n)
     partials = allocate_aligned(rows * (params + 1) * width)
@@ -179,15 +178,15 @@ def allocate_buffers(
     layout : array
         See `kernels.model.network.Network.layout`.
     first, last : int
-        The units of the first layer, and of the last.
+        The numbers of units of the first layer and of the last.
     dots : int
-        The dots with the inputs at a sample.
+        The number of dot products with the inputs per sample.
     slots : int
-        The numbers that the optimizer keeps of each parameter.
+        The number of values that the optimizer keeps per parameter.
     n : int
-        The samples of the largest batch.
+        The number of samples in the largest batch.
     width : int
-        The runs that are trained side by side, of which each number is a lane.
+        The number of runs that are trained side by side, each in its own lane.
     dtype : str
     """
     params, terms = int(layout[0]), int(layout[2])
@@ -203,14 +202,14 @@ def allocate_buffers(
         PAIRWISE_BLOCK,
     ]
     sizes += [sums_that_wait(n) * (params + 1), rounded]
-    # One array for all: to allocate each by itself would take 20 microseconds more for each.
+    # One array holds all buffers: separate allocations would take 20 microseconds each.
     line = CACHE_LINE // np.dtype(dtype).itemsize
     ends = np.cumsum([line * -(-size * width // line) for size in sizes])
     return np.split(allocate_aligned(int(ends[-1]), dtype), ends[:-1])
 
 
 def allocate_aligned(size: int, dtype: str = "float64") -> Floats:
-    """Return an array that begins at a cache line: weights that lie across two lines take up to half as long again."""
+    """Return an array that begins at a cache line: weights that straddle two lines take up to 1.5x as long."""
     item = np.dtype(dtype).itemsize
     whole = np.empty(size + CACHE_LINE // item, dtype)
     skipped = -whole.ctypes.data % CACHE_LINE // item

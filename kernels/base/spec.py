@@ -1,8 +1,9 @@
 """The text form of optimizers, schedules, losses and ready-made models: ``name`` or ``name(options)``.
 
-Text fits a study file, a command line, a cell of a table and a Python call alike: ``"adam(beta1=0.9)"``,
-``"halve(10)"``, ``"multistep([30, 60], 0.1)"``. Options are numbers or lists of numbers; of optimizers they may also
-be true, false, or another optimizer: ``"averaged(adam(amsgrad=true))"``. The text is parsed, never evaluated.
+The same text works in a study file, on the command line, in a table cell and in a Python call:
+``"adam(beta1=0.9)"``, ``"halve(10)"``, ``"multistep([30, 60], 0.1)"``. Options are numbers or lists of numbers;
+optimizers also take true, false, or another optimizer: ``"averaged(adam(amsgrad=true))"``. The text is parsed, never
+evaluated.
 """
 
 import ast
@@ -30,7 +31,7 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
     what : str
         The kind of the text, such as ``"optimizer"``; error messages begin with it.
     composed : bool
-        Whether options may also be ``true`` or ``false``, or texts of the same form, which stay texts.
+        Whether options may also be ``true`` or ``false``, or texts of the same form, which are returned as texts.
     """
     if not isinstance(text, str):
         raise ValueError(f"{what} must be text of the form name or name(options), not {describe(text)}")
@@ -61,18 +62,18 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
 def make_from_spec(
     text: str, table: Mapping[str, Callable[..., T]], what: str, *, inner: Callable[[str], T] | None = None
 ) -> T:
-    """Call the function that a text names with the options in the text.
+    """Call the function that a text names, with the options in the text.
 
     Parameters
     ----------
     text : str
         ``name`` or ``name(options)``.
     table : mapping
-        From name to a function with named parameters.
+        From names to functions with named parameters.
     what : str
         The kind of the text; error messages begin with it.
     inner : callable, optional
-        Reads an option that is text of the same form; without it, such options, true and false are refused.
+        Parses an option that is text of the same form; without it, such options, true and false are refused.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def make_from_spec(
     """
     name, args, kwargs = parse_spec(text, what, composed=inner is not None)
     if name not in table:
-        hint = getattr(table, "hint", "")  # of a `kernels.base.registry.Table`
+        hint = getattr(table, "hint", "")  # `kernels.base.registry.Table` has one
         close = did_you_mean(name, table)
         raise ValueError(f"{what} {name!r} is not known{close}; known are {list_names(table)}{hint}")
 
@@ -109,20 +110,20 @@ def make_from_spec(
 
 
 def spec_text(name: str, options: Mapping[str, float], inner: str | None = None) -> str:
-    """Return the text that `make_from_spec` reads back: an inner text, every option by name, every float in full."""
+    """Return the text that `make_from_spec` parses back: inner text, all options by name, floats in full."""
     listed = [inner] if inner else []
     listed += [option_text(option, value) for option, value in options.items()]
     return f"{name}({', '.join(listed)})" if listed else name
 
 
 def option_text(name: str, value: Any) -> str:
-    """Return an option with its value as a text has it, such as ``beta1=0.9``, ``amsgrad=true`` or ``inner=sgd``."""
+    """Return an option with its value, as it is written in a text: ``beta1=0.9``, ``amsgrad=true``, ``inner=sgd``."""
     written = str(value).lower() if isinstance(value, bool) else getattr(value, "text", None) or repr(value)
     return f"{name}={written}"
 
 
 def _literal(node: ast.expr, composed: bool) -> Option:
-    """Return the option that `node` spells out: a number, a list of numbers, and where `composed` a truth or a text."""
+    """Return the option that `node` spells out: a number, a list of numbers, or if `composed` a bool or a text."""
     if composed and isinstance(node, ast.Name | ast.Call | ast.Constant):
         text = ast.unparse(node)
         if text.lower() in {"true", "false"}:
@@ -136,7 +137,7 @@ def _literal(node: ast.expr, composed: bool) -> Option:
 
 
 def _number(node: ast.expr) -> int | float:
-    """Return the number that `node` spells out, with one sign at most."""
+    """Return the number that `node` spells out, with at most one sign."""
     sign = 1
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         sign, node = -1, node.operand

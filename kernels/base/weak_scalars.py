@@ -1,4 +1,4 @@
-"""Numbers that take part in the arithmetic of float32 arrays as Python's own do: without making it float64."""
+"""Scalars that, like Python's own, do not turn float32 arrays into float64."""
 
 from collections.abc import Iterable
 from typing import Any, SupportsFloat
@@ -12,29 +12,29 @@ from kernels.base.run import Floats
 class WeakScalar(NDArrayOperatorsMixin):
     """A number of double precision that is rounded to float32 where it meets a float32.
 
-    NumPy does so with a Python float, but only until a function is called: ``numpy.sqrt(0.5)`` is a ``numpy.float64``,
-    which turns everything that it meets into float64. Results of these numbers alone stay weak and of double precision.
+    NumPy treats a Python float so, but only until a function is called: ``numpy.sqrt(0.5)`` is a ``numpy.float64``,
+    which promotes everything that it meets to float64. Results of weak scalars alone stay weak and of double precision.
     """
 
     def __init__(self, value: SupportsFloat) -> None:
         self.value = float(value)
 
     def __array_ufunc__(self, function: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
-        """Return the result of a ufunc for Python's own numbers."""
+        """Return the result of a ufunc for Python scalars."""
         plain = [number.value if isinstance(number, WeakScalar) else number for number in inputs]
         result = getattr(function, method)(*plain, **settings)
         alone = not any(isinstance(number, np.generic | np.ndarray) for number in inputs)
         return WeakScalar(result) if alone and isinstance(result, np.float64 | np.bool_) else result
 
     def __array_function__(self, function: Any, types: Any, inputs: Any, settings: Any) -> Any:
-        """Return a choice between numbers; nothing else is defined."""
+        """Return a selection between numbers; no other functions are supported."""
         if function is not np.where or len(inputs) != 3:
             return NotImplemented
         condition, one, other = inputs
         return WeakScalar(one if condition else other)
 
     def __pow__(self, other: Any) -> Any:
-        """Return a power as C's library has it; NumPy's function of arrays differs in the last bit."""
+        """Return a power as the C library computes it; NumPy's array function differs in the last bit."""
         return WeakScalar(np.float64(self.value) ** float(other))
 
     def __bool__(self) -> bool:

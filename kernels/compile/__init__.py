@@ -1,1 +1,1 @@
-"""From loops, a model, a loss and an optimizer to machine code."""
+"""Compilation of a kernel: from loops, a model, a loss and an optimizer to machine code."""

@@ -1,8 +1,8 @@
-"""Building a kernel: from its text to machine code with an address, kept on disk.
+"""Building a kernel: from its text to machine code with an address, cached on disk.
 
-The text is a module of its own, in the cache folder under the name of its file, so that tracebacks, debuggers and
-profilers show its lines. Its functions are compiled one by one and linked; those of equal text are found again, also in
-other kernels and processes, by a digest of their text and of all that they call.
+The text is a module in the cache folder, so that tracebacks, debuggers and profilers show its lines. Its functions are
+compiled one by one and linked. Functions of equal text are reused, also by other kernels and processes: their key is a
+digest of their text and of everything that they call.
 """
 
 import gc
@@ -29,7 +29,7 @@ wait_when_forking(*LOCKS)
 
 
 class Module(NamedTuple):
-    """The text of a kernel, and the type of its samples' numbers: all that it is made of."""
+    """The text of a kernel, and the type of its samples' numbers: everything that the kernel depends on."""
 
     text: str
     dtype: str = "float64"
@@ -41,11 +41,11 @@ class Built(NamedTuple):
     Attributes
     ----------
     address : int
-        To be called with `kernels.loops.call.call_kernel`; where the JIT is off, the Python function itself.
+        Called by `kernels.loops.call.call_kernel`; where the JIT is off, the Python function itself.
     cold_seconds : float
-        The time in which it was compiled, in whatever process that was; nan where it is not known.
+        The time that compilation took, in whatever process; nan if unknown.
     load : callable
-        Reads the machine code from the cache folder once more, so that it can be timed.
+        Reads the machine code from the cache folder again, so that this can be timed.
     """
 
     address: Any
@@ -57,19 +57,19 @@ _built: dict[Module, Built] = {}
 
 
 def name_of(module: Module) -> str:
-    """Return the name of a module: a digest of its text, and of the code that intrinsics emit."""
+    """Return the name of a module: a digest of its text and of the code that intrinsics emit."""
     return f"kernel_{digest(module.text, module.dtype)[:16]}"
 
 
 def is_stored(module: Module) -> bool:
-    """Return whether the machine code of a kernel is in this process or the cache folder, or none is needed."""
+    """Return whether a kernel needs no compilation: its code is in this process or the cache, or the JIT is off."""
     if numba.config.DISABLE_JIT or module in _built:
         return True
     return CodeCache(name_of(module)).is_stored(call.signature_of(module.dtype).args)
 
 
 def build(module: Module) -> Built:
-    """Return a kernel, compiled or loaded from the cache folder at most once in a process."""
+    """Return a kernel, compiled or loaded from the cache folder at most once per process."""
     if module not in _built:
         with announce("compiling a kernel"), errors_in_one_line("no kernel can be compiled of this"):
             _built[module] = _build(module)
@@ -82,17 +82,19 @@ def _build(module: Module) -> Built:
     scope = run_text(name, module.text)
     if numba.config.DISABLE_JIT:
         return Built(scope["kernel"], 0.0, lambda: None)
-    kept = _compile(name, module, scope["kernel"])
+    dispatcher = _compile(name, module, scope["kernel"])
     cold_seconds, note = time.perf_counter() - started, f"{name}.seconds"
-    if kept.stats.cache_hits:
+    if dispatcher.stats.cache_hits:
         cold_seconds = float(cache.read(note) or "nan")
     else:
         cache.write(note, repr(cold_seconds))
-    return Built(_address(kept), cold_seconds, lambda: _compile(name, module, run_text(name, module.text)["kernel"]))
+    return Built(
+        _address(dispatcher), cold_seconds, lambda: _compile(name, module, run_text(name, module.text)["kernel"])
+    )
 
 
 def build_anew(module: Module) -> Any:
-    """Return numba's library of a kernel, compiled whatever is stored: what comes from a cache has no assembly."""
+    """Compile a kernel whatever is stored, and return numba's library: one loaded from a cache has no assembly."""
     kernel = run_text(name_of(module), module.text)["kernel"]
     kernel.compile(call.signature_of(module.dtype).args)
     (made,) = kernel.overloads.values()
@@ -100,7 +102,7 @@ def build_anew(module: Module) -> Any:
 
 
 def run_text(name: str, text: str) -> dict[str, Any]:
-    """Run the text of a kernel as a module of this name; return its names."""
+    """Run the text of a kernel as a module of this name, and return its namespace."""
     folder = cache.folder()
     file = f"{name}.py"
     if cache.read(file) != text:
@@ -115,7 +117,7 @@ def run_text(name: str, text: str) -> dict[str, Any]:
 
 
 def _share_functions(module: ModuleType, text: str) -> None:
-    """Give the functions of a module names that are digests of what they compute, under which their code is kept."""
+    """Rename the functions of a module to digests of what they compute, under which their code is cached."""
     digests: dict[str, str] = {}
     head = text.partition("\n@njit")[0]
     for own, name in re.findall(r"^(@njit\([^\n]*\)\ndef (\w+)\(.*?)(?=^@njit|\Z)", text, re.DOTALL | re.MULTILINE):
@@ -127,23 +129,23 @@ def _share_functions(module: ModuleType, text: str) -> None:
 
 
 def _compile(name: str, module: Module, kernel: Any) -> Any:
-    """Compile the entry of a kernel, or load it from the cache folder where there is one."""
+    """Compile the entry of a kernel, or load it from the cache folder if it is stored."""
     kernel.py_func.__module__ = name
     use_cache(kernel, CodeCache(name))
-    # While another thread holds the lock, the process does not fork, so that no process begins without its collections.
+    # The process cannot fork while a thread holds the lock, so no child starts with garbage collection disabled.
     with global_compiler_lock, _collections_paused():
         kernel.compile(call.signature_of(module.dtype).args)
     return kernel
 
 
-def _address(kept: Any) -> int:
-    (made,) = kept.overloads.values()
+def _address(dispatcher: Any) -> int:
+    (made,) = dispatcher.overloads.values()
     return int(made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name))
 
 
 @contextmanager
 def _collections_paused() -> Iterator[None]:
-    """Pause Python's garbage collector, which would take a tenth of the time of a compilation."""
+    """Pause Python's garbage collector, which would take a tenth of the compile time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

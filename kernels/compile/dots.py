@@ -1,4 +1,4 @@
-"""Dots of weights with inputs and with hidden units, in the text of a kernel."""
+"""Dot products of weights with inputs and with hidden units, in the text of a kernel."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -6,18 +6,18 @@ from itertools import pairwise
 import numpy as np
 
 from kernels.compile.layers import NetworkParts, call
-from kernels.compile.names import indexed
+from kernels.compile.names import indexed_names
 from kernels.compile.parameters import make_update, named_parameter, parameter, update_lines
 from kernels.compile.sums import leaf, leaf_of_one_run, leaves, sum_lines
-from kernels.compile.templates import fill, packed
+from kernels.compile.templates import fill, tuple_text
 
 FIRST_CACHE = 40 * 1024
 """The bytes of weights that the first cache of a core holds beside the samples."""
 
 
 def dots_of_samples(parts: NetworkParts, *, point: bool) -> str:
-    """Return the function that takes the dots of several samples."""
-    rows, totals = indexed("row", 4), indexed("total", 4)
+    """Return the function that computes the dot products of several samples."""
+    rows, totals = indexed_names("row", 4), indexed_names("total", 4)
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
         inputs = [f"read_lane(x, {row} + {f}, 8)" if wide else f"number(x[{row} + {f}])" for row in rows]
@@ -25,8 +25,8 @@ def dots_of_samples(parts: NetworkParts, *, point: bool) -> str:
         return read, [f"weight * {one}" for one in inputs]
 
     if parts.by_eight:
-        sums = indexed("sums", 4)
-        lines = leaf_of_one_run(term, totals, sums, f"{', '.join(totals)} = sum_lanes({packed(sums)})")
+        sums = indexed_names("sums", 4)
+        lines = leaf_of_one_run(term, totals, sums, f"{', '.join(totals)} = sum_lanes({tuple_text(sums)})")
     else:
         lines = sum_lines(parts, *term("f", 0), "f", "start", "whole", "stop")
     return fill(
@@ -38,22 +38,22 @@ def dots_of_samples(parts: NetworkParts, *, point: bool) -> str:
 
 
 def dots_of_eight(parts: NetworkParts) -> str:
-    """Return the function that takes the dots of eight samples of one run."""
-    rows = ["at", *indexed("row", 8)[1:]]
+    """Return the function that computes the dot products of eight samples of one run."""
+    rows = ["at", *indexed_names("row", 8)[1:]]
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
         read = named_parameter(parts, f"first + {f}", "weight", point=False, wide=wide)
         inputs = [f"read_lane(x, {row} + {f}, 8)" for row in rows] if wide else [f"read_spaced(x, at + {f}, apart, 8)"]
         return read, [f"weight * {one}" for one in inputs]
 
-    sums = indexed("sums", 8)
-    lines = leaf_of_one_run(term, ["total"], sums, f"total = sum_each({packed(sums)})")
+    sums = indexed_names("sums", 8)
+    lines = leaf_of_one_run(term, ["total"], sums, f"total = sum_each({tuple_text(sums)})")
     before, row = zip(*pairwise(rows), strict=True)
     return fill("dots_of_eight", row=row, before=before, leaves=leaves(parts, lines, ["total"], wide=8))
 
 
 def dot_of_hidden(parts: NetworkParts, *, point: bool) -> str:
-    """Return the function that takes the dot with the hidden units."""
+    """Return the function that computes the dot product with the hidden units."""
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
         read, weight = parameter(parts, f"first + {f}", "weight", point=point, wide=wide)
@@ -64,14 +64,14 @@ def dot_of_hidden(parts: NetworkParts, *, point: bool) -> str:
 
 
 def learn(parts: NetworkParts) -> str:
-    """Return the function that updates the weights of a dot, and takes the dot of the next sample."""
+    """Return the function that updates the weights of a dot product, and computes that of the next sample."""
     update = make_update(parts, weight=True, sample=True)
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
         now, after = (f"read_lane(x, {at} + {f}, 8)" if wide else f"number(x[{at} + {f}])" for at in ("at", "after"))
         return update_lines(parts, update, f"first + {f}", wide=wide, input=now), [f"{update.point} * {after}"]
 
-    # Of the weights of fewer inputs a pass finds all in the first cache.
+    # With fewer inputs, one pass finds all weights in the first-level cache.
     most = FIRST_CACHE // (parts.width * np.dtype(parts.spec.dtype).itemsize * (1 + parts.rule.slots))
     back = "" if parts.by_eight else f"turn if size > {most} else 0"
     return fill(
@@ -83,7 +83,7 @@ def learn(parts: NetworkParts) -> str:
 
 
 def take_dots(parts: NetworkParts, row: str, count: str, *, point: bool) -> Sequence[str]:
-    """Return the lines that take the dots of all units with the inputs of some samples."""
+    """Return the lines that compute the dot products of all units with the inputs of some samples."""
     name = parts.at_point("dots_of_samples", point=point)
     return [
         call(

@@ -1,4 +1,4 @@
-"""The kernels by name, the promise of each, and whether two results agree."""
+"""The kernels by name, their precision guarantees, and the comparison of two results."""
 
 from collections.abc import Iterable
 from functools import cache as once
@@ -16,23 +16,23 @@ from kernels.model.program import EXACT, Program
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
-# The largest error of fused operations and of functions that are not correctly rounded, for which no bits are promised.
+# The largest accepted error of kernels that fuse operations or call functions that are not correctly rounded.
 TOLERANCE = 1e-6
-# Training can amplify a small difference. So where no bits are promised, a run is compared only as long as the
-# reference, from a start that is this far off, agrees with itself.
+# Training can amplify a small difference. Kernels that are not exact are therefore compared only as long as a second
+# reference run, whose start is moved by this much, agrees with the first.
 NUDGE = 1e-12
-# A residual that is a thousandth of prediction and target has lost three digits to rounding.
+# A residual of a thousandth of prediction and target has lost three digits to rounding; its square is this fraction.
 ROUNDED = 1e-6
 NO_TARGETS = np.zeros(0)
-# The vector registers that a lane of runs fills.
+# The vector registers that hold one number of all runs side by side.
 REGISTERS = 4
-# The most runs side by side of models that take several dots of a sample, with more parameters than this: those of 32
-# runs do not fit a first cache of 48 KiB.
-RUNS_OF_UNITS, MANY_PARAMS = 16, 192
-# Losses of models with many more parameters take less time from a pass over the samples than from their QR factor.
+# Models with several dot products per sample and more than MANY_PARAMS parameters train at most this many runs side by
+# side: the parameters of 32 runs exceed a first-level cache of 48 KiB.
+MAX_RUNS_OF_UNITS, MANY_PARAMS = 16, 192
+# Above this many parameters, a pass over the samples is faster than their QR factor.
 MOST_PARAMS = 12
-# A factor takes about as long as this many passes of one run over the samples; runs side by side share it.
-PASSES = 1024
+# The factor takes about as long as this many passes of one run over the samples; runs side by side share it.
+FACTOR_PASSES = 1024
 
 
 class Kind(NamedTuple):
@@ -60,7 +60,7 @@ KERNELS = {
 DTYPES = {"float64": tuple(KERNELS), "float32": ("reference", "fused", "lanes")}
 """The numbers that runs compute with, and the kernels that do so."""
 FLOAT32_LOSSES = tuple(name for name, build in LOSSES.built_in.items() if build().is_exact)
-# Not asgd, which takes powers of a rate, and polyak, whose smallest divisor is 0 in float32.
+# All but asgd (uses pow) and polyak (its guard underflows in float32).
 FLOAT32_OPTIMIZERS = tuple(name for name in OPTIMIZERS.built_in if name not in {"asgd", "polyak"})
 """The losses and optimizers that have the bits of NumPy in float32 too."""
 SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
@@ -68,7 +68,7 @@ SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
 
 
 def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
-    """Return the name of a kernel as it is; it must be one of those accepted."""
+    """Return `kernel` if its name is among those accepted."""
     accepted = tuple(accepted)
     if not isinstance(kernel, str) or kernel not in accepted:
         raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
@@ -76,7 +76,7 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
 
 
 def check_dtype_name(dtype: object) -> str:
-    """Return the name of a type of numbers, float64 or float32, which may be a type of NumPy's."""
+    """Return the name of a floating-point type, float64 or float32; NumPy types are accepted too."""
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", getattr(dtype, "name", None))
     if name not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {describe(dtype)}")
@@ -84,10 +84,10 @@ def check_dtype_name(dtype: object) -> str:
 
 
 def check_dtype(dtype: object, kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> str:
-    """Return the name of the type of numbers of a run, in which all its parts must have the bits of NumPy."""
+    """Return the name of the type of numbers of a run; every part must match NumPy bit for bit in it."""
     dtype = check_dtype_name(dtype)
     if kernel not in DTYPES[dtype]:
-        known = [name for name in DTYPES[dtype] if name in SINGLE or kernel not in SINGLE]  # a fit takes no lanes
+        known = [name for name in DTYPES[dtype] if name in SINGLE or kernel not in SINGLE]  # a fit has no lanes
         raise ValueError(f"kernel must be one of {', '.join(known)} with dtype {dtype!r}, not {kernel!r}")
     if dtype == "float32":
         functions = sorted({one.function for one in model.program.instructions} - EXACT)
@@ -108,84 +108,84 @@ def _check_name(kind: str, name: str, accepted: tuple[str, ...]) -> None:
 
 
 def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optimizer = "sgd") -> bool:
-    """Return whether a kernel promises the same bits as the reference for this model, loss and optimizer."""
+    """Return whether a kernel is guaranteed to match the reference bit for bit with this model, loss and optimizer."""
     parts_are_exact = model.program.is_exact and make_loss(loss).is_exact and make_optimizer(optimizer).is_exact
     return parts_are_exact and not KERNELS[kernel].fma
 
 
 def lane_width(kernel: str, dtype: str, program: Program | Network, loss: Loss) -> int:
-    """Return the number of runs that a kernel trains side by side, which changes none of their bits.
+    """Return the number of runs that a kernel trains side by side; it changes no bits of their results.
 
-    Exact models in float64 have as many as fill `REGISTERS` vector registers. Of the quadratic, theta and the rate then
-    take 16, half of those that AVX-512 and arm64 have, so that an update does not wait for the stack. AVX2 has no more
-    than 16. Half of its operations access the stack, and still 16 runs take 0.69 ns an update, 32 runs 0.71 and 8 runs,
-    which wait for one another's results instead, 0.80. In batches and in float32, twice as many runs cost 5 to 45 %.
+    Exact models in float64 have as many runs as fill `REGISTERS` vector registers. For the quadratic, theta and lr then
+    occupy 16 registers, half of those of AVX-512 and arm64, so that an update needs no stack access. AVX2 has only 16
+    registers in all: half of its operations access the stack, and still 16 runs take 0.69 ns per update, 32 runs 0.71,
+    and 8 runs, whose updates wait for results, 0.80. In batches and in float32, twice as many runs cost 5 to 45 %.
 
-    In float32 a register holds twice as many. With functions such as exp in the model or in the loss, lanes take twice
-    the registers: one exp has the latency of the arithmetic of eight, and updates that wait for it take two thirds of
-    the time with AVX-512.
+    In float32 a register holds twice as many runs. With functions such as exp in the model or in the loss, lanes use
+    twice the registers: one exp has the latency of the arithmetic of eight updates, and updates that wait for it take
+    two thirds of the time with AVX-512.
 
-    Models of several units with many parameters have 16 runs at most. Sweeps of shuffled samples train few runs in each
-    order: 14 runs of softmax regression on 64 inputs take half of the time that they take among 32 places, and 32 or
-    96 runs as long.
+    Models of several units with many parameters have at most 16 runs. Sweeps of shuffled samples train few runs per
+    order: 14 runs of softmax regression on 64 inputs take half the time of 14 runs in 32 places, and 32 or 96 runs take
+    as long in either.
     """
     if KERNELS[kernel].width == 1:
         return 1
     width = REGISTERS * doubles_in_register()
     has_units = isinstance(program, Network) and any(layer.units > 1 for layer in program.layers)
     if has_units and program.params > MANY_PARAMS:
-        width = min(width, RUNS_OF_UNITS)
-    # The functions of a model with vectors take little of its time.
+        width = min(width, MAX_RUNS_OF_UNITS)
+    # Functions account for little of the time of a model with vectors.
     waits = not ((program.is_exact and loss.is_exact) or isinstance(program, Network))
     return 2 * width if dtype == "float32" or waits else width
 
 
 @once
 def doubles_in_register() -> int:
-    """Return the doubles in a vector register of the processor that code is compiled for: 8, 4 or 2.
+    """Return the doubles per vector register of the processor that code is compiled for: 8, 4 or 2.
 
-    To ask LLVM takes 0.1 ms.
+    Querying LLVM takes 0.1 ms.
     """
     import numba  # noqa: PLC0415 (heavy, and studies are checked without it)
 
     from kernels.base.numba_internals import features_of  # noqa: PLC0415
 
-    if numba.config.DISABLE_JIT:  # lanes are arrays, whose operations take as long for many runs as for few
+    if numba.config.DISABLE_JIT:  # lanes are arrays then, whose operations take as long for many runs as for few
         return 8
     features = features_of()
     return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
 
 
 def has_factor(program: Program | Network, *, squared: bool) -> bool:
-    """Return whether the recorded loss of a model is a sum of squares that the QR factor of the samples has."""
+    """Return whether a model's recorded loss is a sum of squares that the QR factor of the samples gives."""
     return squared and isinstance(program, Program) and program.is_linear and program.params <= MOST_PARAMS
 
 
 def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
-    """Return whether a kernel takes the losses of a run, of which there are `losses`, from the factor of the samples.
+    """Return whether a kernel computes the `losses` recorded losses of a run from the factor of the samples.
 
-    It depends neither on the number of runs nor on the width of lanes: a run has the same losses whatever is trained
-    beside it, and wherever.
+    The answer depends neither on the number of runs nor on the width of lanes, so that a run has the same losses
+    whatever is trained beside it.
     """
     kind = KERNELS[kernel]
     if not (kind.fma and kind.width > 1 and has_factor(model.program, squared=loss.is_squared)):
         return False
-    return losses * kind.width >= PASSES
+    return losses * kind.width >= FACTOR_PASSES
 
 
 def largest_error(found: Floats, expected: Floats) -> float:
-    """Return the largest difference, relative where the expected value exceeds 1; inf for another length.
+    """Return the largest difference, relative where the expected value exceeds 1; inf if the lengths differ.
 
-    Values that are not finite in both are the same: near the end of the range a rounding decides between inf and nan.
+    Values that are not finite in both are equal: near the end of the range, rounding decides between inf and nan.
     """
     return float(_errors(found, expected).max(initial=0.0)) if found.shape == expected.shape else np.inf
 
 
 def largest_loss_error(found: Floats, expected: Floats, y: Floats = NO_TARGETS) -> float:
-    """Return the largest difference of a loss relative to it, among the losses that are more than rounding errors.
+    """Return the largest relative difference of a loss, among losses that are more than rounding errors.
 
-    Those losses exceed `ROUNDED` times the mean square of the targets y, or the largest loss where there are none.
-    Expected losses that are not finite do not count; inf for another length.
+    These exceed `ROUNDED` times the mean square of the targets y, or times the largest loss if there are no targets.
+    Expected losses that are not finite are ignored. The result is inf if the lengths differ.
     """
     if found.shape != expected.shape:
         return np.inf
@@ -198,7 +198,7 @@ def largest_loss_error(found: Floats, expected: Floats, y: Floats = NO_TARGETS) 
 
 
 def count_agreeing(found: Floats, expected: Floats) -> int:
-    """Return the number of values that agree within the tolerance, from the first on."""
+    """Return the number of leading values that agree within the tolerance."""
     size = min(found.size, expected.size)
     agree = _errors(found[:size], expected[:size]) <= TOLERANCE
     return size if agree.all() else int(np.argmin(agree))

@@ -1,6 +1,6 @@
-"""The layers of a network in the text of its kernel: where sizes, parameters, dots and terms are.
+"""The layers of a network in its kernel's text: where sizes, parameters, dot products and terms are stored.
 
-Numbers of a run lie in flat arrays, and sizes are read from the layout of the network, so that one kernel serves
+The numbers of a run are in flat arrays, and sizes are read from the layout of the network, so that one kernel serves
 vectors of any length.
 """
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from kernels.base.run import BUFFERS
-from kernels.compile.names import KernelParts, indexed
+from kernels.compile.names import KernelParts, indexed_names
 from kernels.compile.spec import KernelSpec
 from kernels.compile.templates import indented
 from kernels.model.network import SCALAR, Network, Structure
@@ -23,15 +23,15 @@ class Layer:
     many : bool
         Whether it has many units.
     sources : tuple of int
-        What each symbol is: a scalar, or a dot of the inputs or of hidden units.
+        What each symbol is: a scalar, or a dot product with the inputs or with hidden units.
     prefix : str
-        What the names of its sizes begin with.
+        The start of the names of its sizes.
     program : Program
-        It has each derivative once: symbols that are added have the same one, and share a term.
+        Has each derivative once: symbols that are added have the same derivative and share a term.
     dots, symbols : list of int
-        The symbols that are dots of inputs, and all symbols in the order of updates.
+        The symbols that are dot products with inputs, and all symbols in the order of updates.
     sizes : dict
-        The texts of its sizes, from `start` to `stop` of the layout, by their names.
+        The texts of its sizes by name, from `start` to `stop` of the layout.
     """
 
     def __init__(self, structure: Structure, start: int, prefix: str) -> None:
@@ -41,7 +41,7 @@ class Layer:
         self.program = program._replace(derivatives=tuple(dict.fromkeys(program.derivatives)))
         self.parts, symbols = len(self.program.derivatives), range(len(self.sources))
         self.dots = [symbol for symbol in symbols if self.sources[symbol] >= 0]
-        # Dots come last: the next sample finds them in registers.
+        # Dot products come last, so that the next sample finds them in registers.
         self.symbols = sorted(symbols, key=lambda symbol: self.sources[symbol])
         names = [f"{prefix}units"]
         names += [self.name(size, symbol) for symbol in symbols for size in ("first", "size", "source", "order")]
@@ -61,7 +61,7 @@ class Layer:
         return self.name("first", symbol) + (f" + {step}" if self.many else "")
 
     def part(self, symbol: int) -> int:
-        """Return which of the derivatives is that by a symbol."""
+        """Return the index of the derivative with respect to a symbol."""
         return self.program.derivatives.index(self.derivatives[symbol])
 
     def is_one(self, part: int) -> bool:
@@ -81,9 +81,9 @@ class NetworkParts(KernelParts):
     layers : list of Layer
         The hidden layer, if `has_hidden`, and the `last` one.
     one_unit : bool
-        Whether there is a single unit, whose dots and derivatives stay in variables.
+        Whether there is a single unit, whose dot products and derivatives stay in variables.
     decays : bool
-        Whether weights decay, and scalars do not.
+        Whether weights decay; scalars never do.
     slots : list of str
         The names of the slots of a parameter.
     """
@@ -99,7 +99,7 @@ class NetworkParts(KernelParts):
         self.last, self.has_hidden = self.layers[-1], len(self.layers) > 1
         self.one_unit = not self.has_hidden and not self.last.many
         self.decays = bool(self.rule.weight_decay or self.rule.decay_options)
-        self.slots = indexed("slot", self.rule.slots)
+        self.slots = indexed_names("slot", self.rule.slots)
 
     # Numbers in flat arrays
 
@@ -110,26 +110,26 @@ class NetworkParts(KernelParts):
         return self.load(cells, times(place, self.width), self.width)
 
     def put(self, value: str, cells: str, place: str, *, same: bool = False, wide: int = 0) -> str:
-        """Return the line that writes a number; one that may be the `same` for all runs or weights is repeated."""
+        """Return the line that writes a number; `same`: one number may be repeated for all runs or weights."""
         size = wide or self.width
         value = f"broadcast({value}, {size})" if same and size > 1 else value
         return self.store(value, cells, place if wide else times(place, self.width), size)
 
     def slot(self, place: str, slot: int) -> str:
-        """Return where a slot of a parameter is: of one run, those of all parameters lie one after the other."""
+        """Return the place of a slot of a parameter; one run stores slot after slot, each for all parameters."""
         if not self.by_eight:
             return f"params + {times(place, self.rule.slots)}" + (f" + {slot}" if slot else "")
         return f"{place} + params" if slot == 0 else f"{place} + {slot + 1} * params"
 
     def dot_column(self, layer: Layer, symbol: int) -> str:
-        """Return the first place of the dots of a symbol: those of `ROWS` samples of each unit lie side by side."""
+        """Return the first place of the dot products of a symbol; those of `ROWS` samples of a unit are adjacent."""
         below = [] if layer is self.layers[0] else [(len(self.layers[0].dots), "hidden_units")]
         below.append((layer.dots.index(symbol), f"{layer.prefix}units"))
         counts = [(f"{count} * " if count > 1 else "") + f"ROWS * {units}" for count, units in below if count]
         return " + ".join(counts) or "0"
 
     def dot_at(self, layer: Layer, symbol: int, row: str) -> str:
-        """Return the place of a dot of unit k with a sample."""
+        """Return the place of a dot product of unit k with a sample."""
         return total(self.dot_column(layer, symbol), "k * ROWS" if layer.many else "0", row)
 
     def term(self, layer: Layer, part: int, row: str) -> str:
@@ -139,12 +139,12 @@ class NetworkParts(KernelParts):
         return total("0" if row == "0" else f"{row} * sample_terms", below, unit, str(part))
 
     def at_point(self, function: str, *, point: bool) -> str:
-        """Return the name of a function that computes where the gradient is taken, or with theta."""
+        """Return the name of a function that computes with theta, or at the point where the gradient is taken."""
         return f"{function}_at_point" if point and self.rule.gradient_at else function
 
 
 def total(*texts: str) -> str:
-    """Return the text of a sum without its zeros."""
+    """Return the text of a sum, omitting zeros."""
     return " + ".join(text for text in texts if text != "0") or "0"
 
 
@@ -157,16 +157,16 @@ def times(text: str, factor: int) -> str:
 
 
 def call(name: str, *arguments: str) -> str:
-    """Return the text of a call, whose last arguments `link` writes."""
+    """Return the text of a call, whose remaining arguments `link` adds."""
     return f"{name}({', '.join(arguments)}, {{{name}}})"
 
 
 def link(parts: NetworkParts, functions: Iterable[str]) -> list[str]:
-    """Return functions with all their arguments and with the sizes that they use, each behind those that it calls.
+    """Return functions with all their arguments and the sizes that they use, each after the functions it calls.
 
-    In braces, the name of a function stands for the arguments that it takes from the loop around it, in its head and in
-    calls. `{sizes}` stands for the lines that read sizes, `@cells[place]` for a number of each run, and `number(text)`
-    for one of the type that the kernel computes with.
+    A function name in braces, in its head or in calls, stands for the arguments that it takes from the surrounding
+    loop. `{sizes}` stands for the lines that read sizes, `@cells[place]` for a number of each run, and `number(text)`
+    for a number of the kernel's type.
     """
     sizes = {"params": "counts[LAYOUT]", "inputs": "counts[LAYOUT + 1]", "sample_terms": "counts[LAYOUT + 2]"}
     for layer in parts.layers:
@@ -187,7 +187,7 @@ def link(parts: NetworkParts, functions: Iterable[str]) -> list[str]:
 
 
 def _numbers(parts: NetworkParts, text: str) -> str:
-    """Return a text with the reads and writes of the numbers in it."""
+    """Return a text in which the accesses to numbers are expanded."""
     text = text.replace("@zeros_of_eight", parts.zero(8)).replace("@zero", parts.zero(parts.width))
     place = r"@(\w+)\[((?:[^][]|\[[^][]*\])*)\]"
     text = re.sub(rf"(?m)^( *){place} = (.*)", lambda found: found[1] + parts.put(found[4], found[2], found[3]), text)

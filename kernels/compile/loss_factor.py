@@ -1,4 +1,4 @@
-"""The QR factor of the samples of a linear model, from which losses are computed in place of a pass over the samples.
+"""The QR factor of the samples of a linear model, from which losses are computed without a pass over the samples.
 
 The sum of the squared residuals of a model that is linear in its parameters is |R (theta, -1)|^2, where R is the upper
 triangle of the QR decomposition of the design and the targets side by side. Unlike the normal equations it does not
@@ -15,7 +15,7 @@ import numpy as np
 
 from kernels.base.run import Data, Floats
 from kernels.compile.kinds import takes_factor
-from kernels.data.pieces import cut
+from kernels.data.pieces import in_pieces
 from kernels.losses.loss import Loss
 from kernels.model.linear_data import make_rows, triangle_of_pieces
 from kernels.model.model import Model
@@ -24,21 +24,20 @@ from kernels.model.program import Program
 
 
 def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int) -> Data:
-    """Return the samples with their factors where a kernel takes losses from them."""
+    """Return the samples with their factors if a kernel computes losses from them."""
     if data.factors.shape[1] or not takes_factor(kernel, model, loss, losses):
         return data
     return data._replace(factors=make_factors(model.program, data))
 
 
 def make_factors(program: Program | Network, data: Data) -> Floats:
-    """Return the factors of samples and of those held out, if any, shape (1 or 2, P + 1, P + 1).
+    """Return the factors of the training samples and of the held-out ones, if any, shape (1 or 2, P + 1, P + 1).
 
-    There are none where a number is not finite: the shape is (0, P + 1, P + 1) then, and not that of factors that were
-    never made, (0, 0, 0).
+    If a number is not finite, the shape is (0, P + 1, P + 1), as opposed to (0, 0, 0) of factors never computed.
     """
     parts = [(data.x, data.y)]
     if data.validation_y.size:
         parts.append((data.validation_x, data.validation_y))
-    factors = [triangle_of_pieces(make_rows(program, x, y) for x, y in cut(part)) for part in parts]
+    factors = [triangle_of_pieces(make_rows(program, x, y) for x, y in in_pieces(part)) for part in parts]
     made = np.array(factors)
     return made if np.isfinite(made).all() else made[:0]

@@ -1,4 +1,4 @@
-"""The whole text of a kernel: a module that imports what it uses."""
+"""The complete text of a kernel: a module with its imports."""
 
 import re
 from functools import cache as once

@@ -1,7 +1,7 @@
 """Training in batches, in the text of the kernel of a model with vectors.
 
-The gradient of a batch is summed over the samples of eight weights at a time, of runs side by side four. Its halves are
-added as NumPy does.
+The gradient of a batch is summed over the samples for eight weights at a time in a single run, and for four in runs
+side by side. Halves are added in NumPy's order.
 """
 
 from kernels.compile.dots import take_dots
@@ -9,13 +9,13 @@ from kernels.compile.layers import Layer, NetworkParts, call
 from kernels.compile.network_samples import align_lines, gradient_call
 from kernels.compile.parameters import clock_lines, make_update, update_lines
 from kernels.compile.sums import sum_lines
-from kernels.compile.templates import fill, fill_lines, indented, packed
+from kernels.compile.templates import fill, fill_lines, indented, tuple_text
 from kernels.compile.units import gradient_lines, put_terms
 from kernels.model.network import HIDDEN, SCALAR
 
 
 def sum_gradients(parts: NetworkParts, *, hidden: bool) -> str:
-    """Return the function that sums the gradients by weights of inputs, or of hidden units, over samples."""
+    """Return the function that sums, over samples, the gradients of weights of inputs or of hidden units."""
     name, at = _sum_gradients(parts, hidden=hidden), "counts[rows + i] + source + f"
     value = "@x[{}]" if name == "sum_gradients_of_hidden" else "number(x[{}])"
     if parts.by_eight:
@@ -38,7 +38,7 @@ def sum_gradients(parts: NetworkParts, *, hidden: bool) -> str:
 
 
 def _sum_gradients(parts: NetworkParts, *, hidden: bool) -> str:
-    """Return the name of the sum of gradients; hidden units of runs side by side differ, and their inputs do not."""
+    """Return the name of the sum of gradients; in runs side by side, hidden units differ per run and inputs do not."""
     return "sum_gradients_of_hidden" if hidden and not parts.by_eight else "sum_gradients"
 
 
@@ -65,7 +65,7 @@ def gradient_sum(parts: NetworkParts) -> str:
 
 
 def _sum_of_symbol(parts: NetworkParts, layer: Layer, symbol: int) -> str:
-    """Return the line that sums the gradients by the parameters of a symbol of unit k."""
+    """Return the line that sums the gradients of the parameters of a symbol of unit k."""
     source, column = layer.sources[symbol], parts.term(layer, layer.part(symbol), "0")
     place = f"level + {layer.first(symbol)}"
     if source == SCALAR:
@@ -105,7 +105,7 @@ def train_batches(parts: NetworkParts) -> str:
         loss=["loss = share * @gradients[params]"] if parts.rule.needs_loss else [],
         norm=fill_lines("norm_of_gradient") if parts.rule.needs_norm else [],
         steps=_steps(parts),
-        end=[f"return {packed(parts.clock)}"] if parts.clock else [],
+        end=[f"return {tuple_text(parts.clock)}"] if parts.clock else [],
     )
 
 

@@ -1,13 +1,13 @@
 """Training sample by sample, in the text of the kernel of a model with vectors.
 
-The weights of a dot are updated from sample i in the pass that takes the dot with sample i + 1, so that weights that do
-not fit the first cache are read once for each sample.
+One pass over the weights of a dot product updates them from sample i and computes the dot product with sample i + 1, so
+that weights beyond the first-level cache are read once per sample.
 """
 
 from kernels.compile.dots import take_dots
 from kernels.compile.layers import Layer, NetworkParts, call
 from kernels.compile.parameters import Update, clock_lines, make_update, update_lines
-from kernels.compile.templates import fill, indented, packed
+from kernels.compile.templates import fill, indented, tuple_text
 from kernels.compile.units import gradient_lines
 from kernels.model.network import SCALAR
 
@@ -36,7 +36,7 @@ def train_samples(parts: NetworkParts) -> str:
         gradient=gradient,
         clock=clock_lines(parts),
         steps=steps,
-        end=[f"return {packed(parts.clock)}"] if parts.clock else [],
+        end=[f"return {tuple_text(parts.clock)}"] if parts.clock else [],
     )
 
 
@@ -47,12 +47,12 @@ def gradient_call(parts: NetworkParts, row: str) -> str:
 
 
 def align_lines(parts: NetworkParts) -> list[str]:
-    """Return the line that aligns the stack, which lanes are spilled to."""
+    """Return the line that aligns the stack, to which lanes are spilled."""
     return ["align_stack(lr)"] if parts.width > 1 else []
 
 
 def _step(parts: NetworkParts, layer: Layer, symbol: int, s: str, scalar: Update, weight: Update) -> list[str]:
-    """Return the lines that update the parameters of a symbol from a sample, and take the dot of the next one."""
+    """Return the lines that update the parameters of a symbol from a sample, and compute its next dot product."""
     first, source = layer.first(symbol), layer.sources[symbol]
     if source >= 0:
         name, column = f"dot_{symbol}", layer.name("source", symbol)

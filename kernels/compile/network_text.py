@@ -1,7 +1,7 @@
 """The text of the kernel of a model with vectors: one readable module that serves vectors of any length.
 
-What a unit computes, and the update of a weight, are straight-line code of the operations that models, losses and rules
-leave on a tape. The loops around them are the templates.
+The computation of a unit and the update of a weight are straight-line code, recorded on a tape from models, losses and
+rules. The loops around them are templates.
 """
 
 from kernels.compile.dots import dot_of_hidden, dots_of_eight, dots_of_samples, learn, take_dots
@@ -14,7 +14,7 @@ from kernels.compile.units import gradient_of_sample, loss_lines, loss_of_sample
 
 
 def network_text(parts: NetworkParts) -> str:
-    """Return the text of a kernel's functions, each behind those that it calls."""
+    """Return the text of a kernel's functions, each after the functions it calls."""
     points = [False, True] if parts.rule.gradient_at else [False]
     functions = [dots_of_samples(parts, point=point) for point in points]
     if parts.has_hidden:
@@ -55,7 +55,7 @@ def loss_sum(parts: NetworkParts) -> str:
 
 
 def kernel(parts: NetworkParts) -> str:
-    """Return the entry."""
+    """Return the entry function."""
     copies = parts.spec.dtype == "float32" and parts.by_eight
     numbers, own, settings = times("params", parts.rule.slots + 1), len(parts.loss_options), parts.read_settings()
     places = [times(f"({numbers} + {k})" if k else numbers, parts.width) for k in range(len(parts.clock))]

@@ -1,11 +1,20 @@
-"""Parameters in the text of the kernel of a model with vectors: the lines that read them, and that update them."""
+"""Reading and updating parameters, in the text of the kernel of a model with vectors."""
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from kernels.compile.layers import NetworkParts
-from kernels.compile.names import assigned, fixed_numbers, given, label, numbered, places_of, text_of, text_of_loop
+from kernels.compile.names import (
+    assignment,
+    fixed_numbers,
+    input_symbols,
+    name_number,
+    number_lines,
+    operand_places,
+    text_of,
+    text_of_loop,
+)
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.tape.tape import Tape
 
@@ -18,11 +27,11 @@ class Update(NamedTuple):
     before : list of str
         Lines that are the same for all parameters.
     lines : list of str
-        Those of each parameter.
+        Lines for each parameter.
     theta, point : str
-        The new parameter, and where the next gradient is taken.
+        The new parameter, and the point at which the next gradient is taken.
     slots : list of str
-        Its new slots.
+        The parameter's new slots.
     same : set of int
         The slots that are the same for all parameters.
     """
@@ -38,28 +47,28 @@ class Update(NamedTuple):
 def make_update(parts: NetworkParts, *, weight: bool, sample: bool) -> Update:
     """Return the update of a weight or of a scalar, from a sample or by a mean gradient.
 
-    From a sample, s is the derivative of the loss by the dot of the weight, or by the scalar.
+    For a sample, s is the derivative of the loss with respect to the weight's dot product, or to the scalar.
     """
     rule, tape = parts.rule, Tape()
-    t, lr, s, factor, total, share = given(tape, ["t", "lr", "s", "input", "total", "share"])
-    slots, options = tuple(given(tape, parts.slots)), parts.option_symbols(tape)
+    t, lr, s, factor, total, share = input_symbols(tape, ["t", "lr", "s", "input", "total", "share"])
+    slots, options = tuple(input_symbols(tape, parts.slots)), parts.option_symbols(tape)
     if sample and rule.per_sample:
-        new, kept = rule.per_sample(t, factor if weight else 1.0, s, lr), slots
+        new, new_slots = rule.per_sample(t, factor if weight else 1.0, s, lr), slots
     else:
         gradient = (s * factor if weight else s) if sample else share * total
-        label(gradient, "gradient")
+        name_number(gradient, "gradient")
         if weight and rule.weight_decay:
             at = rule.gradient_at(t, slots, options) if rule.gradient_at else t
-            gradient = add_weight_decay(at, gradient, *given(tape, ["weight_decay"]))
+            gradient = add_weight_decay(at, gradient, *input_symbols(tape, ["weight_decay"]))
         if not weight:
             options = tuple(0.0 if k in rule.decay_options else one for k, one in enumerate(options))
-        facts = given(tape, [*parts.clock, *["loss"] * rule.needs_loss, *["norm"] * rule.needs_norm])
-        new, kept = rule.rule(t, slots, gradient, lr, tuple(facts), options)
-    kept = tuple(label(one, f"new_{name}") for one, name in zip(kept, parts.slots, strict=True))
-    point = label(new, "moved")
+        facts = input_symbols(tape, [*parts.clock, *["loss"] * rule.needs_loss, *["norm"] * rule.needs_norm])
+        new, new_slots = rule.rule(t, slots, gradient, lr, tuple(facts), options)
+    new_slots = tuple(name_number(one, f"new_{name}") for one, name in zip(new_slots, parts.slots, strict=True))
+    point = name_number(new, "moved")
     if rule.gradient_at:
-        point = label(rule.gradient_at(new, kept, parts.option_symbols(tape)), "point")
-    outputs = [new, *kept, point]
+        point = name_number(rule.gradient_at(new, new_slots, parts.option_symbols(tape)), "point")
+    outputs = [new, *new_slots, point]
     fixed = fixed_numbers(tape, [*parts.settings, *parts.clock, "lr", "s", "share", "loss", "norm"])
     before, lines, results = text_of_loop(tape, outputs, fixed)
     if parts.by_eight:
@@ -67,14 +76,14 @@ def make_update(parts: NetworkParts, *, weight: bool, sample: bool) -> Update:
     else:
         shared = fixed_numbers(tape, [] if parts.spec.own_options else [*parts.settings, *parts.clock])
         varying = set(range(len(tape.operations))) - shared
-    same = {k for k, one in enumerate(places_of(kept)) if not (isinstance(one, int) and one in varying)}
-    texts = iter(numbered([*before, *lines, *results]))
+    same = {k for k, one in enumerate(operand_places(new_slots)) if not (isinstance(one, int) and one in varying)}
+    texts = iter(number_lines([*before, *lines, *results]))
     before, lines, results = ([next(texts) for _ in part] for part in (before, lines, results))
     return Update(before, lines, results[0], results[1:-1], results[-1], same)
 
 
 def update_lines(parts: NetworkParts, update: Update, place: str, *, wide: int = 0, **read: str) -> list[str]:
-    """Return the lines that update a parameter, or eight of one run; `read` has texts of what the rule is given."""
+    """Return the lines that update a parameter, or eight of one run; `read` has the texts of the rule's arguments."""
     written = [(result, slot) for slot, result in enumerate(update.slots) if result != parts.slots[slot]]
     used = [*update.lines, update.theta, update.point, *(result for result, _ in written)]
     return [
@@ -91,7 +100,7 @@ def update_lines(parts: NetworkParts, update: Update, place: str, *, wide: int =
 def _reads(
     parts: NetworkParts, place: str, lines: Iterable[str], wide: int, more: dict[str, str] | None = None
 ) -> list[str]:
-    """Return the lines that read a parameter, its slots and other numbers, where some lines use them."""
+    """Return the lines that read a parameter, its slots and other numbers, as far as `lines` use them."""
     reads = {"t": parts.get("theta", place, wide)}
     reads |= {name: parts.get("theta", parts.slot(place, slot), wide) for slot, name in enumerate(parts.slots)}
     used = set(re.findall(r"\w+", " ".join(lines)))
@@ -99,20 +108,20 @@ def _reads(
 
 
 def parameter(parts: NetworkParts, place: str, name: str, *, point: bool, wide: int = 0) -> tuple[list[str], str]:
-    """Return the lines that read a parameter, or eight, and its text: as it is, or where the gradient is taken."""
+    """Return the lines that read a parameter, or eight, and its text: theta, or the point of the gradient."""
     if not (point and parts.rule.gradient_at):
         return [], parts.get("theta", place, wide)
     tape = Tape()
-    (t,), slots = given(tape, ["t"]), tuple(given(tape, parts.slots))
-    at = label(parts.rule.gradient_at(t, slots, parts.option_symbols(tape)), name)
+    (t,), slots = input_symbols(tape, ["t"]), tuple(input_symbols(tape, parts.slots))
+    at = name_number(parts.rule.gradient_at(t, slots, parts.option_symbols(tape)), name)
     lines, (result,) = text_of(tape, [at])
-    return [*_reads(parts, place, [*lines, result], wide), *numbered(lines)], result
+    return [*_reads(parts, place, [*lines, result], wide), *number_lines(lines)], result
 
 
 def named_parameter(parts: NetworkParts, place: str, name: str, *, point: bool, wide: int = 0) -> list[str]:
-    """Return the lines that read a parameter, or eight, and give it a name."""
+    """Return the lines that read a parameter, or eight, and name it."""
     lines, text = parameter(parts, place, name, point=point, wide=wide)
-    return [*lines, *assigned(name, text)]
+    return [*lines, *assignment(name, text)]
 
 
 def clock_lines(parts: NetworkParts) -> Sequence[str]:
@@ -120,7 +129,9 @@ def clock_lines(parts: NetworkParts) -> Sequence[str]:
     if not parts.rule.clock:
         return []
     tape = Tape()
-    lines, results = text_of(tape, parts.rule.clock(tuple(given(tape, parts.clock)), parts.option_symbols(tape)))
+    lines, results = text_of(
+        tape, parts.rule.clock(tuple(input_symbols(tape, parts.clock)), parts.option_symbols(tape))
+    )
     if results == parts.clock:
         return []
-    return numbered([*lines, f"{', '.join(parts.clock)} = {', '.join(results)}"])
+    return number_lines([*lines, f"{', '.join(parts.clock)} = {', '.join(results)}"])

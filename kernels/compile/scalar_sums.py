@@ -1,9 +1,9 @@
 """Sums of gradients and losses in NumPy's order, in the text of the kernel of a model without vectors."""
 
 from kernels.base.run import PAIRWISE_BLOCK
-from kernels.compile.names import indexed
+from kernels.compile.names import indexed_names
 from kernels.compile.scalar_parts import ScalarParts
-from kernels.compile.templates import fill, fill_lines, packed, unpack
+from kernels.compile.templates import fill, fill_lines, tuple_text, unpack
 from kernels.model.sample_values import split_program
 
 
@@ -19,12 +19,12 @@ def loss_sum(parts: ScalarParts) -> list[str]:
 
 
 def _sum(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[str]:
-    """Return the functions that add up terms, of all runs or of some of them after the others."""
+    """Return the functions that add up terms, of all runs or of one part of them after another."""
     width, count, stride = parts.width, len(sums), (len(parts.theta) + 1) * parts.width
     texts = {
         "doc": "Return the sums over samples in the order of NumPy's add.reduce",
         "places": " places, in_order," if name == "gradient_sum" else "",
-        "totals": packed(sums),
+        "totals": tuple_text(sums),
     }
 
     def cells(row: str) -> list[str]:
@@ -39,7 +39,7 @@ def _sum(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[str]
         **(texts | {"doc": f"{texts['doc']}."}),
         zero=parts.zero(part),
         total=sums,
-        term=indexed("term", count),
+        term=indexed_names("term", count),
         eight=_eight(parts, name, sums, part),
         before=[parts.load("partials", at, part) for at in cells("(waiting - 1)")],
         keep_before=keep("(waiting - 1)"),
@@ -54,11 +54,11 @@ def _sum(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[str]
         part=str(part),
         width=str(width),
         **texts,
-        theta=packed(parts.theta),
+        theta=tuple_text(parts.theta),
         write_point=[parts.store(one, "cells", str(k * width), width) for k, one in enumerate(parts.theta)],
-        read_point=packed(parts.load("cells", f"{k * width} + first", part) for k in range(len(parts.theta))),
+        read_point=tuple_text(parts.load("cells", f"{k * width} + first", part) for k in range(len(parts.theta))),
         write_sum=[parts.store(one, "cells", f"{stride + k * width} + first", part) for k, one in enumerate(sums)],
-        read_sum=packed(parts.load("cells", str(stride + k * width), width) for k in range(count)),
+        read_sum=tuple_text(parts.load("cells", str(stride + k * width), width) for k in range(count)),
     )
     return [text, in_parts]
 
@@ -75,11 +75,11 @@ def _terms_at(parts: ScalarParts, name: str, count: int, place: str, to: str, *,
         else:
             place, lines = "at", [f"at = {place} if in_order else places[{place}]"]
     lines += [f"{one} = {read.format(column, place)}" for one, column in zip(names, columns, strict=True)]
-    return [*lines, f"{packed(indexed(to, count))} = {term}({', '.join(['theta', *names, 'options'])})"]
+    return [*lines, f"{tuple_text(indexed_names(to, count))} = {term}({', '.join(['theta', *names, 'options'])})"]
 
 
 def _eight(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[str]:
-    """Return the lines of eight running sums: of eight samples side by side, or one after the other for many runs."""
+    """Return the lines of eight running sums: over eight samples side by side, or one after another for many runs."""
     if name == "loss_sum" and parts.spec.sums_in_registers:
         return _eight_of_a_register(parts)
     count = len(sums)
@@ -88,22 +88,22 @@ def _eight(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[st
             "eight_of_one_run",
             first=_terms_at(parts, name, count, "start", "sum", wide=True),
             next=_terms_at(parts, name, count, "i", "term", wide=True),
-            sum=indexed("sum", count),
-            term=indexed("term", count),
-            totals=packed(sums),
-            sums=packed(indexed("sum", count)),
+            sum=indexed_names("sum", count),
+            term=indexed_names("term", count),
+            totals=tuple_text(sums),
+            sums=tuple_text(indexed_names("sum", count)),
         )
     return fill_lines(
         "eight_of_many_runs",
         sample=_terms_at(parts, name, count, "i", "term"),
         total=sums,
-        **{one: indexed(one, count) for one in ("quarter", "pair", "single", "term")},
+        **{one: indexed_names(one, count) for one in ("quarter", "pair", "single", "term")},
     )
 
 
 def _eight_of_a_register(parts: ScalarParts) -> list[str]:
-    """Return the lines of eight running sums of the losses of the runs of a register."""
-    values = indexed("value", len(split_program(parts.program)[0].derivatives))
+    """Return the lines of eight running sums of the losses of the runs in a register."""
+    values = indexed_names("value", len(split_program(parts.program)[0].derivatives))
     columns = [f"x[{k}]" for k in range(len(parts.inputs))]
 
     def call(j: int) -> str:

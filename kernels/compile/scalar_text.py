@@ -1,16 +1,24 @@
 """The text of the kernel of a model without vectors, or with short ones: one readable module.
 
-Its functions are straight-line code of the operations that rules, losses and models leave on a tape. The same text
-computes with numbers and, for runs side by side, with lanes of them.
+Its functions are straight-line code, recorded on a tape from rules, losses and models. The same text computes with
+numbers and, for runs side by side, with lanes of numbers.
 """
 
 import re
 from collections.abc import Sequence
 
-from kernels.compile.names import Numbers, fixed_numbers, given, label, numbered, text_of, text_of_loop
+from kernels.compile.names import (
+    Numbers,
+    fixed_numbers,
+    input_symbols,
+    name_number,
+    number_lines,
+    text_of,
+    text_of_loop,
+)
 from kernels.compile.scalar_parts import ScalarParts, gradient_point, run_sample, run_update
 from kernels.compile.scalar_sums import gradient_sum, loss_sum
-from kernels.compile.templates import LONGEST, fill, packed, unpack
+from kernels.compile.templates import LONGEST, fill, tuple_text, unpack
 from kernels.model.sample_values import split_program
 from kernels.tape.tape import Tape
 
@@ -21,7 +29,7 @@ def scalar_text(parts: ScalarParts) -> str:
 
 
 def sample_functions(parts: ScalarParts) -> list[str]:
-    """Return all functions but the entry, each behind those that it calls."""
+    """Return all functions but the entry, each after the functions it calls."""
     functions = [gradient_term(parts), loss_term(parts), *gradient_sum(parts)]
     if parts.spec.sums_in_registers:
         functions += values_of_samples(parts)
@@ -29,10 +37,10 @@ def sample_functions(parts: ScalarParts) -> list[str]:
 
 
 def gradient_term(parts: ScalarParts) -> str:
-    """Return the function of the gradient of a sample, and of its loss where the rule needs it."""
+    """Return the function for the gradient of a sample, and its loss if the rule needs it."""
     tape = Tape()
-    arguments, derivatives = run_sample(parts, tape, given(tape, parts.theta))
-    slope = label(parts.loss.derivative(*arguments), "slope")
+    arguments, derivatives = run_sample(parts, tape, input_symbols(tape, parts.theta))
+    slope = name_number(parts.loss.derivative(*arguments), "slope")
     terms = [slope * one for one in derivatives]
     terms += [parts.loss.value(*arguments)] if parts.rule.needs_loss else []
     doc = "Return the gradient of a sample."
@@ -40,24 +48,24 @@ def gradient_term(parts: ScalarParts) -> str:
 
 
 def loss_term(parts: ScalarParts) -> str:
-    """Return the function of the loss of a sample that is recorded."""
+    """Return the function for the recorded loss of a sample."""
     tape = Tape()
-    arguments, _ = run_sample(parts, tape, given(tape, parts.theta))
+    arguments, _ = run_sample(parts, tape, input_symbols(tape, parts.theta))
     doc = "Return the loss of a sample that is recorded."
     return term(parts, "loss_term", doc, tape, [parts.loss.recorded(arguments)], parts.theta, parts.inputs)
 
 
 def values_of_samples(parts: ScalarParts) -> list[str]:
-    """Return the functions of what samples alone determine, and of the loss from it."""
+    """Return the functions for values that do not depend on parameters, and for the loss computed from them."""
     of_samples, rest = split_program(parts.program)
     tape = Tape()
-    values = parts.run(tape, of_samples, given(tape, [*parts.inputs, "y"]))
+    values = parts.run(tape, of_samples, input_symbols(tape, [*parts.inputs, "y"]))
     outputs = [values[one] for one in of_samples.derivatives]
     doc = "Return what samples alone determine."
     first = term(parts, "values_of_samples", doc, tape, outputs, [], parts.inputs)
     tape, inputs = Tape(), [*parts.inputs, *(f"value_{k}" for k in range(len(outputs)))]
-    values = parts.run(tape, rest, given(tape, [*parts.theta, *inputs, "y"]))
-    residual = label(values[rest.residual], "residual")
+    values = parts.run(tape, rest, input_symbols(tape, [*parts.theta, *inputs, "y"]))
+    residual = name_number(values[rest.residual], "residual")
     doc = "Return the loss of a sample, from what it alone determines."
     return [first, term(parts, "loss_from_values", doc, tape, [residual * residual], parts.theta, inputs)]
 
@@ -73,7 +81,7 @@ def term(
         name=name,
         doc=doc,
         arguments=", ".join([*(["theta"] if theta else []), *inputs, "y", "options"]),
-        lines=numbered([*unpacked, *lines, f"return {packed(results)}"]),
+        lines=number_lines([*unpacked, *lines, f"return {tuple_text(results)}"]),
     )
 
 
@@ -81,12 +89,12 @@ def train_samples(parts: ScalarParts) -> str:
     """Return the loop over samples, which calls nothing but functions such as exp."""
     tape, rule, names = Tape(), parts.rule, [*parts.theta, *parts.state]
     arguments, derivatives = run_sample(parts, tape, gradient_point(parts, tape))
-    slope = label(parts.loss.derivative(*arguments), "slope")
+    slope = name_number(parts.loss.derivative(*arguments), "slope")
     if rule.per_sample:
-        (lr,), theta, names = given(tape, ["lr"]), given(tape, parts.theta), parts.theta
+        (lr,), theta, names = input_symbols(tape, ["lr"]), input_symbols(tape, parts.theta), parts.theta
         pairs = [(one, slope) if parts.program.weights else (slope, one) for one in derivatives]
         outputs = [rule.per_sample(one, *pair, lr) for one, pair in zip(theta, pairs, strict=True)]
-        outputs = [label(one, f"new_theta_{k}") for k, one in enumerate(outputs)]
+        outputs = [name_number(one, f"new_theta_{k}") for k, one in enumerate(outputs)]
     else:
         gradient = [slope * one for one in derivatives]
         loss = parts.loss.value(*arguments) if rule.needs_loss else None
@@ -108,9 +116,9 @@ def train_samples(parts: ScalarParts) -> str:
 def train_batches(parts: ScalarParts) -> str:
     """Return the loop over batches."""
     tape, at_point = Tape(), parts.rule.gradient_at
-    point = [label(one, f"point_{k}") if at_point else one for k, one in enumerate(gradient_point(parts, tape))]
-    (share,) = given(tape, ["share"])
-    gradient = [total * share for total in given(tape, parts.sums)]
+    point = [name_number(one, f"point_{k}") if at_point else one for k, one in enumerate(gradient_point(parts, tape))]
+    (share,) = input_symbols(tape, ["share"])
+    gradient = [total * share for total in input_symbols(tape, parts.sums)]
     loss = gradient.pop() if parts.rule.needs_loss else None
     points, at = text_of(tape, point)
     outputs = run_update(parts, tape, gradient, loss)
@@ -120,8 +128,8 @@ def train_batches(parts: ScalarParts) -> str:
         share=parts.number("1.0 / count"),
         unpack=_unpack(parts),
         before=before,
-        point=numbered(points),
-        at=packed(at),
+        point=number_lines(points),
+        at=tuple_text(at),
         body=body,
         **parts.tuples,
         order=", order" if parts.by_eight else "",
@@ -135,9 +143,9 @@ def _unpack(parts: ScalarParts) -> list[str]:
 
 
 def loop_lines(parts: ScalarParts, tape: Tape, names: Sequence[str], outputs: Numbers) -> tuple[list[str], list[str]]:
-    """Return the lines before a loop and those in it, which assign the outputs to the names."""
+    """Return the lines before a loop and those in it, which assign the outputs to `names`."""
     before, lines, results = text_of_loop(tape, outputs, fixed_numbers(tape, [*parts.settings, "lr"]))
-    # A new number has the old name at once, where nothing needs the old one any more.
+    # A new number takes the old one's name at once if no later line needs the old value.
     words = [set(re.findall(r"\w+", one)) for one in [*lines, *results]]
     made = {line.partition(" = ")[0]: place for place, line in enumerate(lines)}
     renamed = {
@@ -152,13 +160,13 @@ def loop_lines(parts: ScalarParts, tape: Tape, names: Sequence[str], outputs: Nu
     moved = [(old, result) for old, result in zip(names, results, strict=True) if old != result]
     if moved:
         old, new = zip(*moved, strict=True)
-        lines.append(f"{', '.join(old)} = {packed(new) if len(new) > LONGEST else ', '.join(new)}")
-    both = numbered([*before, *lines])
+        lines.append(f"{', '.join(old)} = {tuple_text(new) if len(new) > LONGEST else ', '.join(new)}")
+    both = number_lines([*before, *lines])
     return both[: len(before)], both[len(before) :]
 
 
 def kernel(parts: ScalarParts) -> str:
-    """Return the entry."""
+    """Return the entry function."""
     width, columns, settings = parts.width, len(parts.inputs), parts.read_settings()
     names = [*parts.theta, *parts.state]
     places = {name: str(k * width) for k, name in enumerate(names)}
@@ -169,12 +177,12 @@ def kernel(parts: ScalarParts) -> str:
     lanes = {name: parts.clock_lane(name) if name in parts.clock else name for name in names}
     return fill(
         "kernel",
-        read_theta=packed(reads[name] for name in parts.theta),
-        read_state=packed(reads[name] for name in parts.state),
-        columns=f"{packed(f'columns[{k}]' for k in range(columns))}, columns[{columns}]",
+        read_theta=tuple_text(reads[name] for name in parts.theta),
+        read_state=tuple_text(reads[name] for name in parts.state),
+        columns=f"{tuple_text(f'columns[{k}]' for k in range(columns))}, columns[{columns}]",
         rate=parts.load("rates", "0", width),
-        loss_options=packed(settings[: len(parts.loss_options)]),
-        options=packed(settings),
+        loss_options=tuple_text(settings[: len(parts.loss_options)]),
+        options=tuple_text(settings),
         write_loss=[parts.store(f"loss / {parts.number('count')}", "out", "0", width)],
         order=["order = drawn, ahead"] if width == 1 else [],
         more=", order" if width == 1 else "",

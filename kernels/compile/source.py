@@ -1,4 +1,4 @@
-"""The text of kernels, for people: to be read, to be looked at as machine code, or to be taken along."""
+"""The text of kernels for people: source, machine code, and standalone modules."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def source(
     ----------
     model : Model or str
     inputs : int or sequence of str
-        The names of the inputs of a text, or how many it has: ``x``, or ``x1``, ``x2``, ...
+        The names of the inputs of a model given as text, or their number: ``x``, or ``x1``, ``x2``, ...
     optimizer : Optimizer or str
     loss : Loss or str
     kernel : str
@@ -43,7 +43,7 @@ def source(
     dtype : str
         ``"float64"`` or ``"float32"``.
     standalone : bool
-        Return a module that needs NumPy and numba alone, with a function `train`, in place of the one that is compiled.
+        Return instead a module with a function `train` that needs only NumPy and numba.
 
     Raises
     ------
@@ -78,6 +78,6 @@ def make_spec(
 
 
 def machine_code(spec: KernelSpec, *, llvm: bool = False) -> str:
-    """Return the machine code of a kernel as assembly, or LLVM's code that it is made of."""
+    """Return the machine code of a kernel as assembly, or its LLVM IR."""
     library = build_anew(module_of(spec))
     return str(library.get_llvm_str() if llvm else library.get_asm_str())

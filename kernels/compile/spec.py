@@ -1,4 +1,4 @@
-"""What a kernel is made for."""
+"""The specification of a kernel."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ MOST_BYTES = 256
 
 @dataclass(frozen=True, eq=False)
 class KernelSpec:
-    """A kernel for a model, a loss and an optimizer; the values of their options are arguments of it.
+    """The specification of a kernel for a model, a loss and an optimizer; option values are arguments of the kernel.
 
-    Specifications are equal where they are of the same kernel.
+    Specifications are equal if they describe the same kernel.
 
     Attributes
     ----------
     kernel : str
         One of `kernels.compile.kinds.KERNELS`, not "reference".
     options_per_run : bool
-        Whether each run that is trained side by side has options of its own (`kernels.optimizers.run_options`).
+        Whether each run that is trained side by side has its own options (`kernels.optimizers.run_options`).
     dtype : str
-        The numbers to compute with, ``"float64"`` or ``"float32"``.
+        The type of the numbers, ``"float64"`` or ``"float32"``.
     """
 
     kernel: str
@@ -51,7 +51,7 @@ class KernelSpec:
 
     @cached_property
     def _key(self) -> Hashable:
-        """What kernels have in common whose text is the same."""
+        """The properties that determine the text of a kernel."""
         loss = self.loss
         of_loss = loss.value, loss.derivative, tuple(loss.options), loss.of_residual, loss.is_squared, loss.by_class
         return self.kernel, self.model.program, of_loss, kernel_key(self.optimizer), self.own_options, self.dtype
@@ -68,19 +68,19 @@ class KernelSpec:
 
     @property
     def own_options(self) -> bool:
-        """Whether runs that are trained side by side have options of their own."""
+        """Whether runs that are trained side by side have their own options."""
         return self.options_per_run and self.width > 1
 
     @property
     def part(self) -> int:
-        """The number of runs of which sums are taken side by side: no more than registers hold."""
+        """The number of runs whose sums are computed side by side: at most as many as fit the registers."""
         return min(self.width, MOST_BYTES // np.dtype(self.dtype).itemsize)
 
     @property
     def sums_in_registers(self) -> bool:
         """Whether losses are summed for the runs of one register at a time, whose eight sums stay in registers.
 
-        With exp, whose tables need registers too, that would take a tenth longer, and so would the hinge loss.
+        With exp, whose tables also occupy registers, that would take 10 % longer, and likewise with the hinge loss.
         """
         program = self.model.program
         return self.width > 1 and not isinstance(program, Network) and self.loss.is_squared and program.is_exact

@@ -1,4 +1,4 @@
-"""Modules with the kernel of one run that need NumPy and numba alone."""
+"""Standalone modules: the kernel of one run, which needs only NumPy and numba."""
 
 import re
 
@@ -9,13 +9,13 @@ from kernels.compile.network_text import network_text
 from kernels.compile.scalar_parts import ScalarParts
 from kernels.compile.scalar_text import sample_functions
 from kernels.compile.spec import KernelSpec
-from kernels.compile.templates import fill, fill_lines, packed
+from kernels.compile.templates import fill, fill_lines, tuple_text
 from kernels.model.network import Network
 from kernels.optimizers.run_options import option_values
 
 
 def standalone_text(spec: KernelSpec) -> str:
-    """Return a module with the kernel of one run that needs NumPy and numba alone."""
+    """Return a module with the kernel of one run that needs only NumPy and numba."""
     if isinstance(spec.model.program, Network):
         return _standalone_network(NetworkParts(spec, standalone=True))
     return _standalone_scalars(ScalarParts(spec, standalone=True))
@@ -28,9 +28,9 @@ def _standalone_scalars(parts: ScalarParts) -> str:
     run = fill(
         "standalone_scalar_run",
         stride=str(count + 1),
-        read_theta=packed(f"params[{k}]" for k in range(count)),
-        state=packed([*slots, *map(repr, rule.clock_start)]),
-        loss_options=packed(f"settings[{k}]" for k in range(len(parts.loss_options))),
+        read_theta=tuple_text(f"params[{k}]" for k in range(count)),
+        state=tuple_text([*slots, *map(repr, rule.clock_start)]),
+        loss_options=tuple_text(f"settings[{k}]" for k in range(len(parts.loss_options))),
         write_theta=[f"params[{k}] = theta[{k}]" for k in range(count)],
     )
     return _module(
@@ -68,7 +68,7 @@ def _standalone_network(parts: NetworkParts) -> str:
 
 
 def _module(parts: KernelParts, kind: str, functions: str, **texts: str) -> str:
-    """Return the module of a model of one of two kinds, scalar or network, whose templates are named so."""
+    """Return the module of a model; `kind`, scalar or network, selects the templates."""
     spec, used = parts.spec, [one for name, one in PLAIN.items() if re.search(rf"(?<![.\w]){name}\(", functions)]
     compiler = repr({"error_model": "numpy"} | ({"fastmath": {"contract"}} if spec.fma else {}))
     return fill(
@@ -76,7 +76,7 @@ def _module(parts: KernelParts, kind: str, functions: str, **texts: str) -> str:
         title=f"{spec.model.expression}: {spec.optimizer.text} with the loss {spec.loss.text}.",
         kernel=spec.kernel,
         head=fill_lines(f"standalone_{kind}_head", compiler=compiler, **texts),
-        options=packed(map(repr, option_values(parts.loss, parts.rule)[: len(parts.settings)].tolist())),
+        options=tuple_text(map(repr, option_values(parts.loss, parts.rule)[: len(parts.settings)].tolist())),
         option_names=", ".join(parts.settings) or "none",
         functions="\n\n".join([*used, functions]).splitlines(),
         train=fill_lines(f"standalone_{kind}_train", **texts),

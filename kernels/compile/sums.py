@@ -1,13 +1,13 @@
 """Sums in NumPy's order, in the text of the kernel of a model with vectors.
 
-A dot is added up leaf by leaf, of up to 128 products each. A leaf has eight running sums: the lanes of a vector for one
-run, or four at a time for runs side by side.
+A dot product is added up leaf by leaf, each of up to 128 products. A leaf has eight running sums: the lanes of a vector
+for one run, or four at a time for runs side by side.
 """
 
 from collections.abc import Callable, Sequence
 
 from kernels.compile.layers import NetworkParts
-from kernels.compile.names import indexed
+from kernels.compile.names import indexed_names
 from kernels.compile.templates import fill_lines
 
 Term = Callable[[str, int], tuple[Sequence[str], Sequence[str]]]
@@ -17,18 +17,18 @@ Term = Callable[[str, int], tuple[Sequence[str], Sequence[str]]]
 def sum_lines(
     parts: NetworkParts, read: Sequence[str], products: Sequence[str], i: str, begin: str, whole: str, stop: str
 ) -> list[str]:
-    """Return the lines that add up products in NumPy's order; of many runs with fused operations, one by one."""
+    """Return the lines that add up products: in NumPy's order, or one by one for many runs with fused operations."""
     which = "eight_sums" if parts.by_eight or not parts.spec.fma else "in_order"
-    names = {name: indexed(name, len(products)) for name in ("total", "quarter", "sum", "single")}
+    names = {name: indexed_names(name, len(products)) for name in ("total", "quarter", "sum", "single")}
     return fill_lines(which, i=i, begin=begin, whole=whole, stop=stop, read=read, product=products, **names)
 
 
 def leaves(
     parts: NetworkParts, leaf: Sequence[str], totals: Sequence[str], *, wide: int = 0, back: str = ""
 ) -> list[str]:
-    """Return the lines that add up dots leaf by leaf; the sum of two waits for the next one in the place of the first.
+    """Return the lines that add up dot products leaf by leaf; the sum of two leaves replaces the first.
 
-    A text `back` is 1 where they go from the last weight to the first.
+    The text `back` is 1 if the weights are visited from last to first.
     """
     count = wide or len(totals)
 
@@ -60,7 +60,7 @@ def leaves(
 
 
 def leaf(parts: NetworkParts, term: Term) -> list[str]:
-    """Return the leaf of one dot."""
+    """Return the leaf of one dot product."""
     if parts.by_eight:
         return leaf_of_one_run(term, ["total"], ["sums"], "(total,) = sum_lanes((sums,))")
 
@@ -76,7 +76,7 @@ def leaf(parts: NetworkParts, term: Term) -> list[str]:
 
 
 def leaf_of_one_run(term: Term, totals: Sequence[str], sums: Sequence[str], add_up: str) -> list[str]:
-    """Return the leaf of dots of one run, whose sums are vectors of eight."""
+    """Return the leaf of dot products of one run, whose sums are vectors of eight."""
     read_first, first = term("start", 8)
     read, product = term("f", 8)
     read_one, one = term("f", 0)

@@ -1,4 +1,4 @@
-"""Texts of kernels from templates: the files in `kernels/loops/texts`."""
+"""Kernel texts made from templates, the files in `kernels/loops/texts`."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,16 +21,16 @@ def template(name: str) -> str:
 
 
 def fill(which: str, /, **parts: Part) -> str:
-    """Return the text of a template with its parts."""
+    """Return the text of a template with its parts filled in."""
     return "\n".join(fill_lines(which, **parts)) + "\n"
 
 
 def fill_lines(which: str, /, **parts: Part) -> list[str]:
-    """Return the lines of a template with its parts.
+    """Return the lines of a template with its parts filled in.
 
-    A part that is a text stands wherever the template has its name after a dollar sign. One that is a sequence of lines
-    stands in place of the line that has nothing but its name, indented like it. A line that names sequences beside
-    other text is repeated for each of their elements.
+    A text replaces every occurrence of its name after a dollar sign. A sequence of lines replaces a line that consists
+    only of its name, with the same indentation. A line that names sequences beside other text is repeated for each
+    element.
     """
     lines = []
     for line in template(which).splitlines():
@@ -49,10 +49,10 @@ def indented(lines: Iterable[str], space: str = "    ") -> list[str]:
     return [space + line for line in lines]
 
 
-def packed(names: Iterable[str]) -> str:
+def tuple_text(names: Iterable[str]) -> str:
     """Return the text of a tuple.
 
-    A longer one is joined from parts: Python builds it from a list, which numba does not compile.
+    A longer tuple is joined from parts: Python builds it from a list, which numba does not compile.
     """
     names = list(names)
     parts = [names[first : first + LONGEST] for first in range(0, len(names), LONGEST)] or [[]]
@@ -60,5 +60,5 @@ def packed(names: Iterable[str]) -> str:
 
 
 def unpack(names: Sequence[str], of: str) -> list[str]:
-    """Return the line that unpacks a tuple, if it has any element."""
-    return [f"{packed(names) if len(names) == 1 else ', '.join(names)} = {of}"] if names else []
+    """Return the line that unpacks a tuple, unless it is empty."""
+    return [f"{tuple_text(names) if len(names) == 1 else ', '.join(names)} = {of}"] if names else []

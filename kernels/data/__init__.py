@@ -1,1 +1,1 @@
-"""Samples: checked, held out, cut into pieces; checkpoints, and the orders in which epochs visit samples."""
+"""Samples (checks, held-out parts, pieces), checkpoints, and the orders in which epochs visit samples."""

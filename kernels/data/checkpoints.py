@@ -1,7 +1,7 @@
-"""The clock of a run: the counts of samples seen at which its loss and its parameters are recorded.
+"""Checkpoints of a run: the counts of samples seen at which loss and parameters are recorded.
 
-Checkpoints are multiples of the batch size within an epoch. None lies across the end of an epoch, and 0 and the end of
-every epoch are always among them.
+Within an epoch, checkpoints are multiples of the batch size. 0 and the end of every epoch are always checkpoints, and
+no segment between two checkpoints crosses the end of an epoch.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from kernels.base.checks import check_integer, describe
 from kernels.base.run import Hyperparameters, Integers, samples_per_epoch
 
 PER_DECADE = 10
-# A run sees fewer samples than 10 to the power of these.
+# A run sees fewer than 10**DECADES samples.
 DECADES = 20
 ACCEPTED = '"epoch", "log", "log:PER_DECADE" or a whole number of updates'
 
@@ -21,16 +21,16 @@ def make_checkpoints(record: str | int, n: int, batch_size: int, epochs: int, *,
     Parameters
     ----------
     record : str or int
-        ``"epoch"``: the ends of epochs alone. ``"log"`` or ``"log:PER_DECADE"``: also checkpoints that are evenly
-        spaced in the logarithm of the samples seen, 10 to a decade by default, as long as they lie less than an epoch
-        apart. A number: also a checkpoint each time after that many updates.
+        ``"epoch"``: the ends of epochs only. ``"log"`` or ``"log:PER_DECADE"``: also checkpoints evenly spaced in the
+        logarithm of the samples seen, 10 per decade by default, while they are less than an epoch apart. A number: also
+        a checkpoint after every so many updates.
     n, batch_size, epochs, drop_last
-        The samples in the data, the settings of the run.
+        The number of samples, and the settings of the run.
 
     Returns
     -------
     array, shape (M,)
-        From 0, strictly increasing. The first checkpoints of a longer run are those of a shorter one.
+        Strictly increasing from 0. The first checkpoints of a longer run are those of a shorter one.
     """
     size = samples_per_epoch(n, batch_size, drop_last)
     ends: Integers = np.arange(epochs + 1, dtype=np.int64) * size
@@ -45,14 +45,14 @@ def make_checkpoints(record: str | int, n: int, batch_size: int, epochs: int, *,
         updates = np.arange(spacing, per_epoch * epochs, spacing)
         epoch, within = np.divmod(updates, per_epoch)
         between = epoch * size + within * batch_size
-    # The start of the epoch that a checkpoint lies in, and whole batches from there.
+    # Round down to whole batches from the start of the checkpoint's epoch.
     start = between // size * size
     checkpoints: Integers = np.union1d(ends, start + (between - start) // batch_size * batch_size)
     return checkpoints
 
 
 def most_checkpoints(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> int:
-    """Return an upper bound of the checkpoints that `make_checkpoints` returns: a list of them may not fit."""
+    """Return an upper bound of the number of checkpoints, without allocating them: they may not fit in memory."""
     spacing = parse_record(record)
     if spacing is None:
         return epochs + 1
@@ -63,7 +63,7 @@ def most_checkpoints(record: str | int, n: int, batch_size: int, epochs: int, *,
 
 
 def with_checkpoints(hyper: Hyperparameters, n: int) -> Hyperparameters:
-    """Return the settings of a run with its checkpoints, which are the ends of its epochs where there are none."""
+    """Return the settings of a run with its checkpoints, by default the ends of its epochs."""
     if hyper.checkpoints.size:
         return hyper
     return hyper._replace(
@@ -72,7 +72,7 @@ def with_checkpoints(hyper: Hyperparameters, n: int) -> Hyperparameters:
 
 
 def count_updates(checkpoints: Integers, n: int, batch_size: int, *, drop_last: bool) -> Integers:
-    """Return the updates made by each checkpoint."""
+    """Return the number of updates made at each checkpoint."""
     size = samples_per_epoch(n, batch_size, drop_last)
     epoch, within = np.divmod(checkpoints, size)
     updates: Integers = epoch * -(-size // batch_size) + -(-within // batch_size)
@@ -80,28 +80,28 @@ def count_updates(checkpoints: Integers, n: int, batch_size: int, *, drop_last: 
 
 
 def thin_checkpoints(samples: Integers, most: int) -> Integers:
-    """Return the places of up to `most` checkpoints, 3 or more, denser at the start; first, second and last are kept.
+    """Return the places of at most `most` checkpoints, 3 or more, denser at the start; first, second and last stay.
 
     `samples` are the samples seen at the checkpoints, increasing from 0.
     """
     if samples.size <= most:
         return np.arange(samples.size)
-    # For logarithmic axes, with some for linear ones.
+    # Mostly even spacing on a logarithmic axis, plus some checkpoints for linear axes.
     logarithms = np.log(samples[1:] / samples[1])
     scale = 2 * logarithms / logarithms[-1] + samples[1:] / samples[-1]
-    kept = np.array([0, 1, samples.size - 1])
-    # Several places may lead to one checkpoint, so that more can be asked for.
+    thinned = np.array([0, 1, samples.size - 1])
+    # Several places may round to one checkpoint, so more are requested.
     for count in np.geomspace(most - 1, 20 * samples.size, 60).astype(int):
-        asked = np.linspace(scale[0], scale[-1], count)
-        places = np.union1d(0, 1 + np.searchsorted(scale, asked - 1e-12))
+        targets = np.linspace(scale[0], scale[-1], count)
+        places = np.union1d(0, 1 + np.searchsorted(scale, targets - 1e-12))
         if places.size > most:
             break
-        kept = places
-    return kept
+        thinned = places
+    return thinned
 
 
 def parse_record(record: str | int) -> int | None:
-    """Return checkpoints to a decade, or updates between checkpoints; None for the ends of epochs."""
+    """Return the checkpoints per decade, or the updates between checkpoints; None for the ends of epochs."""
     if isinstance(record, str):
         kind, colon, count = record.partition(":")
         if record == "epoch":
@@ -117,7 +117,7 @@ def parse_record(record: str | int) -> int | None:
 
 
 def _logarithmic(per_decade: int, batch_size: int, size: int, last: int) -> Integers:
-    """Return batch_size * 10**(k / per_decade) for k = 0, 1, ... as long as none is an epoch after the one before."""
+    """Return batch_size * 10**(k / per_decade) for k = 0, 1, ... while the increments are less than `size`."""
     step = 10.0 ** (1.0 / per_decade)
     most = min(float(last), size / (1.0 - 1.0 / step))
     count = max(0, int(np.floor(np.log10(max(most / batch_size, 1.0)) * per_decade)) + 1)

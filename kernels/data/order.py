@@ -1,12 +1,12 @@
-"""The orders in which an epoch visits the samples: drawn from (seed, epoch) with NumPy's own generator.
+"""The orders in which epochs visit the samples, drawn from (seed, epoch) with NumPy's generator.
 
-A full shuffle permutes all samples. A block shuffle permutes blocks of consecutive samples, takes as many blocks as a
-buffer holds at a time, and permutes the samples in it. A sample may come at any time of an epoch, but next to it come
-only samples of the blocks in its buffer. Where blocks differ much, as in data that are sorted, that is less than a full
-shuffle: L. Xu and others, In-database machine learning with CorgiPile: stochastic gradient descent without full data
+A full shuffle permutes all samples. A block shuffle permutes blocks of consecutive samples, fills a buffer with as many
+blocks as it holds, and permutes the samples in the buffer. Any sample may come at any time of an epoch, but its
+neighbours come only from the same buffer. If blocks differ much, as in sorted data, this mixes less than a full shuffle
+does: L. Xu and others, In-database machine learning with CorgiPile: stochastic gradient descent without full data
 shuffle, SIGMOD 2022.
 
-The kernels draw the same orders by `kernels.loops.order`.
+The kernels draw the same orders with `kernels.loops.order`.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,38 +20,38 @@ from kernels.base.spec import make_from_spec
 
 BLOCK = 8192
 BUFFER = 2**18
-# Up to this number of samples, which stay in the caches of a core, a run draws the order of the next epoch while it
-# trains this one. Of more samples, both would wait for memory at a time.
+# Up to this many samples, which fit the caches of a core, a run draws the order of the next epoch while it trains the
+# current one. With more samples, both would wait for memory.
 MANY = 2**16
 PLACES = 2**32
 """The places that a number of an order may be."""
-# The parts that are drawn in an epoch besides the order of all samples: the order of the blocks, and of each buffer.
+# The parts of an epoch that are drawn besides the order of all samples: the order of blocks, and of each buffer.
 BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
 IN_ORDER = 1024
 """The places 0, 1, 2, ... before those that are drawn, so that samples in their own order are visited by places too."""
 STRETCH = 128
 """Where there are many samples, so many are trained while the next ones are loaded into the caches."""
-# The numbers in `Order.head` and in `Order.ahead`.
+# Indices into `Order.head`.
 SIZE, CAPACITY, STRIDE, NEXT, END, NEXT_BLOCK, BUFFERS = range(7)
 AHEAD_LOADS, AHEAD_SEED, AHEAD_EPOCH, AHEAD_BEGIN, AHEAD_LEFT, AHEAD_STATE = range(6)
 
 
 class Order(NamedTuple):
-    """The places of the samples in visiting order, as far as they are drawn.
+    """The places of the samples in visiting order, as far as they have been drawn.
 
     Attributes
     ----------
     head : array of int64, shape (7,)
-        The distance of two samples, by which places are multiplied. For a shuffle of blocks: the samples in a block,
-        the samples that are shuffled together, where the next place and the end of those drawn are (counted from
-        `IN_ORDER`), the next block, and the number of buffers drawn.
+        The distance between samples, by which places are multiplied. For a block shuffle: the samples per block and per
+        buffer, the next place and the end of the places drawn (counted from `IN_ORDER`), the next block, and the number
+        of buffers drawn.
     blocks : array of uint32
         The order of the blocks; empty for a full shuffle.
     places : array of uint32
-        `IN_ORDER` places in order, and those that are drawn: of two epochs, of one, or of a buffer and a batch.
+        `IN_ORDER` places in order, then the places drawn: for two epochs, for one, or for a buffer and a batch.
     ahead : array of uint64, shape (9,)
-        Whether samples are loaded into the caches ahead of their visit. The order of the next epoch: its seed, the
-        epoch (counted from 1), where its places begin, how many are left to be swapped, and the state of the generator.
+        Whether samples are prefetched. Then the order of the next epoch: its seed, the epoch (counted from 1), where
+        its places begin, how many are left to swap, and the state of the generator.
     """
 
     head: NDArray[np.int64]
@@ -61,14 +61,14 @@ class Order(NamedTuple):
 
 
 class BlockShuffle(NamedTuple):
-    """A shuffle of blocks of samples, and of the samples of some blocks at a time.
+    """A shuffle of blocks of samples, and of the samples in a buffer of some blocks.
 
     Attributes
     ----------
     size : int
-        Samples in a block; the last block may have fewer.
+        Samples per block; the last block may have fewer.
     buffer : int
-        The samples that are shuffled together, at most; a block that is larger is shuffled by itself.
+        The maximum number of samples shuffled together; a larger block is shuffled by itself.
     """
 
     size: int = BLOCK
@@ -79,7 +79,7 @@ class BlockShuffle(NamedTuple):
 
 
 def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
-    """Return the shuffle of a setting: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``."""
+    """Return the shuffle for a setting: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``."""
     if isinstance(shuffle, (bool, np.bool_)):
         return bool(shuffle)
     if isinstance(shuffle, str) and shuffle.strip().startswith("blocks"):
@@ -88,7 +88,7 @@ def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
 
 
 def canonical_shuffling(text: str) -> str:
-    """Return how runs are shuffled, ``"all"`` samples or blocks as for `make_shuffle`, with every option by name."""
+    """Return the canonical text of a shuffle, ``"all"`` samples or blocks as for `make_shuffle`, with all options."""
     known: dict[str, Callable[..., object]] = {"all": lambda: "all", "blocks": _blocks}
     return str(make_from_spec(text, known, "shuffling"))
 
@@ -98,9 +98,9 @@ def _blocks(size: int = BLOCK, buffer: int = BUFFER) -> BlockShuffle:
 
 
 def allocate_order(n: int, shuffle: bool | BlockShuffle, batch_size: int = 1, stride: int = 1) -> Order:
-    """Return room for the order of n samples (`kernels.loops.order`), which are visited in batches of this size.
+    """Return space for the order of n samples (`kernels.loops.order`) that are visited in batches of this size.
 
-    Two samples are `stride` numbers apart where they are shuffled.
+    Shuffled samples are `stride` numbers apart.
     """
     if shuffle and n >= 2**31:
         raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {n}")
@@ -112,7 +112,7 @@ def allocate_order(n: int, shuffle: bool | BlockShuffle, batch_size: int = 1, st
         drawn = capacity + batch_size
     elif shuffle:
         drawn = 2 * n if n <= MANY else n
-    # Places behind the last are those of samples that are loaded ahead in vain.
+    # Prefetching reads past the last place; these places are valid and unused.
     places = np.zeros(IN_ORDER + drawn + STRETCH, np.uint32)
     places[:IN_ORDER] = np.arange(IN_ORDER)
     head = np.array([block, capacity, stride, 0, 0, 0, 0])
@@ -120,12 +120,12 @@ def allocate_order(n: int, shuffle: bool | BlockShuffle, batch_size: int = 1, st
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Fisher and Yates' shuffle of 0..n-1 with the draws of NumPy's SFC64, started from (seed, epoch)."""
+    """Return the Fisher-Yates shuffle of 0..n-1 with the draws of NumPy's SFC64, seeded by (seed, epoch)."""
     bits = np.random.SFC64()
     words = np.array([seed, epoch, 0, 1], dtype=np.uint64)
     bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 0, "uinteger": 0}
     bits.random_raw(18, output=False)
-    order = list(range(n))  # Python exchanges two places in half the time that an array takes
+    order = list(range(n))  # swapping list items takes half the time of swapping array elements
     if n > 1:
         draws = np.random.Generator(bits).integers(np.arange(n, 1, -1)).tolist()
         for i, j in zip(range(n - 1, 0, -1), draws, strict=True):
@@ -148,7 +148,7 @@ def visiting_order(n: int, order: Order, seed: int, epoch: int) -> NDArray[np.in
 
 
 def buffers(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> list[list[int]]:
-    """Return the blocks, given by their sizes, that an epoch takes into its buffer each time; one is always taken."""
+    """Return, for each filling of the buffer, the blocks in it, given by their sizes; it holds at least one."""
     found: list[list[int]] = []
     room = 0
     for block in permutation(len(blocks), seed, epoch + BLOCKS * NEXT_PART).tolist():
@@ -161,7 +161,7 @@ def buffers(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> list[l
 
 
 def describe_order(n: int, shuffle: bool | BlockShuffle) -> str:
-    """Return the order in which epochs visit n samples, for people."""
+    """Return a description of the order in which epochs visit n samples."""
     if not isinstance(shuffle, BlockShuffle):
         return "all samples shuffled" if shuffle else "as they stand"
     size = min(shuffle.size, n)

@@ -1,4 +1,4 @@
-"""Samples taken piece by piece: intermediate results stay in the caches, and memory maps on the disk."""
+"""Iteration over samples in pieces, so that intermediate results stay in the caches, and memory maps on disk."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -8,12 +8,12 @@ import numpy as np
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
 
-# Least squares of a quadratic take 12 ns a sample; in pieces four times as large, 31.
+# Least squares of a quadratic take 12 ns per sample in such pieces, and 31 ns in pieces four times as large.
 SAMPLES = 2**15
 N = TypeVar("N", float, Floats)
 
 
-def cut(samples: Samples, most: int = SAMPLES) -> Iterator[Samples]:
+def in_pieces(samples: Samples, most: int = SAMPLES) -> Iterator[Samples]:
     """Yield views of all samples, in pieces of at most `most`."""
     x, y = samples
     for first in range(0, y.size, most):
@@ -22,23 +22,23 @@ def cut(samples: Samples, most: int = SAMPLES) -> Iterator[Samples]:
 
 
 def mean_over(samples: Samples, function: Callable[[tuple[Floats, ...], Floats], N]) -> N:
-    """Return the mean over all samples of a function that returns the mean over a piece, x and y."""
+    """Return the mean over all samples of `function(x, y)`, which returns the mean over a piece."""
     total: Any = 0.0
-    for x, y in cut(samples):
+    for x, y in in_pieces(samples):
         total += function(x, y) * (y.size / samples[1].size)
     mean: N = total
     return mean
 
 
-@np.errstate(over="ignore")  # infinite is an answer
+@np.errstate(over="ignore")  # infinity is a valid result
 def variance(values: Floats) -> float:
-    """Return the variance of numbers, that of the population; 0 of equal ones, whose mean may be rounded."""
-    _, (found,) = column_moments([y - values[0]] for _, y in cut(((), values)))
+    """Return the population variance of numbers; exactly 0 if all are equal, although their mean may be rounded."""
+    _, (found,) = column_moments([y - values[0]] for _, y in in_pieces(((), values)))
     return float(found)
 
 
 def column_moments(pieces: Iterable[Sequence[Floats]]) -> tuple[Floats, Floats]:
-    """Return the mean and the variance, that of the population, of columns that come in pieces of any size.
+    """Return the means and the population variances of columns that come in pieces of any size.
 
     T. F. Chan, G. H. Golub, R. J. LeVeque, The American Statistician 37 (1983).
     """

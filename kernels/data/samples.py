@@ -1,4 +1,4 @@
-"""The samples of a run: checked, as columns, with room for their visiting order."""
+"""The samples of a run as checked columns, with space for their visiting order."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,19 +10,19 @@ from kernels.data.order import MANY, PLACES, BlockShuffle, allocate_order
 from kernels.model.model import Model
 
 CHUNK = 1_000_000
-# Many samples that are all shuffled, up to this number, are copied, so that the numbers of a sample lie side by side:
-# then it waits once for memory, and not once for each column.
+# Fully shuffled samples beyond the caches, up to this number, are copied so that the numbers of a sample are adjacent:
+# a visit then waits for memory once, not once per column.
 MOST_SHUFFLED = 2**24
-# The numbers that are copied in a tenth of a millisecond.
+# Copying this many numbers takes a tenth of a millisecond.
 FEW = 2**16
-# With as many passes over the samples, of at most as many numbers, copying them pays: it takes as long as two to four
-# passes, of which each is a tenth to a fifth faster afterwards.
+# Copying up to MOST_COPIED numbers pays off from MANY_PASSES passes over the samples on: it takes as long as two to
+# four passes, and each pass is 10 to 20 % faster afterwards.
 MANY_PASSES, MOST_COPIED = 20, 2**22
 Samples = tuple[tuple[Floats, ...], Floats]
 
 
 def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
-    """Return the inputs as contiguous columns, and y, without a copy where they are that already.
+    """Return the inputs as contiguous columns, and y, without a copy if they already are.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, 
 
 
 def find_non_finite(column: Floats) -> int | None:
-    """Return the first place of a nan or an infinity; in pieces, so that a memory map of any size can be searched."""
+    """Return the first index of a nan or an infinity; the search is in pieces, for memory maps of any size."""
     for first in range(0, column.size, CHUNK):
         finite = np.isfinite(column[first : first + CHUNK])
         if not finite.all():
@@ -55,7 +55,7 @@ def find_non_finite(column: Floats) -> int | None:
 
 
 def check_batch_size(batch_size: int | str, n: int) -> int:
-    """Return the batch size in samples, from 1 to n; "full" is all n of them."""
+    """Return the batch size in samples, from 1 to n; "full" means n."""
     if isinstance(batch_size, str) and batch_size == "full":
         return n
     if is_whole(batch_size) and 1 <= batch_size <= n:
@@ -76,7 +76,7 @@ def allocate_data(
     by_row: bool = False,
     passes: int = 1,
 ) -> Data:
-    """Return the samples with room for their visiting order.
+    """Return the samples with space for their visiting order.
 
     Parameters
     ----------
@@ -84,15 +84,15 @@ def allocate_data(
     y : array, shape (n,)
     shuffle : bool or BlockShuffle
     batch_size : int, optional
-        Samples per update, all of them by default.
+        Samples per update; all of them by default.
     validation : tuple, optional
-        The inputs, one array for each, and y of samples that are not trained on.
+        Samples that are not trained on: the inputs, one array each, and y.
     dtype : str
-        The type that they are rounded to, with which runs on them compute: ``"float64"`` or ``"float32"``.
+        The type that samples are rounded to and runs compute with: ``"float64"`` or ``"float32"``.
     by_row : bool
-        Whether the inputs of a sample lie side by side, for models with vectors: one array, of one row after another.
+        Whether the inputs of a sample are adjacent, for models with vectors: one array of rows.
     passes : int
-        How often the samples are visited, which decides whether it pays to copy their rows to cache lines.
+        How often the samples are visited, which decides whether it pays to align their rows by a copy.
     """
     size = batch_size or y.size
     held_out = validation or (tuple(np.empty(0) for _ in columns), np.empty(0))
@@ -105,7 +105,7 @@ def allocate_data(
         rows, held_out_rows = (lay_in_rows(x, dtype, passes) for x in (columns, held_out_x))
         order = allocate_order(y.size, shuffle, size)
         return Data((rows,), targets[0], order, (rows,), targets[0], (held_out_rows,), targets[1])
-    # Kernels take columns to be contiguous, and those of a problem may be views of rows.
+    # Kernels require contiguous columns, and those of a problem may be views of rows.
     columns, held_out_x = (tuple(map(_at_cache_line, x)) for x in (columns, held_out_x))
     targets = _at_cache_line(targets[0]), _at_cache_line(targets[1])
     shuffled, stride = (*columns, targets[0]), 1
@@ -119,9 +119,9 @@ def allocate_data(
 
 
 def _at_cache_line(column: Floats) -> Floats:
-    """Return a contiguous column that begins at a cache line, if it is short enough for a copy to take no time.
+    """Return a contiguous column that begins at a cache line if it is short enough to be copied at no cost.
 
-    Vectors of eight samples that lie across two lines take a single run in batches up to a third longer.
+    Vectors of eight samples that straddle two cache lines make a single run in batches up to a third slower.
     """
     column = np.ascontiguousarray(column)
     if column.size > FEW or not column.ctypes.data % CACHE_LINE:
@@ -132,10 +132,10 @@ def _at_cache_line(column: Floats) -> Floats:
 
 
 def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64", passes: int = 1) -> Floats:
-    """Return the inputs as one array, of one row after another.
+    """Return the inputs as one array of rows.
 
-    Columns of such an array are not copied, unless they are few, or visited often, and their rows could begin at cache
-    lines and do not: to read vectors that lie across two lines takes a single run of 784 inputs a fifth longer.
+    Columns of such an array are not copied, unless the rows are misaligned, could be aligned to cache lines, and are
+    few or visited often: vectors that straddle two lines make a single run with 784 inputs a fifth slower.
     """
     n, count = columns[0].size, len(columns)
     found = _rows_of_columns(columns)
@@ -154,7 +154,7 @@ def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64", passes: int
 
 
 def _rows_of_columns(columns: tuple[Floats, ...]) -> Floats | None:
-    """Return the array whose columns these are, of one row after another; None where there is none."""
+    """Return the array of rows that these columns are views of; None if there is none."""
     base, count = columns[0].base, len(columns)
     if not (isinstance(base, np.ndarray) and base.flags.c_contiguous and base.dtype == columns[0].dtype):
         return None
@@ -171,7 +171,7 @@ def _rows_of_columns(columns: tuple[Floats, ...]) -> Floats | None:
 
 
 def to_dtype(name: str, values: Floats, dtype: str) -> Floats:
-    """Return finite numbers rounded to float64 or float32; without a copy where they are that already."""
+    """Return finite numbers rounded to float64 or float32, without a copy if they already are."""
     if values.dtype == dtype:
         return values
     with np.errstate(over="ignore"):

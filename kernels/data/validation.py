@@ -1,7 +1,7 @@
 """Held-out data: the samples that a run is not trained on.
 
-The loss on those for validation tells whether it still learns, and which settings are better: it decides. Those for
-the test decide nothing, so that the loss on them is to be expected on new data.
+The loss on validation samples shows whether a run still learns and which settings are better, so it decides. Test
+samples decide nothing, so the loss on them estimates the loss on new data.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from kernels.model.models import make_model_for
 Places = np.ndarray[tuple[int], np.dtype[np.bool_]]
 HeldOut = float | tuple[Inputs, ArrayLike] | None
 """Samples that are held out: a share of x and y, or data besides them."""
-# One split for all runs, whatever their seeds: losses on different samples could not be compared.
+# All runs share one split, whatever their seeds: losses on different samples are not comparable.
 SPLIT_SEED = 0
 
 
 class Split(NamedTuple):
-    """The samples to train on, and those held out; None where there are none."""
+    """The samples to train on, and the held-out ones; None where there are none."""
 
     train: Samples
     validation: Samples | None
@@ -39,9 +39,9 @@ class Split(NamedTuple):
 def read_data(
     model: Model | str, loss: Loss, x: Inputs, y: ArrayLike | None, validation: HeldOut = None, test: HeldOut = None
 ) -> tuple[Model, Classes | None, Split]:
-    """Return the model for data as `kernels.fit` takes them, the classes of their labels, and their samples.
+    """Return the model, the classes of the labels and the samples, for data as `kernels.fit` takes them.
 
-    The text of a model is that for these inputs. Where the loss takes classes, the model has a score for each.
+    A model given as text is built for these inputs. If the loss takes classes, the model has a score per class.
     """
     if isinstance(x, str | PathLike):
         raise ValueError(f"x must be samples, not the path {describe(str(x))}: bench.data.load_table reads a table")
@@ -65,7 +65,7 @@ def hold_out(
     test: HeldOut = None,
     classes: Classes | None = None,
 ) -> Split:
-    """Return the samples to train on, and those held out.
+    """Return the samples to train on, and the held-out ones.
 
     Parameters
     ----------
@@ -75,27 +75,27 @@ def hold_out(
         One for each input.
     y : array, shape (n,)
     validation, test : float or (x, y), optional
-        A share of the samples, see `choose_split`, or samples besides them.
+        A share of the samples (see `choose_split`), or additional samples.
     classes : Classes, optional
-        Those of labels in samples besides them; y has classes already.
+        The classes of labels in additional samples; y is already encoded.
 
     Raises
     ------
     ValueError
-        If one is neither, or does not fit the model, or no sample would be left anywhere; if the loss is not defined
+        If a held-out part is neither, does not fit the model, or would leave a part empty; if the loss is not defined
         for a target.
     """
     loss.check_targets(y)
     shares: dict[str, float] = {}
     besides: dict[str, Samples | None] = {"validation": None, "test": None}
-    for name, asked in (("validation", validation), ("test", test)):
-        if isinstance(asked, tuple | list) and len(asked) == 2:
-            besides[name] = check_held_out(model, loss, asked, name, classes)
-        elif isinstance(asked, Real) and not isinstance(asked, bool) and 0 < asked < 1:
-            shares[name] = float(asked)
-        elif asked is not None:
+    for name, part in (("validation", validation), ("test", test)):
+        if isinstance(part, tuple | list) and len(part) == 2:
+            besides[name] = check_held_out(model, loss, part, name, classes)
+        elif isinstance(part, Real) and not isinstance(part, bool) and 0 < part < 1:
+            shares[name] = float(part)
+        elif part is not None:
             raise ValueError(
-                f"{name} must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(asked)}"
+                f"{name} must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(part)}"
             )
     if not shares:
         return Split((x, y), **besides)
@@ -107,7 +107,7 @@ def hold_out(
 
 
 def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str, classes: Classes | None = None) -> Samples:
-    """Return checked samples (x, y) that are held out besides those that are trained on; y may hold labels."""
+    """Return checked held-out samples (x, y) that the user gave besides the training data; y may hold labels."""
     x, y = take_targets(held[0], held[1], f"y of {name}")
     check_row_order(x, y)
     y = encode_classes(classes, y, f"y of {name}")
@@ -120,16 +120,16 @@ def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str, cla
 
 
 def choose_split(n: int, validation: float | None = None, test: float | None = None) -> tuple[Places, Places]:
-    """Return masks of the samples held out for validation and of those for the test, shape (n,) each.
+    """Return the masks of the samples held out for validation and for the test, shape (n,) each.
 
     The test takes the first ``round(test * n)`` of ``numpy.random.default_rng(0).permutation(n)``, and validation the
-    next ``round(validation * n)``. So a larger share holds out all samples of a smaller one, and more, and
-    the samples for the test are the same whatever is held out for validation. All parts keep the order of the samples.
+    next ``round(validation * n)``. A larger share therefore holds out all samples of a smaller one, and the test
+    samples do not depend on the validation share. All parts keep the order of the samples.
 
     Raises
     ------
     ValueError
-        If no sample would be held out for one that has a share, or none left to train on.
+        If a part with a share would hold no samples, or none would be left to train on.
     """
     places = np.random.default_rng(SPLIT_SEED).permutation(n)
     parts, taken = [], 0
@@ -149,7 +149,7 @@ def choose_split(n: int, validation: float | None = None, test: float | None = N
 
 
 def check_patience(patience: int | None, validation: object) -> float:
-    """Return the epochs without a lower validation loss after which a run stops; inf for None."""
+    """Return the number of epochs without a lower validation loss after which a run stops; inf for None."""
     if patience is None:
         return np.inf
     if validation is None:

@@ -1,1 +1,1 @@
-"""Optimizers, losses, schedules and models of the user's own."""
+"""Registration of users' own optimizers, losses, schedules and models."""

@@ -1,9 +1,8 @@
-"""Rules of the user's own: registered under a name, they are used by it everywhere a built-in one is.
+"""Registration of users' rules under a name, by which they work everywhere that a built-in rule does.
 
-Each of the functions below is a decorator, with or without options, and can be called as well; then it returns the
-function. A rule is tried at once on a small problem (`kernels.extend.rule_check`), and a rule that is wrong is refused
-with its file and its line. It is then fixed: a helper or a constant that changes later counts when the rule is
-registered again.
+Each of the functions below is a decorator, with or without options, or is called with the function, which it returns. A
+rule is tried at once on a small problem (`kernels.extend.rule_check`); a faulty one is refused with its file and line.
+A registered rule is frozen: a helper or a constant that changes later takes effect when the rule is registered again.
 """
 
 import sys
@@ -46,7 +45,7 @@ Settings = ParamSpec("Settings")
 
 
 class Registrar(Protocol[Settings]):
-    """A function that is called with a rule, which it returns, or is a decorator with settings, for type checkers."""
+    """The type of a registering function: called with a rule, which it returns, or with settings, as a decorator."""
 
     @overload
     def __call__(self, rule: Rule, /, *args: Settings.args, **settings: Settings.kwargs) -> Rule: ...
@@ -55,7 +54,7 @@ class Registrar(Protocol[Settings]):
 
 
 def _registrar(register: Callable[Concatenate[Any, Settings], Any]) -> Registrar[Settings]:
-    """Let a function that registers a rule be a decorator with settings too; rules keep their types."""
+    """Let a function that registers a rule also act as a decorator with settings; rules keep their types."""
 
     @wraps(register)
     def called(rule: Any = None, /, *args: Settings.args, **settings: Settings.kwargs) -> Any:
@@ -87,15 +86,15 @@ def register_optimizer(
     rule : callable
         ``(theta, slots, gradient, lr, clock, options) -> (theta, slots)``, elementwise and without branches; see
         `kernels.optimizers.optimizer`. Or a function whose parameters, all with defaults, are the options, and which
-        returns a `kernels.optimizers.optimizer.Optimizer`; then the other arguments are left out.
+        returns a `kernels.optimizers.optimizer.Optimizer`; the other arguments are then omitted.
     name : str, optional
-        By default that of the function; a lambda needs one.
+        By default the name of the function; a lambda needs one.
     slots : int
-        The count of numbers that the rule remembers for each parameter: 100 at most.
+        The number of values that the rule stores per parameter, at most 100.
     options : mapping of str to float, optional
         The default of each option, in the order in which the rule unpacks them.
     bounds : mapping, optional
-        The least and the largest value of an option; None where there is none.
+        The smallest and the largest value of an option; None for no bound.
     clock, clock_start, slots_start, gradient_at, needs_norm, needs_loss
         As for `kernels.optimizers.optimizer.Optimizer`.
 
@@ -107,7 +106,7 @@ def register_optimizer(
     Raises
     ------
     ValueError
-        If the name is taken, or the rule is wrong; with the fault, its file and its line.
+        If the name is taken, or the rule is faulty; the message names the fault, its file and its line.
 
     Examples
     --------
@@ -170,7 +169,7 @@ def register_loss(
     Raises
     ------
     ValueError
-        If the name is taken, or the loss is wrong, such as a derivative that is not that of the value.
+        If the name is taken, or the loss is faulty, for example if the derivative does not match the value.
 
     Examples
     --------
@@ -215,15 +214,15 @@ def register_schedule(schedule: Callable[..., Any], /, *, name: str | None = Non
     Parameters
     ----------
     schedule : callable
-        ``(epoch, epochs, option=default, ...) -> factors``: the epochs 0.0, 1.0, ... of a run as an array, and how many
-        there are. It is never compiled.
+        ``(epoch, epochs, option=default, ...) -> factors``: the epochs 0.0, 1.0, ... of a run as an array, and their
+        number. It is never compiled.
     name, bounds
         As for `register_optimizer`.
 
     Raises
     ------
     ValueError
-        If the name is taken, the factors are not one finite number >= 0 for each epoch, or they are random.
+        If the name is taken, the factors are not one finite number >= 0 per epoch, or they are random.
 
     Examples
     --------
@@ -251,7 +250,7 @@ def register_schedule(schedule: Callable[..., Any], /, *, name: str | None = Non
     source = text_of(about.own.__code__) or about.own.__name__
     try:
         uses = fingerprint(about.freeze([about.own])[1])
-    except ValueError:  # it is never compiled and may use anything: its factors tell it from another
+    except ValueError:  # schedules are never compiled and may use anything; their factors identify them
         uses = source
     about.register(chosen.sign(build), source, digest_of(uses, defaults, tried))
     return schedule
@@ -270,17 +269,17 @@ def register_model(
     Parameters
     ----------
     model : callable, Model or str
-        A function of the model's options, all with defaults, that returns an expression or a `Model`; or one of these
-        itself, with a name.
+        A function of the model's options, all with defaults, that returns an expression or a `Model`; or an expression
+        or a `Model` itself, with a name.
     name : str, optional
-        By default that of the function.
+        By default the name of the function.
     inputs : sequence of str
         The names of the inputs in an expression.
 
     Raises
     ------
     ValueError
-        If the name is taken, or the expression cannot be read, with the place.
+        If the name is taken, or the expression cannot be parsed; the message has the column.
 
     Examples
     --------
@@ -320,9 +319,9 @@ def register_model(
 
 
 def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> None:
-    """Register a function of options that returns an optimizer or a loss, after a trial with its defaults."""
+    """Register a function of options that returns an optimizer or a loss, after trying it with its defaults."""
 
-    # A rule that has the same functions for all options is fixed by its trial: the cache keeps what was fixed then.
+    # A rule whose functions are the same for all options is frozen by its trial, and the cache returns that result.
     @lru_cache(maxsize=1)
     def freeze(*parts: Callable[..., Any] | None) -> tuple[dict[str, Any], list[FunctionType]]:
         frozen, functions = about.freeze(parts)
@@ -341,13 +340,13 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
 
     with explained(about):
         made, functions = make()
-        if made.call:  # it names the rule in grids, so that it must say all options
+        if made.call:  # the call names the rule in grids, so it must list all options
             inner = make_optimizer if kind is Optimizer else None
             make_from_spec(made.call, {about.name: about.own}, about.kind, inner=inner)
     try_derivative(about, made) if isinstance(made, Loss) else try_calls(about, made)
     traced = trace_rule(about, made)
     facts = [value for value in vars(made).values() if isinstance(value, int | float | str | tuple | dict)]
-    # The text of a function has its address in it.
+    # The repr of a function contains its address.
     facts = [tuple(part for part in fact if not callable(part)) if isinstance(fact, tuple) else fact for fact in facts]
     digest = digest_of(facts, *(one.text for one in traced.values()))
 
@@ -364,13 +363,13 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
 
 
 def _source(about: Candidate, functions: list[FunctionType]) -> str:
-    """Return the source of a function that makes a rule, and of the functions that the rule uses."""
+    """Return the source of a function that builds a rule, and of the functions that the rule uses."""
     source, own = source_of(functions), text_of(about.own.__code__)
     return f"{own}\n\n{source}" if own and own not in source else source
 
 
 def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Return the text of the call by which a function of the user's own has made an optimizer or a loss."""
+    """Return the text of the call by which a user's function built an optimizer or a loss."""
     bound = signature(about.own).bind(*args, **kwargs)
     bound.apply_defaults()
 
@@ -395,7 +394,7 @@ def _check_pair(about: Candidate, pair: FunctionType, of_residual: bool, options
 
 
 def _call_schedule(about: Candidate, epoch: Floats, epochs: int, options: Mapping[str, float]) -> Floats:
-    """Return the factors of a schedule for all epochs of a run, which must be the same when it is called again."""
+    """Return a schedule's factors for all epochs of a run, after checking that a second call returns the same."""
 
     def call() -> Floats:
         with explained(about, advice="it is given all epochs at once: use np.where(epoch < 5, 1.0, 0.5)"):

@@ -1,4 +1,4 @@
-"""A rule of the user's own, tried before it is used: a wrong one is refused in one sentence with its file and line."""
+"""Trial of a user's rule before it is used: a faulty one is refused in one sentence with its file and line."""
 
 import traceback
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from kernels.tape.symbol import NO_BRANCHES, TraceError
 from kernels.tape.trace import Traced, trace_loss, trace_optimizer
 
 RATE, UPDATES, PARAMS = 0.05, 9, 32
-# Functions that are not correctly rounded differ by this much at most.
+# The largest error of functions that are not correctly rounded.
 TOLERANCE = 1e-9
 
 
@@ -24,8 +24,8 @@ TOLERANCE = 1e-9
 def explained(about: Candidate, given: str = "", advice: str = NO_BRANCHES) -> Iterator[None]:
     """Raise any error in the block as one sentence about the candidate, with the line in its file.
 
-    Where a tuple or an array has another length than the rule supposes, the sentence ends with what it is `given`;
-    where the rule branches on an array, with an `advice`.
+    If a tuple or an array has another length than the rule expects, the sentence ends with `given`, what the rule
+    receives; if the rule branches on an array, it ends with `advice`.
     """
     try:
         with np.errstate(all="ignore"):
@@ -50,7 +50,7 @@ def explained(about: Candidate, given: str = "", advice: str = NO_BRANCHES) -> I
 
 
 def trace_rule(about: Candidate, made: Optimizer | Loss) -> dict[str, Traced]:
-    """Return the code of each function of a rule, which must give what the function gives for arrays."""
+    """Return the traced code of each function of a rule, after checking that it matches the function on arrays."""
     with explained(about):
         traced = trace_optimizer(made) if isinstance(made, Optimizer) else trace_loss(made)
         if isinstance(made, Optimizer):
@@ -61,7 +61,7 @@ def trace_rule(about: Candidate, made: Optimizer | Loss) -> dict[str, Traced]:
 
 
 def _compare_updates(about: Candidate, optimizer: Optimizer, traced: Mapping[str, Traced]) -> None:
-    """Refuse an optimizer whose updates of many parameters differ from those of each by itself."""
+    """Refuse an optimizer whose updates of many parameters differ from updates one parameter at a time."""
     draws = np.random.default_rng(0)
     theta: Floats = draws.standard_normal(PARAMS)
     slots = tuple(theta.copy() if start is None else np.full(PARAMS, start) for start in optimizer.all_slots_start)
@@ -85,7 +85,7 @@ def _compare_updates(about: Candidate, optimizer: Optimizer, traced: Mapping[str
 
 
 def _compare_values(about: Candidate, loss: Loss, traced: Mapping[str, Traced]) -> None:
-    """Refuse a loss whose values of many samples differ from those of each by itself."""
+    """Refuse a loss whose values of many samples differ from values one sample at a time."""
     at, options = np.linspace(-3, 3, PARAMS), loss.options
     targets = () if loss.of_residual else ((np.arange(PARAMS) % 2).astype(float),)
     numbers = options | {"residual": at, "prediction": at, "target": targets[0] if targets else at}
@@ -98,12 +98,12 @@ def _compare_values(about: Candidate, loss: Loss, traced: Mapping[str, Traced]) 
 def _compare(about: Candidate, what: str, found: list[Any], expected: Any) -> None:
     for one, other in zip(found, expected, strict=True):
         shape = np.broadcast_shapes(np.shape(one), np.shape(other))
-        ours, wanted = (np.array(np.broadcast_to(value, shape), float) for value in (one, other))
-        if largest_error(ours, wanted) > TOLERANCE:
-            place = np.unravel_index(np.argmax(np.abs(ours - wanted)), ours.shape)
+        alone, joint = (np.array(np.broadcast_to(value, shape), float) for value in (one, other))
+        if largest_error(alone, joint) > TOLERANCE:
+            place = np.unravel_index(np.argmax(np.abs(alone - joint)), alone.shape)
             raise about.error(
-                f"results differ: {what} is {ours[place]:.6g} where one number is computed by itself, and "
-                f"{wanted[place]:.6g} where many are; a rule must treat each parameter and each sample by itself, and "
+                f"results differ: {what} is {alone[place]:.6g} where one number is computed by itself, and "
+                f"{joint[place]:.6g} where many are; a rule must treat each parameter and each sample by itself, and "
                 "give the same whenever it is called"
             )
 
@@ -131,8 +131,8 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
     with explained(about, f"; it is given {len(slots)} slots, a clock of {len(known)} and {len(options)} options"):
         returned = optimizer.rule(theta, slots, gradient, RATE, known, options)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], tuple):
-        wanted = "theta and a tuple of slots, as in `return theta - lr * gradient, ()`"
-        raise about.error(f"it must return {wanted}, not {_form(returned)}")
+        valid = "theta and a tuple of slots, as in `return theta - lr * gradient, ()`"
+        raise about.error(f"it must return {valid}, not {_form(returned)}")
     if len(returned[1]) != optimizer.slots:
         raise about.error(f"it returns {len(returned[1])} slots, and slots={optimizer.slots} is registered")
     for what, value in (("theta", returned[0]), *(("a slot", slot) for slot in returned[1])):
@@ -140,11 +140,11 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
             raise about.error(f"it returns {_form(value)} for {what} where theta is an array of shape (2,)")
     if optimizer.per_sample:
         decayed = add_weight_decay(theta, gradient, optimizer.weight_decay)
-        wanted = optimizer.rule(theta, slots, decayed, RATE, known, options)[0]
+        expected = optimizer.rule(theta, slots, decayed, RATE, known, options)[0]
         with explained(about):
             found = optimizer.per_sample(theta, 0.5, 2.0 * gradient, RATE)
-        if not np.allclose(found, wanted, rtol=TOLERANCE):
-            raise about.error(f"its per_sample takes {theta} to {found}, and its rule to {wanted}")
+        if not np.allclose(found, expected, rtol=TOLERANCE):
+            raise about.error(f"its per_sample takes {theta} to {found}, and its rule to {expected}")
 
 
 def _form(value: Any) -> str:
@@ -155,7 +155,7 @@ def _form(value: Any) -> str:
 
 
 def try_derivative(about: Candidate, loss: Loss) -> None:
-    """Hold the derivative of a loss against differences of its value."""
+    """Check the derivative of a loss against finite differences of its value."""
     at, step = np.array([-2.9, -1.3, -0.37, 0.21, 0.83, 2.6]), 1e-6
     targets = () if loss.of_residual else (np.array([0.0, 1.0, 1.0, 0.0, 0.0, 1.0]),)
     given, of = (*targets, tuple(loss.options.values())), "residual" if loss.of_residual else "prediction"

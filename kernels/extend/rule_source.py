@@ -1,4 +1,4 @@
-"""A function that is being registered: its name, its options, and all that it uses, fixed as it stands now."""
+"""A function that is being registered: its name, its options, and a frozen copy of everything that it uses."""
 
 import hashlib
 import inspect
@@ -41,9 +41,9 @@ class Candidate:
     own : function
     parameters : list of inspect.Parameter
     subject : str
-        The beginning of sentences about it: its kind, its name and its place.
+        The beginning of messages about it: its kind, its name and its place.
     files : set of str
-        Those of the function and of all that it uses.
+        The files of the function and of everything that it uses.
     """
 
     def __init__(self, kind: str, function: Any, name: str | None) -> None:
@@ -54,7 +54,7 @@ class Candidate:
             raise ValueError(f'{place_of(own)} has no name: register_{kind}(..., name="...") gives it one')
         self.kind, self.own = kind, own
         self.name = own.__name__ if name is None else name
-        self.origin = str(own.__module__), own.__qualname__  # code that is run as a text may have no module
+        self.origin = str(own.__module__), own.__qualname__  # code run by exec may have no module
         check_name(kind, self.name, self.origin, own.__code__.co_filename)
         self.place = f"line {own.__code__.co_firstlineno} of {own.__code__.co_filename}"
         self.subject = f"the {kind} {self.name} ({self.place})"
@@ -62,7 +62,7 @@ class Candidate:
         self.parameters = list(inspect.signature(own).parameters.values())
 
     def error(self, fault: str) -> ValueError:
-        """Return the error that says its fault and its place."""
+        """Return an error that names the fault and its place."""
         return ValueError(f"{self.subject}: {fault}")
 
     @property
@@ -70,26 +70,26 @@ class Candidate:
         """Whether all its parameters have defaults."""
         return all(parameter.default is not parameter.empty for parameter in self.parameters)
 
-    def check_parameters(self, wanted: Sequence[str], options_follow: bool = False) -> None:
-        """Refuse a function that does not take the parameters wanted, and then options with defaults if they follow."""
+    def check_parameters(self, required: Sequence[str], options_follow: bool = False) -> None:
+        """Refuse a function without the required parameters, optionally followed by options with defaults."""
         plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-        first, others = self.parameters[: len(wanted)], self.parameters[len(wanted) :]
+        first, others = self.parameters[: len(required)], self.parameters[len(required) :]
         misplaced = any(one.kind not in plain or one.default is not one.empty for one in first)  # such as an option
-        if len(first) < len(wanted) or (others and not options_follow) or misplaced:
-            raise self.error(f"it must take ({', '.join(wanted)}), not {inspect.signature(self.own)}")
+        if len(first) < len(required) or (others and not options_follow) or misplaced:
+            raise self.error(f"it must take ({', '.join(required)}), not {inspect.signature(self.own)}")
         for option in others:
             if option.default is option.empty:
                 raise self.error(f"its option {option.name} needs a default value, with which the rule is tried")
 
     def freeze(self, functions: Iterable[Callable[..., Any] | None]) -> tuple[list[Any], list[FunctionType]]:
-        """Fix functions as they stand now.
+        """Freeze functions in their present state.
 
         Returns
         -------
         list of functions or None
-            The same object each time for the same function that uses the same values.
+            The same object each time for the same function with the same values.
         list of functions
-            All of them but those of this file, each before the functions that call it.
+            All of them except those of this module, each before the functions that call it.
         """
         everything, frozen = Freezer(), list[FunctionType | None]()
         for function in functions:
@@ -109,14 +109,14 @@ class Candidate:
         return frozen, functions_too
 
     def register(self, build: Callable[..., Any], source: str, digest: str) -> Registered:
-        """Register its builder, in place of an earlier one from the same function, and return its entry."""
+        """Register the builder, replacing an earlier one from the same function, and return its entry."""
         known = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
         REGISTERED[self.kind][self.name] = known
         return known
 
 
 class Options:
-    """The options of a rule: their defaults and their bounds, checked."""
+    """The checked defaults and bounds of a rule's options."""
 
     def __init__(self, about: Candidate, defaults: Mapping[str, float] | None, bounds: Bounds | None) -> None:
         defaults = {} if defaults is None else defaults
@@ -149,7 +149,7 @@ class Options:
         return {name: self._check(name, value) for name, value in bound.arguments.items()}
 
     def sign(self, build: Callable[..., Any]) -> Callable[..., Any]:
-        """Give a builder the signature of the options, and the docstring of the rule."""
+        """Give a builder the signature of the options and the docstring of the rule."""
         build.__signature__, build.__doc__ = self.signature, self.description  # type: ignore[attr-defined]
         return build
 
@@ -157,14 +157,14 @@ class Options:
         low, high = self.bounds.get(name, (None, None))
         ends = [] if low is None else [f">= {low:g}"]
         ends += [] if high is None else [f"<= {high:g}"]
-        wanted = f"a number {' and '.join(ends)}" if ends else "a finite number"
+        accepted = f"a number {' and '.join(ends)}" if ends else "a finite number"
         least, most = -np.inf if low is None else low, np.inf if high is None else high
-        return check_real(name, value, lambda number: bool(least <= number <= most), wanted)
+        return check_real(name, value, lambda number: bool(least <= number <= most), accepted)
 
 
 @once
 def value_and_derivative(pair: Callable[..., Any], of_residual: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the two functions of a loss, made of one that returns both: the same ones each time for one kernel."""
+    """Return the two functions of a loss, split from one that returns both; cached, so that kernels are shared."""
     if of_residual:
         return (
             lambda residual, options: pair(residual, options)[0],
@@ -177,7 +177,7 @@ def value_and_derivative(pair: Callable[..., Any], of_residual: bool) -> tuple[C
 
 
 def check_name(kind: str, name: object, origin: tuple[str, str], file: str) -> None:
-    """Refuse a name that a text could not call, that is built in, or that another function has registered."""
+    """Refuse a name that a text cannot call, that is built in, or that another function has registered."""
     if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name.lower() in {"true", "false"}:
         raise ValueError(f"the name of a rule must be one that Python could use, such as heavy, not {describe(name)}")
     if name in TABLES[kind].built_in:
@@ -192,7 +192,7 @@ def check_name(kind: str, name: object, origin: tuple[str, str], file: str) -> N
 
 
 def digest_of(*parts: Any) -> str:
-    """Return a digest of values that differ in their text."""
+    """Return a digest of values whose texts identify them."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -201,7 +201,7 @@ def _is_bound(end: object) -> bool:
 
 
 def _explain_binding(message: str, function: FunctionType | None) -> str:
-    """Return why a function cannot be bound, without its place, which the subject names."""
+    """Return why a function cannot be bound, without its place, which the subject already names."""
     if function is not None:
         message = message.removeprefix(f"{place_of(function)} ")
         if message == f"uses {function.__name__!r}, which is not defined":  # before its decorator has returned

@@ -1,1 +1,1 @@
-"""The loops that are compiled, as plain Python."""
+"""The compiled loops, as plain Python."""

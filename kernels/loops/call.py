@@ -1,7 +1,7 @@
-"""Calling a kernel by its address: the one place that knows the types of its arguments.
+"""Calling a kernel by its address: the only place that knows the types of its arguments.
 
-A kernel is compiled for its text alone, and the run around it (`kernels.loops.driver`) once for all kernels. Both take
-the types from here, because a call with others would crash.
+A kernel is compiled for its text, and the run around it (`kernels.loops.driver`) once for all kernels. Both take the
+types from here, because a call with other types would crash.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ BYTE = ir.IntType(8).as_pointer()
 
 
 def signature_of(dtype: str) -> Any:
-    """Return the types of a kernel's arguments, in the order of those of `call_kernel`, for its samples' numbers."""
+    """Return the types of a kernel's arguments, in the order of `call_kernel`, for samples of this dtype."""
     element = types.CPointer(types.float64 if dtype == "float64" else types.float32)
     numbers, counts = types.CPointer(types.float64), types.CPointer(types.int64)
     return types.void(
         types.int64,  # task
         numbers,  # cells
-        types.CPointer(element),  # columns, of which y is the last
+        types.CPointer(element),  # columns; y is the last
         types.CPointer(types.uint32),  # places
         types.int64,  # in_order
         types.int64,  # count
@@ -45,14 +45,14 @@ def signature_of(dtype: str) -> Any:
 
 
 def _call_kernel(typingctx: Any, kernel: Any, given: Any) -> Any:
-    wanted = signature_of("float64").args
-    for goal, kind in zip(wanted, given.types, strict=True):
+    parameter_types = signature_of("float64").args
+    for goal, kind in zip(parameter_types, given.types, strict=True):
         if isinstance(goal, types.CPointer) != isinstance(kind, types.Array):
             raise TypeError(f"a kernel takes {goal}, not {kind}")
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-        kinds, values = [context.get_value_type(kind) for kind in wanted], []
-        for place, (kind, known, goal) in enumerate(zip(kinds, given.types, wanted, strict=True)):
+        kinds, values = [context.get_value_type(kind) for kind in parameter_types], []
+        for place, (kind, known, goal) in enumerate(zip(kinds, given.types, parameter_types, strict=True)):
             value = builder.extract_value(args[1], place)
             if isinstance(known, types.Array):
                 first = place_in(context, builder, known, value, ir.Constant(ir.IntType(64), 0))
@@ -68,18 +68,18 @@ def _call_kernel(typingctx: Any, kernel: Any, given: Any) -> Any:
 
 @in_kernels(_call_kernel)
 def call_kernel(kernel: Any, given: Any) -> None:
-    """Call a kernel, which is a Python function where the JIT is off, with addresses in place of arrays."""
+    """Call a kernel with addresses in place of arrays; where the JIT is off, it is a Python function."""
     kernel(*given)
 
 
 def addresses(arrays: Sequence[Floats]) -> np.ndarray[Any, Any]:
-    """Return the addresses of arrays, which the caller keeps; where the JIT is off, the arrays themselves."""
+    """Return the addresses of arrays, which the caller keeps alive; where the JIT is off, the arrays themselves."""
     if not config.DISABLE_JIT:
         return np.array([array.ctypes.data for array in arrays], np.int64)
-    kept = np.empty(len(arrays), object)
+    objects = np.empty(len(arrays), object)
     for place, array in enumerate(arrays):
-        kept[place] = array
-    return kept
+        objects[place] = array
+    return objects
 
 
 def _shift(typingctx: Any, address: Any, places: Any, item: Any) -> Any:
@@ -91,7 +91,7 @@ def _shift(typingctx: Any, address: Any, places: Any, item: Any) -> Any:
 
 @in_kernels(_shift)
 def shift(address: Any, places: int, item: int) -> Any:
-    """Return the address of a later number of an array, of so many bytes each."""
+    """Return an address advanced by `places` items of `item` bytes each."""
     return address[places:]
 
 
@@ -106,4 +106,4 @@ def _prefetch_address(typingctx: Any, address: Any) -> Any:
 
 @in_kernels(_prefetch_address)
 def prefetch_address(address: Any) -> None:
-    """Begin to load the cache line of an address into the caches of a core."""
+    """Start loading the cache line of an address."""

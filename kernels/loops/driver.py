@@ -1,8 +1,8 @@
-"""The run around a kernel, from checkpoint to checkpoint: losses, statuses, visiting orders, slices of time.
+"""Training loops: segments between checkpoints, with losses, statuses, visiting orders and slices of time.
 
-It knows no model and no rule. A kernel trains on some samples, or writes their mean loss, and is called by its address
-(`kernels.loops.call`), so that this is compiled once on a machine: `drive` for one run, `drive_blocks` for runs side by
-side.
+The driver knows no model and no rule. A kernel trains on some samples, or writes their mean loss, and is called by its
+address (`kernels.loops.call`). The driver is therefore compiled once per machine: `drive` for one run, `drive_blocks`
+for runs side by side.
 """
 
 from collections.abc import Callable
@@ -24,19 +24,20 @@ from kernels.simd.blocks import block_at
 
 
 class Samples(NamedTuple):
-    """The samples of a run as kernels are given them.
+    """The samples of a run in the form that kernels take.
 
     Attributes
     ----------
     size, held_out_size : int
     columns, shuffled, held_out : array, shape (inputs + 1,)
-        The addresses of the inputs and of y, last; of the same samples where they lie to be shuffled, and of those held
-        out.
+        The addresses of the inputs and of y, which is last: of the training samples, of the copy for shuffled visits,
+        and of the held-out samples.
     row, item : int
-        The numbers of a sample in the first column: the inputs of a model with vectors, or 1; and the bytes of one.
+        The numbers per sample in the first column (the number of inputs for models with vectors, else 1), and the bytes
+        per number.
     order : kernels.data.order.Order
     factors : array, shape (1 or 2, P + 1, P + 1)
-        The QR factors of the samples and of those held out (`kernels.compile.loss_factor`), or none.
+        The QR factors of the training and held-out samples (`kernels.compile.loss_factor`), or none.
     """
 
     size: int
@@ -51,14 +52,14 @@ class Samples(NamedTuple):
 
 
 class Room(NamedTuple):
-    """The buffers of a run: the numbers that a kernel updates, the columns that it is given, and scratch.
+    """The buffers of a run: the state that a kernel updates, the addresses that it reads, and scratch space.
 
     Attributes
     ----------
     cells : array, shape (P + M,)
-        The parameters of one run, then the memory of its optimizer; those of runs side by side lie in their block.
+        The parameters of one run, then the memory of its optimizer; runs side by side have theirs in the block.
     slots : int
-        The slots of a parameter, where those of all parameters lie one after the other; 0 where each parameter's do.
+        The number of slots if all parameters' first slots are stored together, and so on; 0 if stored per parameter.
     columns : array, shape (inputs + 1,)
         Addresses.
     counts, partials : array
@@ -85,7 +86,7 @@ def status_of(loss, finite, target):
 
 @inner
 def status_by_validation(status, loss, lowest, seen, patience):
-    """Record the lowest validation loss and its checkpoint; stop a run that has seen `patience` samples since."""
+    """Record the lowest validation loss and its checkpoint; stop a run that has since seen `patience` samples."""
     if status != DIVERGED and loss < lowest[0]:
         lowest[0], lowest[1] = loss, seen
     return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
@@ -104,7 +105,7 @@ def segment_from(hyper, checkpoint, per_epoch):
 
 @inner
 def exchange(cells, memory, slots, params, read):
-    """Copy the memory of an optimizer to the cells of a kernel, or back, which may hold one slot after the other."""
+    """Copy an optimizer's memory to the cells of a kernel, or back; the cells may hold slot after slot."""
     own = params * slots
     for place in range(memory.size):
         at = place
@@ -121,7 +122,7 @@ def write_loss(kernel, samples, room, cells, columns, size, settings, out):
     """Write the mean loss of samples."""
     order = samples.order
     scratch = room.counts, room.partials, room.buffers, order.places, order.ahead
-    # No rate is read, nor a batch size.
+    # This task reads neither a learning rate nor a batch size.
     call_kernel(kernel, (MEAN_LOSS, cells, columns, order.places, 1, size, size, out, settings, out, *scratch))
 
 
@@ -141,9 +142,10 @@ def loss_by_factor(factor, cells, size, out):
 
 @inner
 def train_some(kernel, samples, hyper, room, cells, rates, settings, epoch, start, stop, one_run):
-    """Train some samples of an epoch from `start` on, all up to `stop` if they are few; return where the next begin.
+    """Train samples of an epoch from `start` on, at most up to `stop`; return where the next ones begin.
 
-    One run draws the order of the next epoch while it trains. Runs side by side leave the processor no time for that.
+    A single run draws the order of the next epoch while it trains; runs side by side leave the processor no idle time
+    for that.
     """
     order, size, last = samples.order, hyper.batch_size, samples.columns.size - 1
     if samples.size > MANY or size == 1:
@@ -158,7 +160,7 @@ def train_some(kernel, samples, hyper, room, cells, rates, settings, epoch, star
         for k in range(last + 1):
             columns[k] = shift(samples.columns[k], start * (samples.row if k == 0 else 1), samples.item)
     if samples.size > MANY and one_run:
-        order.ahead[AHEAD_LOADS] = SHUFFLED if hyper.shuffle else IN_TURN  # by the kernel, between its updates
+        order.ahead[AHEAD_LOADS] = SHUFFLED if hyper.shuffle else IN_TURN  # the kernel prefetches between its updates
     elif samples.size > MANY:
         for k in range(last + 1):
             row = samples.row if k == 0 else 1
@@ -171,14 +173,14 @@ def train_some(kernel, samples, hyper, room, cells, rates, settings, epoch, star
     task = TRAIN_SAMPLES if size == 1 else TRAIN_BATCHES
     in_order = 0 if hyper.shuffle else 1
     places, scratch = order.places[first:], (room.counts, room.partials, room.buffers, order.places, order.ahead)
-    # No loss is written.
+    # This task writes no loss.
     call_kernel(kernel, (task, cells, columns, places, in_order, count, size, rates, settings, rates, *scratch))
     return start + count
 
 
 @inner
 def update_status(block, hyper, done, per_epoch):
-    """Store the state and the status of the runs that go on; return the number of those that still do."""
+    """Store the state and the status of the active runs; return the number of runs that remain active."""
     running, params, width = 0, block.params.shape[0], block.status.size
     validated = block.validation_losses.size > 0
     for one in range(width):
@@ -206,8 +208,8 @@ def update_status(block, hyper, done, per_epoch):
 def drive(kernel, samples, hyper, record, room, first, last):
     """Train segments first..last-1 of a run; return the status and the last checkpoint reached.
 
-    The loss at a first checkpoint that is not 0 is known, or nan. Models with vectors may record the last checkpoint
-    alone.
+    If first > 0, losses[first] is already known, or nan to compute it. Models with vectors may record only the last
+    checkpoint.
     """
     per_epoch = samples.size - samples.size % hyper.batch_size if hyper.drop_last else samples.size
     rows, params = record.trajectory.shape
@@ -218,7 +220,7 @@ def drive(kernel, samples, hyper, record, room, first, last):
     validated = samples.held_out_size > 0
     done, epoch, start, stop = first, 0, 0, 0
     if first > 0 and not np.isnan(record.losses[first]):
-        # A slice of time ended at this checkpoint. Of many samples, each epoch may be a slice of its own.
+        # A slice of time ended at this checkpoint. With many samples, each epoch may be a slice of its own.
         epoch, start, stop = segment_from(hyper, first, per_epoch)
         done += 1
     while True:
@@ -257,10 +259,10 @@ def drive(kernel, samples, hyper, record, room, first, last):
 
 @inner
 def drive_block(kernel, samples, hyper, block, room, first, last):
-    """Train segments first..last-1 of the runs of a block; return whether all are over, and the last checkpoint.
+    """Train segments first..last-1 of the runs of a block; return whether all have ended, and the last checkpoint.
 
-    A run that is over keeps its results, while the others go on beside it. The losses at a first checkpoint that is not
-    0 are known, or nan.
+    A run that has ended keeps its results while the others continue. If first > 0, losses[first] are already known, or
+    nan to compute them.
     """
     per_epoch = samples.size - samples.size % hyper.batch_size if hyper.drop_last else samples.size
     cells, settings = block.now, block.settings
@@ -310,14 +312,14 @@ def compile_driver(*, lanes: bool) -> Callable[..., tuple[int, int]]:
     """Return `drive`, or `drive_blocks` for runs side by side, compiled or loaded from the cache folder."""
     function = drive_blocks if lanes else drive
     if numba.config.DISABLE_JIT:
-        # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
+        # NumPy scalars warn on overflow and wrap-around; compiled code does not.
         quiet: Callable[..., tuple[int, int]] = np.errstate(all="ignore")(function)
         return quiet
     signature = _signature(lanes=lanes)
     made = numba.njit(**options().entry | {"no_cpython_wrapper": False, "no_cfunc_wrapper": True})(function)
     use_cache(made, CodeCache(f"{function.__name__}_{digest()[:16]}"))
     made.compile(signature)
-    # The compiled function itself: no dispatch, and never a second compilation.
+    # The compiled function itself, which neither dispatches nor recompiles.
     entry: Callable[..., tuple[int, int]] = made.get_overload(signature)
     return entry
 

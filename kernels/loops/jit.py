@@ -1,8 +1,8 @@
-"""numba's decorators as kernels use them: their options, and their code on disk.
+"""numba's decorators for kernels: compiler options, and caching of compiled functions.
 
-`error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads, and a
-fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition become one FMA,
-and nothing else. Kernels are given addresses, so no references are counted.
+`error_model`: a division by zero gives inf or nan, as in NumPy, and costs no test. `nogil`: blocks run in threads, and
+a fit does not block the rest of the program. `fastmath={'contract'}` allows only fusing a multiplication with an
+addition into an FMA. Kernels take addresses, so no references are counted.
 """
 
 import hashlib
@@ -34,11 +34,11 @@ class Options(NamedTuple):
     Attributes
     ----------
     entry : dict
-        Of the function that is called by its address.
+        For the function that is called by its address.
     called : dict
-        Of those that Python never calls: without wrappers they compile in half the time.
+        For functions that Python never calls: without wrappers they compile in half the time.
     inlined : dict
-        Of those that are inlined too: within an epoch a call would cost more than the arithmetic.
+        For functions that are also inlined: within an epoch, a call would cost more than the arithmetic.
     """
 
     entry: dict[str, Any]
@@ -50,28 +50,28 @@ def options(*, fma: bool = False, lanes: bool = False) -> Options:
     """Return the options for a kernel; functions of lanes are optimized before they are linked."""
     common = {"error_model": "numpy", "nogil": True, **NO_REFERENCE_COUNTS}
     common |= {"fastmath": {"contract"}} if fma else {}
-    # Without a setting of its own, a function that an inlined one calls would be inlined too.
+    # forceinline must be set here, or a function called by an inlined one would be inlined too.
     called = common | {"no_cfunc_wrapper": True, "no_cpython_wrapper": True, "forceinline": False}
     called |= {"pipeline_class": InnerCompiler if lanes else PlainInnerCompiler}
     return Options(common | {"no_cpython_wrapper": True}, called, called | {"forceinline": True})
 
 
 def inner(function: Callable[..., Any]) -> Any:
-    """Decorate a function that kernels call: it is linked into them."""
+    """Decorate a function that kernels call and that is linked into them."""
     made = numba.njit(**options().called)(function)
     keep(made, f"{function.__name__}_{digest(function.__module__)[:16]}")
     return made
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Decorate a function that is inlined where it is called."""
+    """Decorate a function that is inlined into its callers."""
     made = numba.njit(**options().inlined)(function)
     keep(made, f"{function.__name__}_{digest(function.__module__)[:16]}")
     return made
 
 
 def keep(function: Any, name: str) -> None:
-    """Keep the code of an inner function in the cache folder, under a name that no other function has."""
+    """Cache the code of an inner function on disk, under a name that no other function has."""
     if not numba.config.DISABLE_JIT:
         function.py_func.__module__, function.py_func.__qualname__ = __name__, name
         use_cache(function, InnerCache(name))
@@ -79,9 +79,9 @@ def keep(function: Any, name: str) -> None:
 
 
 def digest(*parts: str) -> str:
-    """Return a digest of these parts, of the code that intrinsics emit, and of the functions on lanes of this machine.
+    """Return a digest of `parts`, of the code that intrinsics emit, and of this machine's functions on lanes.
 
-    The processor and the version of numba are in the names of files.
+    File names additionally contain the processor and the version of numba.
     """
     everything = (*parts, _digest_of_emitters(), lane_math.LIBRARY_FUNCTIONS)
     return hashlib.sha256(repr(everything).encode()).hexdigest()

@@ -4,8 +4,8 @@ The generator is SFC64 (C. Doty-Humphrey, PractRand), started from the words (se
 mix them; the shuffle is Fisher and Yates' with Lemire's unbiased bounded integers (ACM TOMACS 29, 2019). The reference
 makes the same permutation from the draws of NumPy's own `Generator(SFC64).integers`.
 
-These functions are compiled inside the kernels. numba's `Generator.shuffle` would cost many times as much for each
-element, and seconds of compilation.
+These functions are compiled into the kernels. numba's `Generator.shuffle` would cost many times as much per element,
+and seconds of compilation.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ from kernels.data.order import (
 from kernels.loops.jit import inlined, inner
 from kernels.simd.prefetch import prefetch
 
-# Mixing a uint64 with a plain integer would turn it into a float in numba.
+# numba converts a uint64 combined with a plain integer to float.
 U1, U3, U11, U24, U32, U40 = (np.uint64(n) for n in (1, 3, 11, 24, 32, 40))
 U0, LOW32, WARM_UP = np.uint64(0), np.uint64(0xFFFFFFFF), 18
 DRAWN_TOGETHER = 8
@@ -54,7 +54,7 @@ def sfc64(state):
 
 @inlined
 def swap_with_random(places, begin, left, draw):
-    """Swap the last of `left` places with one of them; return left - 1, or left again where the draw is rejected."""
+    """Swap the last of `left` places with a random one; return left - 1, or left if the draw is rejected."""
     scaled = draw * left
     low = scaled & LOW32
     if low < left and low < (LOW32 + U1 - left) % left:
@@ -66,13 +66,13 @@ def swap_with_random(places, begin, left, draw):
 
 @inlined
 def swap_down(places, begin, left, until, state):
-    """Swap the last of the first `left` places from `begin` on with one of them, and so on, down to `until`.
+    """Swap the last of the first `left` places from `begin` on with a random one, repeatedly, down to `until`.
 
-    Returns how many are left, of which there may be one less, and the state of the generator. Counts are unsigned, so
-    that no index is tested for its sign, which takes longer than a swap.
+    Return the number of places left, possibly one less than `until`, and the state of the generator. Counts are
+    unsigned: testing the sign of an index would take longer than a swap.
     """
     while left > until:
-        # Each step of the generator serves two draws, the low half first; one too many leaves place 0 where it is.
+        # Each step of the generator gives two draws, the low half first; a surplus draw leaves place 0 unchanged.
         state, bits = sfc64(state)
         left = swap_with_random(places, begin, left, bits & LOW32)
         left = swap_with_random(places, begin, left, bits >> U32)
@@ -90,21 +90,21 @@ def start_generator(seed, epoch):
 
 @inlined
 def permute(places, begin, count, seed, epoch):
-    """Permute so many places, from `begin` on, by (seed, epoch)."""
+    """Permute `count` places from `begin` on, by (seed, epoch)."""
     swap_down(places, np.uint64(begin), np.uint64(count), U1, start_generator(seed, epoch))
 
 
 @inlined
 def keep_generator(ahead, state):
-    """Keep the state of the generator."""
+    """Store the state of the generator."""
     ahead[AHEAD_STATE], ahead[AHEAD_STATE + 1], ahead[AHEAD_STATE + 2], ahead[AHEAD_STATE + 3] = state
 
 
 @inner
 def draw(order, count):
-    """Draw some more places of the order that was begun, where there are any left.
+    """Draw further places of the order that was begun, if any are left.
 
-    That takes no time beside updates, each of which waits for the one before: the processor does both at once.
+    Drawing is free between updates: each update waits for the one before, and the processor does both at once.
     """
     places, ahead = order
     left, count = ahead[AHEAD_LEFT], np.uint64(count)
@@ -117,9 +117,9 @@ def draw(order, count):
 
 @inner
 def load_ahead(x, y, places, first, count, shuffled):
-    """Begin to load as many samples into the caches as were trained, of those that are visited some time later.
+    """Prefetch as many samples as were just trained, out of those visited some time later.
 
-    In order, they are loaded a page of memory ahead: what the processor loads by itself ends with a page.
+    Samples in order are prefetched one page ahead: the processor's own prefetching ends at a page boundary.
     """
     if shuffled:
         for i in range(first + LOADED_AHEAD, first + LOADED_AHEAD + min(count, MOST_LOADED)):
@@ -131,9 +131,9 @@ def load_ahead(x, y, places, first, count, shuffled):
 
 @inlined
 def work_ahead(order, x, y, places, first, count):
-    """Load samples ahead where there are many, or draw places of the next epoch.
+    """Prefetch samples if there are many, otherwise draw places of the next epoch.
 
-    Both take no time beside updates, each of which waits for the one before, but would take it from one another.
+    Either is free between updates, each of which waits for the one before, but both together are not.
     """
     if order[1][AHEAD_LOADS] > U0:
         load_ahead(x, y, places, first, count, order[1][AHEAD_LOADS] == SHUFFLED)
@@ -153,16 +153,16 @@ def begin_order(order, n, seed, epoch, begin):
 
 @inner
 def next_of_all(order, n, hyper, epoch, start, draws_ahead):
-    """Return where the place of sample `start` of an epoch is; the order is drawn when the epoch begins, or before."""
+    """Return where the place of sample `start` of an epoch is; the order is drawn as the epoch begins, or earlier."""
     ahead = order.ahead
     orders = 2 if draws_ahead and order.places.size > IN_ORDER + 2 * n else 1
     if start == 0:
-        for wanted in range(epoch, max(epoch + 1, min(epoch + orders, hyper.rates.shape[0]))):
-            if ahead[AHEAD_SEED] != hyper.seed or ahead[AHEAD_EPOCH] != np.uint64(wanted + 1):
-                begin_order(order, n, hyper.seed, wanted, IN_ORDER + wanted % orders * n)
-            if wanted == epoch:
+        for drawn_epoch in range(epoch, max(epoch + 1, min(epoch + orders, hyper.rates.shape[0]))):
+            if ahead[AHEAD_SEED] != hyper.seed or ahead[AHEAD_EPOCH] != np.uint64(drawn_epoch + 1):
+                begin_order(order, n, hyper.seed, drawn_epoch, IN_ORDER + drawn_epoch % orders * n)
+            if drawn_epoch == epoch:
                 draw((order.places, order.ahead), n)
-                # An epoch that is visited again is drawn again: what a run takes does not depend on the run before.
+                # A repeated epoch is drawn again, so that the time of a run does not depend on the run before.
                 ahead[AHEAD_EPOCH] = 0
     return IN_ORDER + epoch % orders * n + start
 
@@ -189,19 +189,19 @@ def draw_buffer(order, n, seed, epoch, begin):
 
 @inner
 def next_of_blocks(order, n, hyper, epoch, start, stop):
-    """Return the same as `next_places`, of the blocks in a buffer and of those left from the one before."""
+    """Return the result of `next_places` for a block shuffle, whose buffer may hold leftover samples."""
     head, blocks, places = order.head, order.blocks, order.places
     if start == 0:
         for block in range(blocks.size):
             blocks[block] = block
         permute(blocks, 0, blocks.size, hyper.seed, epoch + BLOCKS * NEXT_PART)
         head[NEXT] = head[END] = head[NEXT_BLOCK] = head[BUFFERS] = 0
-    wanted = min(hyper.batch_size, stop - start)
+    needed = min(hyper.batch_size, stop - start)
     left = head[END] - head[NEXT]
-    if left < wanted:
+    if left < needed:
         for k in range(left):
             places[IN_ORDER + k] = places[IN_ORDER + head[NEXT] + k]
-        while left < wanted:
+        while left < needed:
             left += draw_buffer(order, n, hyper.seed, epoch, IN_ORDER + left)
         head[NEXT], head[END] = 0, left
     begin, count = IN_ORDER + head[NEXT], stop - start
@@ -213,9 +213,9 @@ def next_of_blocks(order, n, hyper, epoch, start, stop):
 
 @inner
 def next_places(order, n, hyper, epoch, start, stop, draws_ahead):
-    """Return where the places of samples start, start + 1, ... of an epoch begin, and the number of them drawn.
+    """Return where the places of samples start, start + 1, ... of an epoch begin, and how many are drawn.
 
-    There are as many as up to `stop`, or fewer, whole batches of them. A run that draws ahead calls `draw` while it
+    The places reach up to `stop`, or stop earlier after whole batches. A run that draws ahead calls `draw` while it
     trains the epoch.
     """
     if order.blocks.size > 0:

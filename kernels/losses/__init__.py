@@ -25,12 +25,12 @@ LOSSES: Table[Loss] = Table(
 
 
 def __dir__() -> list[str]:
-    """Return the names that consoles complete."""
+    """Return the names for consoles to complete."""
     return ["LOSSES", "Loss", "make_loss"]
 
 
 def make_loss(loss: str | Loss) -> Loss:
-    """Return the loss that the text names, such as ``"huber(1.5)"``; a Loss stays as it is.
+    """Return the loss that a text such as ``"huber(1.5)"`` names; return a Loss unchanged.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Labels as the classes 0, 1, ... of a loss, in arrays and in the columns of tables.
 
-Labels are sorted, as in `sklearn.preprocessing.LabelEncoder`: of two the greater one is class 1, "yes" beside "no", 1
-beside -1, True beside False. Targets of 0 and 1, or of all whole numbers from 0 on, are classes already.
+Labels are sorted, as in `sklearn.preprocessing.LabelEncoder`: the greater of two labels is class 1 ("yes" rather than
+"no", 1 rather than -1, True rather than False). Targets of 0 and 1, or of all integers from 0 up, already are classes.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -34,17 +34,17 @@ class Classes:
         if len(self.labels) == 2:
             zero, one = self.labels
             return f"{one!r} is class 1, and {zero!r} is class 0"
-        return f"{_listed(self.labels)}, as the classes 0 to {len(self.labels) - 1}"
+        return f"{_list_labels(self.labels)}, as the classes 0 to {len(self.labels) - 1}"
 
     def encode(self, y: ArrayLike, what: str = "y", locate: Callable[[int], str] = describe_row) -> Floats:
-        """Return labels as classes, shape (n,); other labels are refused with the place of the first."""
+        """Return labels as classes, shape (n,); an unknown label is refused with its place."""
         check_unmasked(what, y)
         try:
             given = np.asarray(y)
         except ValueError:
             raise ValueError(f"{what} must hold one label for each sample, not a ragged list") from None
         comparable = given
-        if given.dtype == object:  # missing values of pandas cannot be compared, and arrays are several labels
+        if given.dtype == object:  # pandas' missing values cannot be compared; an array is not a single label
             labels = [label if isinstance(_plain(label), Label) else None for label in given.ravel()]
             comparable = np.array(labels, object).reshape(given.shape)
         found = np.full(given.shape, np.nan)
@@ -54,9 +54,11 @@ class Classes:
                 found[same] = number
         if np.isnan(found).any():
             row = int(np.argmax(np.isnan(found)))
-            wanted = " or ".join(map(repr, self.labels)) if len(self.labels) == 2 else f"one of {_listed(self.labels)}"
+            accepted = (
+                " or ".join(map(repr, self.labels)) if len(self.labels) == 2 else f"one of {_list_labels(self.labels)}"
+            )
             value = _plain(given.ravel()[row])
-            raise ValueError(f"{what} must be {wanted}, and is {describe(value)} in {locate(row)}")
+            raise ValueError(f"{what} must be {accepted}, and is {describe(value)} in {locate(row)}")
         return found
 
     def decode(self, classes: NDArray[np.int64]) -> NDArray[Any]:
@@ -76,28 +78,28 @@ def losses_of_classes() -> str:
 
 
 def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classes | None:
-    """Return the classes of the labels in `y`, or None if they are numbers that go into the loss unchanged.
+    """Return the classes of the labels in `y`, or None if `y` holds numbers that the loss takes unchanged.
 
     Parameters
     ----------
     loss : Loss
     y : array, shape (n,)
-        Numbers, truth values or texts; a pandas Series too.
+        Numbers, bools or strings; a pandas Series too.
     what : str
-        Its name in error messages.
+        The name of `y` in error messages.
     scores : int
-        The scores of a model that has several: whole numbers below are its classes, even if there are not all of them.
+        The number of scores of the model, if several: smaller integers are its classes, even if some are absent.
 
     Raises
     ------
     ValueError
-        If there are labels that the loss does not take, or not as many as it takes.
+        If the loss takes no labels, or another number of them.
     """
     check_unmasked(what, y)
     try:
         given = np.asarray(y)
     except (ValueError, TypeError, RuntimeError):
-        return None  # a ragged list, or no array, which is refused where numbers are checked
+        return None  # a ragged list or no array, refused by the check of numbers
     if given.ndim > 1 and given.dtype.kind in "bUTO":
         raise ValueError(f"{what} must have shape ({len(given)},), one label for each sample, not {given.shape}")
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iufbOUTSmM":
@@ -119,7 +121,7 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
             )
         return classes_of(set(found), loss, what)
     if given.dtype.kind == "f" and not np.isfinite(given).all():
-        return None  # which is refused where numbers are checked
+        return None  # refused by the check of numbers
     labels = [_plain(label) for label in np.unique(given)]
     several = loss.by_class and len(labels) > 1
     known = list(range(len(labels) if several else 2))
@@ -128,14 +130,14 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
 
 
 def count_classes(loss: Loss, classes: Classes | None, y: Floats) -> int:
-    """Return the number of scores that a loss takes for targets: that of their classes, or 1."""
+    """Return the number of scores that a loss takes for some targets: the number of their classes, or 1."""
     if not loss.by_class:
         return 1
     return len(classes.labels) if classes else int(y.max(initial=1.0)) + 1
 
 
 def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *targets: Floats) -> Model:
-    """Return the model with a score for each class that some targets have, where the loss takes scores of classes."""
+    """Return the model with a score per class among the targets, if the loss takes scores of classes."""
     if not loss.by_class and model.classes == 1:
         return model
     if not loss.by_class:
@@ -152,17 +154,17 @@ def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *target
 
 
 def reads_rows(expression: str, columns: Sequence[str], inputs: Given | None, loss: Loss) -> bool:
-    """Return whether the model that `make_model_for_columns` makes takes the inputs of a sample side by side."""
+    """Return whether the model built by `make_model_for_columns` takes the inputs of a sample as adjacent numbers."""
     if not has_vectors(expression) or loss.by_class:
         return has_vectors(expression)
     try:
         return make_model_for_columns(expression, columns, inputs).by_row
     except ValueError:
-        return True  # the error is raised where the model is made
+        return True  # building the model raises the error
 
 
 def check_scores(model: Model, loss: Loss, y: Floats) -> None:
-    """Refuse a model without the scores that a loss takes, and targets that the loss or the model has no place for.
+    """Refuse a model without the scores that a loss takes, and targets outside of the loss or of the model's classes.
 
     Parameters
     ----------
@@ -190,33 +192,37 @@ def check_scores(model: Model, loss: Loss, y: Floats) -> None:
 
 
 def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classes:
-    """Return the classes of distinct labels, which must be as many as the loss takes, and can be sorted."""
+    """Return the classes of distinct labels, which must be sortable and as many as the loss takes."""
     try:
         ordered = sorted(labels)
     except TypeError:
         raise ValueError(f"{what} must hold labels of one kind, not numbers beside texts") from None
     most = MAX_CLASSES if loss.by_class else 2
     if not 2 <= len(ordered) <= most:
-        held = f"only {_listed(ordered)}" if len(ordered) == 1 else f"{len(ordered):,} values: {_listed(ordered)}"
-        wanted = f"2 to {most} classes" if loss.by_class else "two classes"
+        held = (
+            f"only {_list_labels(ordered)}"
+            if len(ordered) == 1
+            else f"{len(ordered):,} values: {_list_labels(ordered)}"
+        )
+        accepted = f"2 to {most} classes" if loss.by_class else "two classes"
         hint = "; of more than two the loss is softmax" if 2 < len(ordered) <= MAX_CLASSES else ""
         raise ValueError(
-            f"{what} must hold {wanted} for the loss {loss.name!r}, such as 0 and 1, and holds {held}{hint}"
+            f"{what} must hold {accepted} for the loss {loss.name!r}, such as 0 and 1, and holds {held}{hint}"
         )
     return Classes(tuple(ordered))
 
 
-def _listed(labels: Sequence[Label]) -> str:
+def _list_labels(labels: Sequence[Label]) -> str:
     return ", ".join(map(describe, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
 
 
 def encode_classes(classes: Classes | None, y: Any, what: str = "y") -> Any:
-    """Return targets as classes, where they are labels."""
+    """Return targets as classes if they are labels."""
     return y if classes is None else classes.encode(y, what)
 
 
 def check_labels_present(given: Any, what: str) -> None:
-    """Refuse infinite and missing labels: None, nan, and those of pandas, none of which is equal to itself."""
+    """Refuse infinite and missing labels: None, nan and pandas' own, none of which equals itself."""
     for row, label in enumerate(given):
         kind = type(label)
         missing = label is None or kind.__name__ in {"NAType", "NaTType"}
@@ -227,6 +233,6 @@ def check_labels_present(given: Any, what: str) -> None:
 
 
 def _plain(label: Any) -> Any:
-    """Return a label as a value of Python, and a whole number as an int."""
+    """Return a label as a Python value; an integral one becomes an int."""
     plain = label.item() if isinstance(label, np.generic) else label
     return int(plain) if isinstance(plain, float) and plain.is_integer() else plain

@@ -1,4 +1,4 @@
-"""A loss of one residual, or of a prediction and its target."""
+"""The definition of a loss, of a residual or of a prediction and its target."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ CHUNK = 1_000_000
 class Targets(NamedTuple):
     """The targets that a loss is defined for.
 
-    `accepts` returns the mask of the accepted ones among targets, shape (n,), which `described` names in words.
-    `classes` may be given as labels (`kernels.losses.classes`).
+    `accepts` returns the mask of accepted targets, shape (n,); `described` names them in words. `classes` may be given
+    as labels (`kernels.losses.classes`).
     """
 
     accepts: Callable[[Floats], NDArray[np.bool_]]
@@ -31,7 +31,7 @@ class Targets(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A number that is reported of a fit besides its loss; `value` takes predictions and targets, shape (n,)."""
+    """A measure of a fit besides its loss; `value` takes predictions and targets, shape (n,)."""
 
     name: str
     value: Callable[[Floats, Floats], float]
@@ -50,31 +50,31 @@ class Loss:
         `of_residual` is False ``(prediction, target, options) -> loss`` and the derivative with respect to the
         prediction. `options` is a tuple of floats.
     options : dict
-        From name to value, in the order in which the functions unpack them.
+        From names to values, in the order in which the functions unpack them.
     is_exact : bool
-        Whether compiled code gives the bits that NumPy gives: whether it has only + - * /, square roots and functions
-        such as minimum, which are correctly rounded everywhere.
+        Whether compiled code matches NumPy bit for bit: it uses only + - * /, square roots and functions such as
+        minimum, which are correctly rounded everywhere.
     of_residual : bool
     records : str
-        The name of the value that runs record at checkpoints, compare with their target and are ranked by: the mean of
-        the loss, by default called ``"NAME loss"``; for the squared loss the mean squared residual, whose gradient is
+        The name of the value that runs record at checkpoints, compare with their target and are ranked by: the mean
+        loss, by default called ``"NAME loss"``; for the squared loss the mean squared residual, whose gradient is
         twice that of the loss.
     is_squared : bool
-        Whether runs record the mean squared residual, as those of the squared loss alone do.
+        Whether runs record the mean squared residual; only those of the squared loss do.
     degree : int, optional
-        The loss of c times the residual is c**degree times that of the residual, for c > 0; None if that does not hold.
+        The loss of c times the residual is c**degree times the loss of the residual, for c > 0; None if it is not.
     nonnegative : bool
-        Whether it is never negative.
+        Whether the loss is never negative.
     targets : Targets, optional
         By default any finite numbers.
     metric : Metric, optional
     mean : callable, optional
-        From predictions to the expected targets, such as probabilities; predictions of a loss of the residual are
-        expected targets themselves.
+        From predictions to expected targets, such as probabilities; for a loss of the residual, predictions already are
+        expected targets.
     by_class : bool
-        Whether predictions are scores of classes, one for each.
+        Whether predictions are scores, one per class.
     call : str
-        The text of the call that made it, where a function of the user's own did; its options may differ from these.
+        The text of the call, if a user's function built the loss; its options may differ from `options`.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Loss:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", self.records or f"{self.name} loss")
-        # As floats, so that two spellings of a number are the same text.
+        # As floats, so that 1 and 1.0 give the same text.
         object.__setattr__(self, "options", {name: check_finite(name, value) for name, value in self.options.items()})
 
     def __repr__(self) -> str:
@@ -103,7 +103,7 @@ class Loss:
 
     @property
     def text(self) -> str:
-        """The text that `kernels.losses.make_loss` reads back, such as ``"huber(delta=1.0)"``."""
+        """The text that `kernels.losses.make_loss` parses back, such as ``"huber(delta=1.0)"``."""
         return self.call or spec_text(self.name, self.options)
 
     def evaluate(
@@ -111,34 +111,34 @@ class Loss:
     ) -> tuple[tuple[Any, ...], Sequence[Floats]]:
         """Return the arguments of `value` and `derivative`, and the derivatives of the model, with NumPy.
 
-        See `kernels.model.evaluate.evaluate`. The prediction is the residual for a target of 0, in the same order of
-        operations.
+        See `kernels.model.evaluate.evaluate`. A prediction is computed as the residual for a target of 0, in the same
+        order of operations.
         """
         found, derivatives = evaluate(program, theta, x, y if self.of_residual else np.zeros(np.shape(y))[()])
         return self.arguments(found, y), derivatives
 
     def arguments(self, found: Floats, y: Floats) -> tuple[Any, ...]:
-        """Return the arguments of `value` and `derivative`, from residuals or predictions and the targets."""
+        """Return the arguments of `value` and `derivative`, from the residual or prediction and the targets."""
         options = as_scalars(self.options.values(), found)
         return (found, options) if self.of_residual else (found, y, options)
 
     def recorded(self, arguments: tuple[Any, ...]) -> Any:
-        """Return the values whose mean runs record, elementwise, from the arguments that `evaluate` returns."""
+        """Return the elementwise values whose mean is recorded, from the arguments that `evaluate` returns."""
         return arguments[0] * arguments[0] if self.is_squared else self.value(*arguments)
 
     @property
     def label(self) -> str:
-        """The name in figures and tables of the recorded value: "loss" for the mean squared residual."""
+        """The name of the recorded value in figures and tables: "loss" for the mean squared residual."""
         return "loss" if self.is_squared else self.records
 
     @property
     def scales_targets(self) -> bool:
-        """Whether targets may be shifted and scaled: those of residuals, not classes and counts."""
+        """Whether targets may be shifted and scaled: not classes and counts."""
         return self.of_residual
 
     @property
     def has_mean(self) -> bool:
-        """Whether expected targets follow from predictions."""
+        """Whether expected targets can be computed from predictions."""
         return self.of_residual or self.mean is not None
 
     def mean_of(self, prediction: Floats) -> Floats:
@@ -156,7 +156,7 @@ class Loss:
         return {self.metric.name: self.metric.value(prediction, target)} if self.metric else {}
 
     def check_targets(self, y: Floats, what: str = "y", locate: Callable[[int], str] = describe_row) -> None:
-        """Refuse targets, shape (n,), that the loss is not defined for; the error names the first and its place."""
+        """Refuse targets, shape (n,), that the loss is not defined for; the error gives the first one and its place."""
         if self.targets is None:
             return
         # In pieces, for memory maps of any size.

@@ -1,9 +1,9 @@
 """Losses of a prediction f = f(x; theta) and its target y, and their derivatives with respect to the prediction.
 
-They classify (`logistic`, `hinge`), count (`poisson`), or minimize the model itself (`objective`). The gradient of a
-batch is the mean over its samples of loss'(f, y) * df/dtheta. Like the functions of `kernels.losses.residual_losses`
-they are compiled into the kernels and called with NumPy arrays: only operators and NumPy's elementwise functions, no
-branches.
+They classify (`logistic`, `hinge`), model counts (`poisson`), or minimize the model itself (`objective`). The gradient
+of a batch is the mean over its samples of loss'(f, y) * df/dtheta. Like the functions of
+`kernels.losses.residual_losses`, these are compiled into the kernels and called with NumPy arrays: only operators and
+NumPy's elementwise functions, no branches.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def are_classes(y: Floats) -> NDArray[np.bool_]:
 
 
 def are_counts(y: Floats) -> NDArray[np.bool_]:
-    """Return which targets are not negative."""
+    """Return which targets are nonnegative."""
     return y >= 0.0
 
 
@@ -32,7 +32,7 @@ COUNTS = Targets(are_counts, "0 or more")
 
 
 def accuracy(prediction: Floats, target: Floats) -> float:
-    """Return the share of samples on the right side of 0: predictions above it for targets of 1."""
+    """Return the share of samples whose prediction has the right sign: positive for targets of 1."""
     return float(np.mean((prediction > 0.0) == (target == 1.0)))
 
 
@@ -46,7 +46,7 @@ def logistic_value(prediction, target, options):
 
 
 def logistic_derivative(prediction, target, options):
-    """Return 1 / (1 + exp(-f)) - y, without the cancellation that this form has for targets of 1."""
+    """Return 1 / (1 + exp(-f)) - y, without this form's cancellation for targets of 1."""
     sign_of_class = 1.0 - 2.0 * target
     return sign_of_class / (1.0 + exp(-sign_of_class * prediction))
 
@@ -57,7 +57,7 @@ def hinge_value(prediction, target, options):
 
 
 def hinge_derivative(prediction, target, options):
-    """Return -1 for targets of 1 and 1 for targets of 0 where the value is positive, and at the kink; 0 beyond."""
+    """Return -1 for targets of 1 and 1 for targets of 0 where the value is positive or at the kink; otherwise 0."""
     sign_of_class = 2.0 * target - 1.0
     beyond = sign(maximum(sign_of_class * prediction - 1.0, 0.0))
     return -sign_of_class * (1.0 - beyond)
@@ -75,12 +75,12 @@ def poisson_derivative(prediction, target, options):
 
 
 def objective_value(prediction, target, options):
-    """Return f; as a vector where either is one."""
+    """Return f, broadcast to a vector if f or y is one."""
     return prediction + 0.0 * target
 
 
 def objective_derivative(prediction, target, options):
-    """Return 1, as a vector where either is one."""
+    """Return 1, broadcast to a vector if f or y is one."""
     return 0.0 * (prediction + target) + 1.0
 
 
@@ -90,10 +90,10 @@ def probability(prediction: Floats) -> Floats:
 
 
 def logistic() -> Loss:
-    """Log loss of a classifier with targets 0 and 1, whose prediction f is the logarithm of the odds of 1.
+    """Log loss of a classifier with targets 0 and 1, whose prediction f is the log odds of class 1.
 
     log(1 + exp(f)) - y * f, with the derivative 1 / (1 + exp(-f)) - y. D. R. Cox, The regression analysis of binary
-    sequences, Journal of the Royal Statistical Society B 20 (1958). As ``torch.nn.BCEWithLogitsLoss`` and
+    sequences, Journal of the Royal Statistical Society B 20 (1958). Same as ``torch.nn.BCEWithLogitsLoss`` and
     ``sklearn.linear_model.SGDClassifier(loss="log_loss")``.
     """
     return Loss(
@@ -110,10 +110,10 @@ def logistic() -> Loss:
 
 
 def hinge() -> Loss:
-    """Hinge loss of a classifier with targets 0 and 1: zero where a sample is on its side of the margin |f| = 1.
+    """Hinge loss of a classifier with targets 0 and 1: zero if a sample is on the right side of the margin |f| = 1.
 
     max(0, 1 - s * f) with s = 2 * y - 1, with the derivative -s where s * f <= 1, else 0. C. Cortes and V. Vapnik,
-    Support-vector networks, Machine Learning 20 (1995). As ``sklearn.linear_model.SGDClassifier(loss="hinge")``.
+    Support-vector networks, Machine Learning 20 (1995). Same as ``sklearn.linear_model.SGDClassifier(loss="hinge")``.
     """
     records = "hinge loss"
     return Loss(
@@ -122,12 +122,12 @@ def hinge() -> Loss:
 
 
 def poisson() -> Loss:
-    """Half the Poisson deviance of counts, whose prediction f is the logarithm of the expected count.
+    """Half the Poisson deviance of counts, whose prediction f is the log of the expected count.
 
-    exp(f) - y * f + y * log(y) - y, with the derivative exp(f) - y: the negative log-likelihood without terms that no
-    parameter changes, so that it is 0 where the prediction is exact. J. A. Nelder and R. W. M. Wedderburn, Generalized
-    linear models, Journal of the Royal Statistical Society A 135 (1972). As ``sklearn.linear_model.PoissonRegressor``;
-    the gradient is that of ``torch.nn.PoissonNLLLoss``.
+    exp(f) - y * f + y * log(y) - y, with the derivative exp(f) - y: the negative log-likelihood up to a constant that
+    makes the loss of an exact prediction 0. J. A. Nelder and R. W. M. Wedderburn, Generalized linear models,
+    Journal of the Royal Statistical Society A 135 (1972). Same as ``sklearn.linear_model.PoissonRegressor``; the
+    gradient is that of ``torch.nn.PoissonNLLLoss``.
     """
     return Loss(
         "poisson",
@@ -142,6 +142,6 @@ def poisson() -> Loss:
 
 
 def objective() -> Loss:
-    """Take the prediction itself for the loss, whatever the target: a function of the parameters is minimized."""
+    """Take the prediction itself as the loss, whatever the target, to minimize a function of the parameters."""
     value, derivative = objective_value, objective_derivative
     return Loss("objective", value, derivative, of_residual=False, records="objective", nonnegative=False)

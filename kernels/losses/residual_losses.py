@@ -3,8 +3,8 @@
 The gradient of a batch is the mean over its samples of loss'(r) * df/dtheta. For ``squared``, r**2 / 2, that
 is the gradient of HALF the mean squared error, as in scikit-learn.
 
-The ``*_derivative`` functions are compiled into the kernels, for floats and for SIMD vectors, and are called as they
-stand with NumPy arrays. They therefore compute with operators and NumPy's elementwise functions alone: no branches.
+The ``*_derivative`` functions are compiled into the kernels, for floats and for SIMD vectors, and are called unchanged
+with NumPy arrays. They therefore use only operators and NumPy's elementwise functions, and no branches.
 """
 
 from numpy import absolute, log, log1p, maximum, minimum, sign, sinh, tanh
@@ -38,10 +38,10 @@ def huber_derivative(residual, options):
 
 
 def logcosh_value(residual, options):
-    """Return log(cosh(r)), as log1p(2 sinh(r/2)**2) up to |r| = 20 and along its slope of 1 beyond.
+    """Return log(cosh(r)), as log1p(2 sinh(r/2)**2) up to |r| = 20 and as a line of slope 1 beyond.
 
-    cosh itself overflows beyond 710. The usual |r| + log1p(exp(-2|r|)) - log(2) cancels to noise below
-    |r| = 1e-8, where the loss is r**2 / 2; this form is accurate there. At 20 the slope is 1 to within 1e-16.
+    cosh itself overflows beyond 710. The usual |r| + log1p(exp(-2|r|)) - log(2) cancels to noise below |r| = 1e-8,
+    where the loss is r**2 / 2; this form is accurate there. At 20 the slope is 1 to within 1e-16.
     """
     size = absolute(residual)
     near = minimum(size, 20.0)
@@ -78,7 +78,7 @@ def quantile_derivative(residual, options):
 
 
 def cauchy_value(residual, options):
-    """Return scale**2 / 2 * log(1 + (r / scale)**2); beyond 1e100 scales, where the square overflows, its logarithm."""
+    """Return scale**2 / 2 * log(1 + (r / scale)**2), in a form that does not overflow beyond 1e100 scales."""
     (scale,) = options
     size = absolute(residual) / scale
     near = minimum(size, 1e100)
@@ -114,7 +114,7 @@ def huber(delta: float = 1.0) -> Loss:
     """Quadratic up to |r| = delta, linear beyond, so that an outlier pulls no harder than delta.
 
     r**2 / 2 where |r| <= delta, else delta * (|r| - delta / 2). P. J. Huber, Robust estimation of a location
-    parameter, Annals of Mathematical Statistics 35 (1964). As ``torch.nn.HuberLoss``.
+    parameter, Annals of Mathematical Statistics 35 (1964). Same as ``torch.nn.HuberLoss``.
     """
     options = {"delta": check_positive("delta", delta)}
     return Loss("huber", huber_value, huber_derivative, options)
@@ -128,7 +128,7 @@ def logcosh() -> Loss:
 def absolute_loss() -> Loss:
     """Least absolute deviations: |r|, whose mean is lowest at the median of the targets.
 
-    The derivative is sign(r), and 0 at 0. As ``torch.nn.L1Loss``.
+    The derivative is sign(r), and 0 at 0. Same as ``torch.nn.L1Loss``.
     """
     return Loss("absolute", absolute_value, absolute_derivative, degree=1)
 
@@ -137,17 +137,17 @@ def quantile(tau: float = 0.5) -> Loss:
     """Pinball loss, whose mean is lowest at the tau-quantile of the targets.
 
     tau * (y - f) where the target y lies above f, (1 - tau) * (f - y) below; the derivative at 0 is 0. R. Koenker and
-    G. Bassett, Regression quantiles, Econometrica 46 (1978). As ``sklearn.linear_model.QuantileRegressor``.
+    G. Bassett, Regression quantiles, Econometrica 46 (1978). Same as ``sklearn.linear_model.QuantileRegressor``.
     """
     options = {"tau": check_between("tau", tau, 0, 1)}
     return Loss("quantile", quantile_value, quantile_derivative, options, degree=1)
 
 
 def cauchy(scale: float = 1.0) -> Loss:
-    """Quadratic near zero, logarithmic far away, so that an outlier pulls the less the farther it is.
+    """Quadratic near zero, logarithmic far away, so that far outliers have little influence.
 
-    scale**2 / 2 * log(1 + (r / scale)**2), with the derivative r / (1 + (r / scale)**2); the pull is strongest at
-    |r| = scale. As ``scipy.optimize.least_squares(loss="cauchy", f_scale=scale)``.
+    scale**2 / 2 * log(1 + (r / scale)**2), with the derivative r / (1 + (r / scale)**2), which is largest at
+    |r| = scale. Same as ``scipy.optimize.least_squares(loss="cauchy", f_scale=scale)``.
     """
     options = {"scale": check_positive("scale", scale)}
     return Loss("cauchy", cauchy_value, cauchy_derivative, options, is_exact=False)
@@ -157,7 +157,7 @@ def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
     """Zero up to |r| = epsilon, linear beyond, as in support vector regression: max(|r| - epsilon, 0).
 
     The derivative is sign(r) where |r| > epsilon, else 0. V. Vapnik, The Nature of Statistical Learning Theory (1995).
-    As ``sklearn.linear_model.SGDRegressor(loss="epsilon_insensitive")``.
+    Same as ``sklearn.linear_model.SGDRegressor(loss="epsilon_insensitive")``.
     """
     options, records = {"epsilon": check_not_negative("epsilon", epsilon)}, "epsilon_insensitive loss"
     return Loss(

@@ -1,4 +1,4 @@
-"""Columns of categories as columns of numbers: an indicator for each value but the first, the reference."""
+"""Categorical columns as numeric columns: one indicator per value except the first, which is the reference."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MOST_LEVELS = 30
 
 
 class Categories:
-    """The values of columns of categories, each of which becomes indicators: columns of 0 and 1.
+    """The values of categorical columns, which become indicators: columns of 0 and 1.
 
-    An indicator is called like a column with the heading ``"cut Very Good"`` would be, ``cut_very_good``; where that
-    name is taken, a number is added to it.
+    An indicator is named as a column with the heading ``"cut Very Good"`` would be, ``cut_very_good``; if that name is
+    taken, a number is appended.
 
     Parameters
     ----------
     levels : mapping of column names to sequences of str
-        At least two values for each column. The first is the reference, which has no indicator: weights of the others
+        At least two values per column. The first is the reference, which has no indicator: the weights of the others
         are differences from it.
 
     Attributes
@@ -62,7 +62,7 @@ class Categories:
 
     @cached_property
     def indicators(self) -> dict[str, tuple[str, str]]:
-        """From the name of each indicator to its column and its value."""
+        """The column and the value of each indicator, by its name."""
         found: dict[str, tuple[str, str]] = {}
         for column, (_, *others) in self.levels.items():
             for value in others:
@@ -79,23 +79,23 @@ class Categories:
         return [name for name, (of, _) in self.indicators.items() if of == column] or [column]
 
     def expand(self, columns: Sequence[str]) -> list[str]:
-        """Return names of columns with the indicators in place of each column of categories."""
+        """Return column names with each categorical column replaced by its indicators."""
         return [name for column in columns for name in self.of_column(column)]
 
     def sources(self, names: Sequence[str]) -> list[str]:
-        """Return the columns of a table that some inputs are made of, each once."""
+        """Return the columns of a table that some inputs are made from, each once."""
         return list(dict.fromkeys(self.indicators.get(name, (name,))[0] for name in names))
 
     def take(self, names: Sequence[str]) -> Categories | None:
-        """Return the categories that some inputs are made of; None if there are none."""
+        """Return the categories that some inputs are made from; None if there are none."""
         used = {self.indicators[name][0] for name in names if name in self.indicators}
         return Categories({column: self.levels[column] for column in self.levels if column in used}) if used else None
 
     @classmethod
     def of_table(cls, table: Any) -> Categories | None:
-        """Return the categories of a table of named columns, such as a data frame; None where no column holds texts.
+        """Return the categories of a table of named columns, such as a data frame; None if no column holds text.
 
-        The most frequent value of a column is its reference. One value, or more than 30, are a ValueError.
+        The most frequent value of a column is its reference. A single value, or more than 30, raise a ValueError.
         """
         found = {}
         for name in column_names(table) or []:
@@ -113,12 +113,12 @@ class Categories:
         return cls(found) if found else None
 
     def encode(self, table: Inputs) -> Inputs:
-        """Return a table of named columns, such as a data frame, with the indicators beside them; an array as it is.
+        """Return a table of named columns, such as a data frame, with indicators added; return an array unchanged.
 
         Raises
         ------
         ValueError
-            If a column is not there, and its indicators neither; if a value is missing or not known.
+            If a column and its indicators are both absent, or a value is missing or unknown.
         """
         names = column_names(table)
         if names is None:
@@ -134,9 +134,9 @@ class Categories:
     def indicate(
         self, column: str, texts: ArrayLike, what: str, locate: Callable[[int], str] = describe_row
     ) -> dict[str, Floats]:
-        """Return the indicators of the values of a column, each of shape (n,), by name.
+        """Return the indicators of a column's values by name, each of shape (n,).
 
-        Spaces around a value do not count. A value that is missing or not known is refused with its place.
+        Spaces around a value are ignored. A missing or unknown value is refused with its place.
         """
         import pandas as pd  # noqa: PLC0415 (only where there are categories)
 
@@ -156,11 +156,11 @@ class Categories:
 
 
 def levels_of(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Return values in order, the most frequent one first; of several the first in the alphabet."""
+    """Return values with the most frequent first, ties alphabetically."""
     reference = min(counts, key=lambda value: (-counts[value], value))
     return (reference, *sorted(counts.keys() - {reference}))
 
 
 def indicator_name(column: str, value: str) -> str:
-    """Return the name of the indicator of a value, unless another one is called so."""
+    """Return the name of the indicator of a value, if no other indicator has it."""
     return column_name(f"{column} {value}")

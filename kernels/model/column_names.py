@@ -1,4 +1,4 @@
-"""The names of the columns of a table in expressions: one rule, from a heading to a name."""
+"""Column names in expressions: the rule that turns a heading into a name."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ from kernels.base.checks import closest_name
 from kernels.model.expression import MAX_NAME, Name, parse
 
 ALL_INPUTS = "x"
-# A shorter text is not taken for a word of a column.
+# Shorter names are not matched with the words of a column's name.
 SHORTEST_WORD = 3
 
 
@@ -18,7 +18,7 @@ def is_name(text: object) -> bool:
     return isinstance(text, str) and _reads_as_name(text)
 
 
-# Wide tables have thousands of columns, whose names are asked for in each fit.
+# Every fit looks up the names of all columns, and wide tables have thousands.
 @lru_cache(2**15)
 def _reads_as_name(text: str) -> bool:
     try:
@@ -31,9 +31,9 @@ def _reads_as_name(text: str) -> bool:
 def column_name(column: str) -> str:
     """Return the name of a column in expressions.
 
-    A heading that is a name already, such as ``hp`` or ``MPG``, is kept. In others letters become small, and anything
-    else but letters and digits becomes one underscore between them; ``x_`` is put in front if that is no name either:
-    ``Engine Power (PS)`` is engine_power_ps, and ``2nd try`` is x_2nd_try. Letters of all scripts are letters.
+    A heading that is already a name, such as ``hp`` or ``MPG``, is unchanged. Otherwise letters become lower case, and
+    any run of characters other than letters (of any script) and digits becomes one underscore; ``x_`` is prepended if
+    the result is still not a name: ``Engine Power (PS)`` becomes engine_power_ps, and ``2nd try`` x_2nd_try.
     """
     if is_name(column):
         return column
@@ -44,7 +44,7 @@ def column_name(column: str) -> str:
 
 
 def column_names(columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of columns in expressions; two columns of one name are refused."""
+    """Return the names of columns in expressions; two columns with one name are refused."""
     named: dict[str, str] = {}
     for column in columns:
         other = named.setdefault(column_name(column), column)
@@ -57,9 +57,9 @@ def column_names(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def headings_by_name(headings: Sequence[str], used: Collection[str]) -> dict[str, str]:
-    """Return the headings of columns by their names in expressions; a name in use must be that of one column.
+    """Return the headings of columns by their names in expressions; a name in use must identify one column.
 
-    A heading that is a name goes before others that would be called so too.
+    A heading that is already a name takes precedence over others that would get the same name.
     """
     names: dict[str, str] = {}
     own = set(headings)
@@ -74,20 +74,20 @@ def headings_by_name(headings: Sequence[str], used: Collection[str]) -> dict[str
 
 
 def number_columns(count: int) -> tuple[str, ...]:
-    """Return the names of columns that have none: ``x`` for one, else ``x1``, ``x2``, ..."""
+    """Return names for unnamed columns: ``x`` for one, otherwise ``x1``, ``x2``, ..."""
     return ("x",) if count == 1 else tuple(f"x{number}" for number in range(1, count + 1))
 
 
 def is_numbered(name: str) -> bool:
-    """Return whether a name is of the form ``x1``."""
+    """Return whether a name has the form ``x1``."""
     return re.fullmatch("x[0-9]+", name) is not None
 
 
 def closest_column(name: str, columns: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the column that an unknown name probably means, or None.
 
-    It is close to the column, or to its name in expressions, or has words of that as no other column has: "area" is
-    ``living_area_sqft``.
+    The name must be close to the column or to its name in expressions, or match words that only this column's name
+    contains: "area" means ``living_area_sqft``.
     """
     called = {form: column for column in columns for form in (column_name(column), column)}
     if close := closest_name(name, called, cutoff):
@@ -98,22 +98,22 @@ def closest_column(name: str, columns: Iterable[str], cutoff: float = 0.6) -> st
 
 
 def did_you_mean_column(name: str, columns: Iterable[str]) -> str:
-    """Return a hint at the column that an unknown name probably means, to be put behind it; else an empty text."""
+    """Return a hint at the column that an unknown name probably means, to append to a message; else an empty text."""
     close = closest_column(name, columns)
     return f" (did you mean {close!r}?)" if close else ""
 
 
 def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[str], columns: Collection[str]) -> None:
-    """Refuse a parameter that is probably a misspelt column: it would be fitted, and the column left out.
+    """Refuse a parameter that is probably a misspelt column: it would be fitted, and the column ignored.
 
     Parameters
     ----------
     expression : str
     used : collection of str
-        The names in it.
+        The names in the expression.
     inputs, columns : collection of str
-        Those that stand for columns, and all columns. A parameter must not resemble a column that is no input, have the
-        letters of one that is, in another order, or continue the numbers of columns, as x0 and x4 do beside x1 and x2.
+        The names that stand for columns, and all columns. A parameter must not resemble a column that is not an input,
+        be an anagram of an input, or continue the numbers of columns, as x0 and x4 would beside x1 and x2.
     """
     if ALL_INPUTS in used and ALL_INPUTS not in inputs:
         raise ValueError(f"the expression {expression!r} uses {ALL_INPUTS!r}, which is not one of the columns")
@@ -128,7 +128,7 @@ def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[s
                 f"the expression {expression!r} uses {name!r}, which is not one of the columns {numbered[0]} to "
                 f"{numbered[-1]}; give a parameter another name"
             )
-        # The parameter temp0 is no misspelling of the column temp, and rate none of date where that is used too.
+        # Where the column temp is used too, the parameter temp0 is not a misspelling of it, nor is rate one of date.
         others = {
             column_name(other): other
             for other in columns
@@ -143,5 +143,5 @@ def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[s
 
 
 def _stem(name: str) -> str:
-    """Return a name without the number that it ends with."""
+    """Return a name without its trailing number."""
     return name.rstrip("0123456789").rstrip("_") or name

@@ -1,8 +1,8 @@
-"""A check of a model's program against the model's expression, by a computation that shares nothing with it.
+"""A check of a model's program against the model's expression, by an independent computation.
 
-The reference and the kernels all run the program, so a wrong program looks the same in all of them. Here the tree that
-the parser made of the text is evaluated as it stands, with complex numbers: f(theta + ih) has the derivative in its
-imaginary part, without a difference that loses digits (the complex-step method).
+The reference and the kernels all run the program, so a wrong program would look the same in all of them. Here the
+parser's tree is evaluated directly, with complex numbers: the imaginary part of f(theta + ih) gives the derivative
+without the cancellation of a finite difference (the complex-step method).
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from kernels.model.program import Program, numpy_function
 
 Flags = NDArray[np.bool_]
 
-# Relative to the scale of errors, rounding makes 1e-15 or less, a kink 1e-10, and a wrong program about 1.
+# Relative to the scale of errors, rounding causes 1e-15 or less, a kink 1e-10, and a wrong program about 1.
 TOLERANCE = 1e-8
 STEP = 1e-50
-# The least scale of errors: below it, intermediate squares may have been too large or too small for a float.
+# The smallest scale of errors: below it, intermediate squares may have overflowed or underflowed.
 NEGLIGIBLE = 1e-90
-# The relative size by which every input, parameter and intermediate value is moved, to see how far the result moves.
-# At a kink, as of abs at 0, the whole result moves: the scale there is 1/NUDGE, and any difference is below the
-# tolerance. If rounding decides a comparison, every second move shows it.
+# The relative size of the perturbations of inputs, parameters and intermediate values that show how much the result
+# moves. At a kink, such as abs at 0, the whole result moves: the scale there is 1/NUDGE, and any difference is below
+# the tolerance. If rounding decides a comparison, every second perturbation shows it.
 NUDGE, REPEATS, REPEATS_WITH_CHOICES = 1e-10, 3, 12
 CHOICES = {"where", "maximum", "minimum", "relu"}
 COMPARISONS = {"less", "less_equal", "greater", "greater_equal"}
@@ -39,9 +39,9 @@ SAMPLES = 40
 
 
 class Comparison(NamedTuple):
-    """The residual and each derivative at one point, arrays of the shape (1 + params,).
+    """The residual and each derivative at one point, as arrays of shape (1 + params,).
 
-    `errors` are the largest among the samples. `lost` says whether the expression is finite at some sample where the
+    `errors` are the largest among the samples. `lost` tells whether the expression is finite at a sample where the
     program is not, and `found` whether both are finite at some sample.
     """
 
@@ -57,25 +57,25 @@ class WrongProgramError(ValueError):
 def check_derivatives(model: Model, x: Inputs, theta: ArrayLike) -> float:
     """Compare a model's program with the model's expression at some of the samples.
 
-    Points at which one of the two is not finite, as outside the domain of a logarithm, are left out, and so are those
-    where rounding decides, as at a kink. A value or a derivative that is finite somewhere must be so in the program.
+    Points at which one of the two is not finite (such as a logarithm outside its domain) are ignored, and so are points
+    where rounding decides, as at a kink. A value or derivative that is finite somewhere must be so in the program.
 
     Parameters
     ----------
     x : array, shape (n,) or (n, inputs)
     theta : array, shape (params,) or (points, params)
-        Where to compare; points around these are added.
+        Points at which to compare; points around these are added.
 
     Returns
     -------
     float
-        The largest error of the value and the derivatives. It is relative to their size plus the relative distance that
-        they move when everything that they are computed from is moved a little.
+        The largest error of the value and the derivatives, relative to their size plus their relative change when
+        everything that they are computed from is perturbed.
 
     Raises
     ------
     WrongProgramError
-        If that is more than rounding explains.
+        If the error is more than rounding explains.
     """
     columns = model.columns(x)
     if model.network is not None:
@@ -105,7 +105,7 @@ def check_derivatives(model: Model, x: Inputs, theta: ArrayLike) -> float:
 
 
 def _check_layers(network: Network, theta: Floats, columns: tuple[Floats, ...]) -> float:
-    """Compare the program of each layer with its expression, at the values that its first unit has at a sample."""
+    """Compare the program of each layer with its expression, at the values of the layer's first unit at a sample."""
     x = np.stack([column[:1] for column in columns])
     errors = []
     for number, layer in enumerate(network.layers):
@@ -122,7 +122,7 @@ def _check_layers(network: Network, theta: Floats, columns: tuple[Floats, ...]) 
 
 
 def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.Generator) -> Comparison:
-    """Compare at one point, with targets as large as the values, so that a program without them is found out."""
+    """Compare at one point, with targets as large as the values, so that a program without targets is detected."""
     expected = _from_tree(model, tree, theta, x, _stay)
     size = np.max(np.abs(expected[0]), where=np.isfinite(expected[0]), initial=1)
     y = np.multiply(rng.standard_normal(x.shape[1]), size)
@@ -137,7 +137,7 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
         ours_near = _from_program(model.formula, theta_near, x_near, y, move)
         expected_moves = np.maximum(expected_moves, np.abs(expected_near - expected))
         our_moves = np.maximum(our_moves, np.abs(ours_near - ours))
-        finite |= np.isfinite(ours_near)  # at a single point it may be infinite, as the derivative of arcsin at 1
+        finite |= np.isfinite(ours_near)  # at a single point it may be infinite, like the derivative of arcsin at 1
     expected[0] -= y
     known = np.isfinite(expected) & np.isfinite(expected_moves)
     both = known & np.isfinite(ours) & np.isfinite(our_moves)
@@ -147,8 +147,8 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
 
 
 def _move(rng: np.random.Generator, values: Any) -> Any:
-    """Return values that are a little off, by more than rounding."""
-    if np.iscomplexobj(values):  # a value and its derivative are rounded apart
+    """Return values perturbed by more than rounding."""
+    if np.iscomplexobj(values):  # a value and its derivative are rounded separately
         return _move(rng, values.real) + 1j * _move(rng, values.imag)
     return values * (1 + NUDGE * rng.uniform(-1, 1, np.shape(values)))
 
@@ -159,12 +159,12 @@ def _stay(values: Any) -> Any:
 
 def _from_tree(model: Model, tree: Node, theta: Floats, x: Floats, move: Callable[[Any], Any]) -> Floats:
     """Return the value of the expression and its derivatives, shape (1 + params, n)."""
-    steps = 1j * STEP * np.eye(theta.size + 1, theta.size, -1)  # none in the first row
+    steps = 1j * STEP * np.eye(theta.size + 1, theta.size, -1)  # the first row has no step
     params = np.asarray(theta + steps, np.clongdouble).T[:, :, np.newaxis]
     names = model.params + model.inputs
     f = _evaluate(tree, dict(zip(names, [*params, *x.astype(np.clongdouble)], strict=True)), move)
     f = np.broadcast_to(f, (theta.size + 1, x.shape[1]))
-    # Outside of a domain the complex functions go on, the real ones do not.
+    # Outside a domain, complex functions still return values where real ones do not.
     real = _evaluate(tree, dict(zip(names, [*theta, *x], strict=True)), _stay)
     return np.where(np.isfinite(real), np.concatenate([f[:1].real, f[1:].imag / STEP]), np.nan)
 
@@ -174,27 +174,27 @@ def _functions(node: Node) -> set[str]:
 
 
 def _along(value: Callable[[Any], Any], slope: Callable[[Any], Any], u: Any) -> Any:
-    """Return f(u) for a complex u close to the real axis, by the value and the slope of f on the axis.
+    """Return f(u) for a complex u close to the real axis, from the value and the slope of f on the axis.
 
-    It replaces complex functions that NumPy does not have, or that lose digits.
+    This replaces complex functions that NumPy lacks, or that lose digits.
     """
     return value(u.real) + 1j * (u.imag * slope(u.real)) if np.iscomplexobj(u) else value(u)
 
 
 def _sigmoid(u: Any) -> Any:
-    """Return 1 / (1 + exp(-u)), without an overflow of the power."""
+    """Return 1 / (1 + exp(-u)) without overflow."""
     power = np.exp(-np.abs(u))
     return np.where(u < 0, power, 1) / (1 + power)
 
 
 def _larger(u: Any, v: Any) -> Any:
-    """Return the number with the larger real part, and the mean of both at a tie or where one of them is nan."""
+    """Return the number with the larger real part, or the mean of both at a tie or if either is nan."""
     return np.where(u.real > v.real, u, np.where(v.real > u.real, v, (u + v) / 2))
 
 
-# Real parts decide where these jump or bend.
+# These functions jump or bend depending on the real part.
 _BY_TREE: dict[str, Callable[..., Any]] = {
-    # The complex absolute value has no derivative; this is |u| for real u, and continues from there.
+    # The complex absolute value has no derivative; this is |u| for real u and its analytic continuation.
     "absolute": lambda u: np.where(u.real < 0, -u, u),
     "relu": lambda u: np.where(u.real <= 0, 0, u),
     "maximum": _larger,
@@ -204,7 +204,7 @@ _BY_TREE: dict[str, Callable[..., Any]] = {
     "greater": lambda u, v: u.real > v.real,
     "greater_equal": lambda u, v: u.real >= v.real,
     "where": np.where,
-    # A negative number has powers that are whole, and they have no derivative by the exponent.
+    # A negative number has integer powers, without a derivative with respect to the exponent.
     "power": lambda u, v: np.where((u.real < 0) & (v.imag != 0), np.nan, np.power(u, v)),
     "log1p": partial(_along, np.log1p, lambda u: 1 / (1 + u)),
     "sigmoid": partial(_along, _sigmoid, lambda u: _sigmoid(u) * _sigmoid(-u)),

@@ -1,8 +1,8 @@
-"""From an expression to its program: derivatives by sympy, then straight-line code that is short on latency.
+"""Derivation of a program from an expression: derivatives by sympy, then straight-line code of low latency.
 
-A single training run is bound by latency: each update waits for the one before. So sums become balanced trees that
-include -y, factors without parameters are computed apart from those with them, and equal subexpressions are computed
-once.
+A single training run is bound by latency: each update waits for the one before. Sums therefore become balanced trees
+that include -y, factors without parameters are computed separately from those with parameters, and equal subexpressions
+are computed once.
 """
 
 import heapq
@@ -18,13 +18,13 @@ import sympy
 from kernels.model.expression import Call, Name, Node, Number
 from kernels.model.program import OPERATORS, Instruction, Program, numpy_function
 
-# Cycles from operands to result, roughly, on current processors; everything else is a function call.
+# Approximate cycles from operands to result on current processors; everything else is a function call.
 LATENCY = {"negative": 1, "add": 3, "subtract": 3, "multiply": 3, "divide": 13, "sqrt": 18}
 LATENCY |= {"less": 3, "less_equal": 3, "where": 2, "maximum": 4, "minimum": 4}
 CALL_LATENCY = 40
 MAX_EXPONENT = 4096
-# Sympy computes with whole numbers and fractions exactly, for hours where a model says 9**9**9**9. So larger ones
-# become floats, and those too large for a float are refused.
+# Sympy computes integers and fractions exactly, which takes hours for a model with 9**9**9**9. Larger numbers therefore
+# become floats, and those beyond the range of floats are refused.
 MAX_EXACT = 512
 SMALLEST_ROOT = 512  # u**(1/512) is nine square roots
 
@@ -33,15 +33,15 @@ class DerivationError(ValueError):
     """An expression is refused; the message is one sentence about it."""
 
 
-# Sympy's own functions ask whether their arguments are complex, which takes time exponential in the depth of a model,
-# and those with a kink are worse: sympy.Abs has a derivative with complex arguments, that of sympy.Max at a tie is a
-# Heaviside function, and Piecewise asks many questions. So the functions of programs are opaque to sympy.
+# The functions of programs are opaque to sympy. Its own functions query whether their arguments are complex, in time
+# exponential in the depth of a model, and those with a kink are worse: the derivative of sympy.Abs has complex
+# arguments, that of sympy.Max at a tie is a Heaviside function, and Piecewise makes many queries.
 
 
 def _smooth(
     name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sympy.Expr], *, folds: bool = True
 ) -> type[sympy.Function]:
-    """Return the function of a name, with the derivative `derivative(u, f(u))`; it `folds` numbers to their value."""
+    """Return the function of a name, with the derivative `derivative(u, f(u))`; `folds`: numbers become their value."""
 
     def fdiff(self: sympy.Function, argindex: int = 1) -> sympy.Expr:
         return derivative(self.args[0], self)
@@ -59,17 +59,17 @@ def _choice(
 ) -> type[sympy.Function]:
     """Return a function whose derivative is a choice among those of its operands.
 
-    The sum of the chain rule would multiply those that are not chosen by 0, and 0 times nan is nan.
+    The sum of the chain rule would multiply the derivatives not chosen by 0, and 0 times nan is nan.
 
     Parameters
     ----------
     name : str
     operands : int, optional
-        Their count, by which sympy sorts.
+        Their number, by which sympy sorts.
     derivative : callable
         From a function that differentiates an operand, and the operands, to the derivative.
     value : callable, optional
-        From the operands to the value where it is known, else None.
+        From the operands to the value if it is known, else None.
     """
     facts: dict[str, Any] = {"is_real": True}
     facts["_eval_derivative"] = lambda self, symbol: derivative(lambda u: u.diff(symbol), *self.args)
@@ -107,12 +107,12 @@ def _branch(condition: sympy.Expr, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr |
 
 less = _comparison("less", operator.lt)
 less_equal = _comparison("less_equal", operator.le)
-# a where the condition is not 0, else b.
+# where(condition, a, b) is a if the condition is not 0, else b.
 where: type[sympy.Function] = _choice(
     "where", 3, lambda diff, condition, a, b: where(condition, diff(a), diff(b)), _branch
 )
-# u where a < b, v where a > b, and their mean where a and b are equal. One function, in which u and v stand once: as
-# nested choices, derivatives of nested maxima would grow exponentially.
+# by_size(a, b, u, v) is u if a < b, v if a > b, and their mean if a == b. It is one function, in which u and v occur
+# once: with nested choices, derivatives of nested maxima would grow exponentially.
 by_size: type[sympy.Function] = _choice(
     "by_size",
     4,
@@ -121,7 +121,7 @@ by_size: type[sympy.Function] = _choice(
 )
 maximum = _extreme("maximum", operator.gt, lambda diff, a, b: by_size(a, b, diff(b), diff(a)))
 minimum = _extreme("minimum", operator.lt, lambda diff, a, b: by_size(a, b, diff(a), diff(b)))
-# 0 where u <= 0, else u; the derivative at 0 is 0.
+# relu(u) is 0 if u <= 0, else u; the derivative at 0 is 0.
 relu = _choice("relu", None, lambda diff, u: where(less_equal(u, sympy.Integer(0)), sympy.Integer(0), diff(u)))
 
 sign = _smooth("sign", lambda u, f: sympy.Integer(0))
@@ -140,7 +140,7 @@ arcsin = _smooth("arcsin", lambda u, f: 1 / sympy.sqrt(1 - u**2))
 arccos: type[sympy.Function] = _smooth("arccos", lambda u, f: -1 / sympy.sqrt(1 - u**2))
 arctan = _smooth("arctan", lambda u, f: 1 / (1 + u**2))
 erf = _smooth("erf", lambda u, f: sympy.Float(2 / math.sqrt(math.pi)) * exp(-(u**2)))
-# In derivatives, sigmoid_complement(u) is 1 - sigmoid(u) = sigmoid(-u): the difference would cancel close to 1.
+# In derivatives, sigmoid_complement(u) is 1 - sigmoid(u) = sigmoid(-u): the difference would cancel where it is small.
 sigmoid = _smooth("sigmoid", lambda u, f: f * sigmoid_complement(u), folds=False)
 sigmoid_complement: type[sympy.Function] = _smooth("sigmoid_complement", lambda u, f: -f * sigmoid(u), folds=False)
 softplus = _smooth("softplus", lambda u, f: sigmoid(u), folds=False)
@@ -156,7 +156,7 @@ OURS: dict[str, Callable[..., sympy.Expr]] = {
 """From the functions of a tree to those above."""
 OF_SYMPY = {
     **_ARITHMETIC,
-    **OURS,  # those with a kink stay ours
+    **OURS,  # the functions with a kink remain ours
     **{name: getattr(sympy, name) for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf")},
     **{f"arc{name}": getattr(sympy, f"a{name}") for name in ("sin", "cos", "tan")},
     "expm1": lambda u: sympy.exp(u) - 1,
@@ -167,7 +167,7 @@ OF_SYMPY = {
 """From the functions of a tree to sympy's own, where it has them."""
 _TO_FUNCTION = {f: f.__name__ for f in (*_SMOOTH, *_EXACT)} | {
     sign: "sign",
-    # Sympy brings these in by itself: sqrt(u**2), its derivative, and the derivative of u**v by v.
+    # Sympy introduces these by itself: sqrt(u**2), its derivative, and the derivative of u**v with respect to v.
     sympy.Abs: "absolute",
     sympy.sign: "sign",
     sympy.log: "log",
@@ -175,7 +175,7 @@ _TO_FUNCTION = {f: f.__name__ for f in (*_SMOOTH, *_EXACT)} | {
 
 
 def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = OF_SYMPY) -> sympy.Expr:
-    """Return the sympy expression of a checked tree, built call by call without parsing a text."""
+    """Return the sympy expression of a checked tree, built call by call without parsing text."""
     match node:
         case Number(value):
             return _limit_constants(sympy.Integer(int(value)) if value.is_integer() else sympy.Float(value))
@@ -202,7 +202,7 @@ def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
         If the expression simplifies to something that is not real and finite, or an exponent grows too large.
     """
     names = [sympy.Symbol(name, real=True) for name in (*params, *inputs)]
-    # Sympy sorts terms by name, and other names for the same thing should not change the last bits.
+    # Sympy sorts terms by name; neutral names keep the last bits independent of the user's names.
     symbols = [sympy.Symbol(f"u{place:02}", real=True) for place in range(len(names))]
     f = to_sympy(node, _ARITHMETIC | OURS).xreplace(dict(zip(names, symbols, strict=True)))
     builder = _Builder(symbols, len(params))
@@ -212,13 +212,13 @@ def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
 
 
 class _Builder:
-    """Emits instructions; equal subexpressions get the same value."""
+    """Emitter of instructions; equal subexpressions get the same value."""
 
     def __init__(self, symbols: Sequence[sympy.Symbol], params: int) -> None:
         self.params = params
         self.leaves = {symbol: number for number, symbol in enumerate(symbols)}
         self.y = len(symbols)
-        # Constants are numbered from -1 down until it is known how many there are.
+        # Constants are numbered from -1 down until their number is known.
         self.constants: dict[float, int] = {}
         self.instructions: dict[Instruction, int] = {}
         self.products: set[int] = set()
@@ -248,7 +248,7 @@ class _Builder:
         )
 
     def emit(self, function: str, *operands: int) -> int:
-        if function in ("add", "multiply"):  # which commute exactly: one spelling
+        if function in ("add", "multiply"):  # exactly commutative, so one order serves both
             operands = tuple(sorted(operands))
         instruction = Instruction(function, operands)
         if instruction not in self.instructions:
@@ -288,7 +288,7 @@ class _Builder:
         raise DerivationError(f"the expression or a derivative of it contains {u}, which is not a finite real number")
 
     def sum(self, u: sympy.Expr, *, minus_y: bool = False) -> int:
-        """Return a balanced tree; products are paired with terms that are none, so that an FMA can fuse the two."""
+        """Return a balanced tree; products are paired with other terms, so that an FMA can fuse the two."""
         terms = []
         for term in sympy.Add.make_args(u):
             negative = bool(term.as_coeff_Mul()[0].is_negative)
@@ -309,7 +309,7 @@ class _Builder:
         return self.emit("negative", number) if negative else number
 
     def product(self, u: sympy.Expr) -> int:
-        """Return (factors with parameters) * (other factors), which are ready before the parameters are."""
+        """Return (factors with parameters) * (other factors); the latter are ready before the parameters are."""
         coefficient, rest = u.as_coeff_Mul()
         factors = [self.value(factor) for factor in sympy.Mul.make_args(rest)]
         if float(abs(coefficient)) != 1.0:
@@ -321,10 +321,10 @@ class _Builder:
         return self.emit("negative", number) if coefficient.is_negative else number
 
     def power(self, base: sympy.Expr, exponent: sympy.Expr) -> int:
-        """Return whole powers by repeated squaring, halves and quarters by repeated sqrt, others by the power function.
+        """Return integer powers by repeated squaring, halves and quarters by repeated sqrt, others by `power`.
 
-        A negative power is a power of the reciprocal, so that one division serves all powers of the same base. Whatever
-        the base, nan too, its power 0 is 1, as in IEEE 754 and NumPy; sympy leaves u**0.0 as it is.
+        A negative power is a power of the reciprocal, so that one division serves all powers of a base. The power 0 of
+        any base, even nan, is 1, as in IEEE 754 and NumPy; sympy leaves u**0.0 unevaluated.
         """
         if exponent.is_zero:
             return self.constant(1.0)
@@ -356,7 +356,7 @@ class _Builder:
         return self.emit(function, *map(self.value, operands))
 
     def relu(self, u: sympy.Expr) -> int:
-        """Return 0 where u <= 0, else u; so nan stays nan, and -0 becomes 0."""
+        """Return 0 where u <= 0, else u: nan stays nan, and -0 becomes 0."""
         zero, number = self.constant(0.0), self.value(u)
         return self.emit("where", self.emit("less_equal", number, zero), zero, number)
 
@@ -374,7 +374,7 @@ class _Builder:
         return self.emit("divide", self.emit("where", below, e, one), self.emit("add", one, e))
 
     def sigmoid_complement(self, u: sympy.Expr) -> int:
-        """Return 1 - sigmoid(u), without a difference that loses digits."""
+        """Return 1 - sigmoid(u), without cancellation."""
         below, e, one = self._exp_of_minus_size(u)
         return self.emit("divide", self.emit("where", below, one, e), self.emit("add", one, e))
 
@@ -386,7 +386,7 @@ class _Builder:
     def _exp_of_minus_size(self, u: sympy.Expr) -> tuple[int, int, int]:
         """Return whether u < 0, exp(-|u|), and 1.
 
-        -|u| is a choice between u and -u: its automatic derivative in the peers is right at 0, that of |u| is not.
+        -|u| is a choice between u and -u, whose automatic derivative in the peers is correct at 0, unlike that of |u|.
         """
         number = self.value(u)
         below = self.emit("less", number, self.constant(0.0))
@@ -394,7 +394,7 @@ class _Builder:
         return below, self.emit("exp", size), self.constant(1.0)
 
     def _tree(self, terms: list[tuple[int, bool]], join: str, join_negative: str = "") -> tuple[int, bool]:
-        """Join the two terms that are ready first until one is left: the least latency (Huffman's algorithm)."""
+        """Join the two terms that are ready first until one is left, for minimal latency (Huffman's algorithm)."""
         heap = [(self.ready[n] or 0, place, (n, negative)) for place, (n, negative) in enumerate(terms)]
         heapq.heapify(heap)
         place = len(heap)

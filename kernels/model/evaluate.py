@@ -10,19 +10,19 @@ from kernels.model.program import Program, run_program
 
 
 def evaluate(program: Program | Network, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, Sequence[Floats]]:
-    """Return the residual and the derivatives with NumPy, in float32 if theta is.
+    """Return the residual and the derivatives with NumPy, in float32 if theta is float32.
 
     Parameters
     ----------
     theta : array, shape (params,)
-    x : array, shape (inputs,) for one sample or (inputs, n) for n of them
+    x : array, shape (inputs,) for one sample or (inputs, n) for n samples
     y : scalar or array, shape (n,)
 
     Returns
     -------
     residual : scalar or array, shape (n,); for a network with many scores (scores, n)
     derivatives : sequence of `params` scalars or arrays; one that does not depend on x stays a scalar
-        Of a network with many scores there are none.
+        Empty for a network with many scores.
     """
     if isinstance(program, Program):
         return run_program(program, [*theta, *x, y], single=getattr(theta, "dtype", None) == np.float32)

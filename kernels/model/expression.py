@@ -1,7 +1,7 @@
-"""From the text of a model to a checked expression: `a*x**2 + b` becomes a tree of numbers, names and calls.
+"""The parser of expressions: `a*x**2 + b` becomes a checked tree of numbers, names and calls.
 
 Python's own parser reads the text; its tree is converted node by node, and only the nodes listed here have a
-conversion. Nothing is ever evaluated as Python code. Length, depth and exponents are bounded, so a study file from
+conversion. Nothing is ever evaluated as Python code. Length, depth and exponents are bounded, so that a study file from
 someone else can neither run anything nor keep the machine busy.
 """
 
@@ -32,14 +32,14 @@ class Name(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A function on its operands; a function of NumPy has NumPy's name."""
+    """A function applied to its operands; a NumPy function has NumPy's name."""
 
     function: str
     operands: "tuple[Node, ...]"
 
 
 class Product(NamedTuple):
-    """The scalar products of weights with a vector: a group of inputs, or the units of a hidden layer."""
+    """The dot products of weights with a vector: a group of inputs, or the units of a hidden layer."""
 
     weights: str
     operand: "Node"
@@ -125,7 +125,7 @@ FUNCTIONS: Listing[float] = Listing(
     }
 )
 """The functions of expressions, of numbers."""
-# From the spellings of functions in texts to the names of their ufuncs.
+# From spellings of functions in texts to the names of their ufuncs.
 _SPELLINGS = {name: name for name in FUNCTIONS} | {
     "ln": "log",
     "asin": "arcsin",
@@ -135,7 +135,7 @@ _SPELLINGS = {name: name for name in FUNCTIONS} | {
     "max": "maximum",
     "min": "minimum",
 }
-# The functions of operands that are numbers. math.pow, because (-1)**0.5 would be a complex number.
+# Functions of numeric operands. math.pow instead of **, because (-1)**0.5 would be complex.
 _FOLD: dict[str, Callable[..., float]] = {
     **FUNCTIONS,
     "add": operator.add,
@@ -169,10 +169,10 @@ class _PlaceError(Exception):
 
 
 def parse(text: str, *, products: bool = False) -> Node:
-    """Read an expression such as `a*exp(-b*x) + c`.
+    """Parse an expression such as `a*exp(-b*x) + c`.
 
-    Accepted are decimal numbers, `pi`, names (letters of any script, digits and `_`, a letter first; not nan or inf,
-    which read as numbers), `+ - * / **`, signs, parentheses, and of one argument: exp, expm1, log (ln), log1p, sqrt,
+    Accepted are decimal numbers, `pi`, names (a letter of any script, then letters, digits and `_`; not nan or inf,
+    which read as numbers), `+ - * / **`, signs and parentheses; of one argument: exp, expm1, log (ln), log1p, sqrt,
     sin, cos, tan, sinh, cosh, tanh, arcsin (asin), arccos (acos), arctan (atan), erf, sigmoid, softplus, relu, absolute
     (abs); of two: maximum (max), minimum (min); and `where(condition, a, b)`, whose condition compares two expressions
     with `<`, `<=`, `>` or `>=`. Precedence is Python's: `-x**2` is `-(x**2)`, `a**b**c` is `a**(b**c)`.
@@ -183,12 +183,12 @@ def parse(text: str, *, products: bool = False) -> Node:
         One line of at most 1,000 characters, at most 100 operations deep; a constant exponent lies between
         -64 and 64.
     products : bool
-        Whether it may have scalar products, such as ``w @ x``, or ``v @ tanh(W @ x + c)`` of a hidden layer.
+        Whether dot products are allowed, such as ``w @ x``, or ``v @ tanh(W @ x + c)`` of a hidden layer.
 
     Returns
     -------
     Number, Name, Call or Product
-        The tree. A part made of numbers only is one float64 `Number`; nothing else is simplified.
+        The tree. A part made of numbers only becomes one float64 `Number`; nothing else is simplified.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def parse(text: str, *, products: bool = False) -> Node:
         raise ValueError(f"expression must be text such as 'a*x + b', not {type(text).__name__}")
     if len(text) > MAX_LENGTH:
         raise ValueError(f"expression must have at most {MAX_LENGTH} characters, not {len(text)}")
-    code = text.strip(" \t")  # Python takes a leading blank for an indentation
+    code = text.strip(" \t")  # Python would treat a leading blank as indentation
     if not code:
         raise ValueError("expression is empty; write one such as a*x + b")
     try:
@@ -217,7 +217,7 @@ def parse(text: str, *, products: bool = False) -> Node:
 
 
 class Piece(NamedTuple):
-    """A product in the text of an expression: its begin and end, the name of its weights, and the text on its right."""
+    """A product in the text of an expression: its begin and end, the name of its weights, and its right operand."""
 
     start: int
     stop: int
@@ -226,12 +226,12 @@ class Piece(NamedTuple):
 
 
 def find_products(text: str) -> list[Piece]:
-    """Return the products in an expression that stand in no other product, in order.
+    """Return the outermost products in an expression, in order.
 
     Parameters
     ----------
     text : str
-        An expression that `parse` has read, without blanks around it.
+        An expression that `parse` accepts, without surrounding blanks.
     """
 
     def find(node: ast.AST) -> list[Piece]:
@@ -257,7 +257,7 @@ def names(node: Node) -> tuple[str, ...]:
 
 
 def reads_as_number(word: str) -> bool:
-    """Return whether Python's `float` reads a word: nan, inf and infinity, in upper or lower case."""
+    """Return whether Python's `float` parses a word: nan, inf and infinity, in upper or lower case."""
     try:
         float(word)
     except ValueError:
@@ -266,10 +266,10 @@ def reads_as_number(word: str) -> bool:
 
 
 def _check_tokens(code: str, *, products: bool) -> None:
-    """Refuse every character, word and number that has no place in an expression.
+    """Refuse every character, word and number that is not allowed in an expression.
 
-    This comes before Python reads the text, so that the column is that of the first offender, and strings, keywords,
-    attributes or letters that Python would normalise never reach its parser.
+    This runs before Python parses the text, so that the column is that of the first offender, and strings, keywords,
+    attributes, and letters that Python would normalize never reach its parser.
     """
     before = None
     for token in _TOKEN.finditer(code):
@@ -299,7 +299,7 @@ def _check_tokens(code: str, *, products: bool) -> None:
 
 
 def _check_letters(word: str, start: int) -> None:
-    """Refuse characters that are no letters, and letters that Python reads as others, as a full-width x as an x."""
+    """Refuse characters that are not letters, and letters that Python normalizes, such as a full-width x."""
     for place, character in enumerate(word, start):
         plain = character.isascii() or (character.isalpha() and unicodedata.normalize("NFKC", character) == character)
         if not plain:
@@ -312,12 +312,12 @@ def _python_tree(code: str) -> ast.expr:
     try:
         tree = ast.parse(code, mode="eval").body
     except SyntaxError as error:
-        # Python reports a text that stops too early at offset 0.
+        # Python reports an unexpected end of the text at offset 0.
         start = error.offset - 1 if error.offset else len(code)
         vague = error.msg.startswith("invalid syntax")
         reason = "a number or a name is missing at {}" if vague else error.msg
         raise _PlaceError(start, len(code), reason) from None
-    if not code.isascii():  # Python counts bytes, and people characters
+    if not code.isascii():  # Python's offset counts bytes, the message counts characters
         encoded = code.encode()
         for node in ast.walk(tree):
             if isinstance(node, ast.expr):
@@ -359,7 +359,7 @@ def _convert(node: ast.expr, depth: int) -> Node:  # noqa: PLR0911, PLR0912 (a c
 
 
 def _product(node: ast.BinOp, depth: int) -> Node:
-    """Return the product of weights with a group of inputs, or with the units of a hidden layer."""
+    """Return the dot product of weights with a group of inputs, or with the units of a hidden layer."""
     match node.left, node.right:
         case ast.Name(id=weights), ast.Name(id=group) if not {weights, group} & _SPELLINGS.keys():
             return Product(weights, Name(group))
@@ -387,7 +387,7 @@ def _choice(node: ast.Call, depth: int) -> Node:
 
 
 def _call(node: ast.expr, function: str, operands: Sequence[ast.expr], converted: tuple[Node, ...]) -> Node:
-    """Return the call of a function, or its value if all its operands are numbers."""
+    """Return the call of a function, or its value if all operands are numbers."""
     if function == "power" and isinstance(converted[1], Number) and abs(converted[1].value) > MAX_EXPONENT:
         raise _error_at(operands[1], f"exponent {{}} must be from -{MAX_EXPONENT} to {MAX_EXPONENT}")
     values = [operand.value for operand in converted if isinstance(operand, Number)]
@@ -397,7 +397,7 @@ def _call(node: ast.expr, function: str, operands: Sequence[ast.expr], converted
 
 
 def _function_name(node: ast.Call) -> str:
-    """Return the name of the function that a call means, after a check that it is called as it should be."""
+    """Return the name of the called function, after checking the call."""
     if not isinstance(node.func, ast.Name):
         raise _error_at(node.func, "{} is not a function; a product needs its sign, as in 2*(x + 1)")
     if node.func.id not in _SPELLINGS:

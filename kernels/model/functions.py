@@ -1,8 +1,8 @@
-"""The functions of programs that NumPy does not have, or does not define to the bit, in NumPy.
+"""NumPy versions of the program functions that NumPy lacks or does not define bit for bit.
 
-`numpy.maximum` may return either of two equal numbers, such as 0 and -0, depending on the processor. Conditions are
-numbers, 1 and 0, so that all values of a program are of one kind. `kernels.simd.compiled_functions` has the same
-functions for kernels.
+`numpy.maximum` may return either of two equal numbers, such as 0 and -0, depending on the processor. Conditions are the
+numbers 1 and 0, so that all values of a program have one type. `kernels.simd.compiled_functions` has the same functions
+for kernels.
 """
 
 import math
@@ -25,23 +25,23 @@ def less_equal(u: Any, v: Any) -> Any:
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """Return a where the condition is not 0, else b, whose sign is kept and which the other one does not affect."""
+    """Return a where the condition is not 0, else b; the sign of zero is kept, and the other value has no effect."""
     chosen = np.where(condition != 0, a, b)
     return chosen[()] if isinstance(chosen, np.ndarray) else chosen
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """Return the larger one, a where they are equal (also of 0 and -0), and nan where either is nan."""
+    """Return the larger number, a if they are equal (also 0 and -0), and nan if either is nan."""
     return np.where((b > a) | np.isnan(b), b, a)[()]
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """Return the smaller one, a where they are equal (also of 0 and -0), and nan where either is nan."""
+    """Return the smaller number, a if they are equal (also 0 and -0), and nan if either is nan."""
     return np.where((b < a) | np.isnan(b), b, a)[()]
 
 
 def erf(u: Any) -> Any:
-    """Return the error function of the C library."""
+    """Return the error function, from the C library."""
     return np.asarray(_erf(u), np.float64)[()]
 
 

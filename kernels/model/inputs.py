@@ -1,4 +1,4 @@
-"""The inputs of a model: columns of data, in groups or single ones, by the names that an expression has for them."""
+"""The inputs of a model: single columns of data and groups of columns, by their names in the expression."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ class Inputs(NamedTuple):
     columns : tuple of str
         The names of all columns.
     groups : dict
-        From the name of a group to its first column and the number of them.
+        From the name of a group to its first column and its number of columns.
     single : dict
-        From a name to the place of its column.
+        From a name to the index of its column.
     """
 
     columns: tuple[str, ...]
@@ -30,10 +30,10 @@ class Inputs(NamedTuple):
 
 
 def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
-    """Return inputs that are given as names, which together are the group ``x``, or by name as columns and groups.
+    """Return inputs given as names, which together form the group ``x``, or as a mapping to columns and groups.
 
-    In an expression with products a column may have any heading, and stands by itself under the name of the heading,
-    by the rule of `kernels.model.column_names.column_name`, unless it has that in common with another.
+    In an expression with products, columns may have any headings. A column can also be used by itself, under the name
+    that `kernels.model.column_names.column_name` gives it, unless another column has the same name.
     """
     columns: tuple[str, ...]
     groups: dict[str, tuple[int, int]]
@@ -68,7 +68,7 @@ def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
 
 
 def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return names that an expression can use, each once."""
+    """Return names after checking that they are valid in an expression and distinct."""
     listed = check_sequence(what, given)
     for name in listed:
         if not is_name(name):
@@ -78,7 +78,7 @@ def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return texts, each of which may stand there once."""
+    """Return texts after checking that they are distinct."""
     listed = check_sequence(what, given)
     if wrong := [name for name in listed if not isinstance(name, str) or not name]:
         raise ValueError(f"{what} must be texts, not {describe(wrong[0])}")

@@ -1,4 +1,4 @@
-"""From the expression of a model with scalar products to its layers: ``v @ tanh(W @ x + c) + b`` has two."""
+"""The layers of a model with dot products: ``v @ tanh(W @ x + c) + b`` has two."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +12,14 @@ from kernels.model.inputs import Inputs
 from kernels.model.network import HIDDEN, SCALAR, Layer, Network, Symbol
 from kernels.model.program_cache import compile_program
 
-# numba builds no tuple of more than 30 items, and the optimizer's state has one for each parameter and one more.
+# numba supports no tuple above 30 items; the optimizer's state has one item per parameter and one more.
 MAX_PARAMS = 29
 MAX_CLASSES = 100
 MAX_UNITS = 1000
 
 
 class Vector(NamedTuple):
-    """The parameters of one name: where they stand in the vector of all, and their shape; () for a scalar."""
+    """The parameters of one name: their places in the vector of all parameters, and their shape, () for a scalar."""
 
     first: int
     shape: tuple[int, ...]
@@ -27,7 +27,7 @@ class Vector(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A layer as text: its expression with a name in place of each product, and the weights of these."""
+    """A layer as text: its expression with a name in place of each product, and the products' weights."""
 
     expression: str
     products: dict[str, Piece]
@@ -73,7 +73,7 @@ def plan_network(
 def build_network(
     drafts: Sequence[Draft], vectors: Mapping[str, Vector], inputs: Inputs, classes: int, hidden: int | None
 ) -> Network:
-    """Return the network of these layers and parameters, whose programs are derived where they are in no cache."""
+    """Return the network of these layers and parameters; programs that are not cached are derived."""
     layers = tuple(
         _layer(draft, inputs, vectors, units)
         for draft, units in zip(reversed(drafts), [hidden or 0, classes][-len(drafts) :], strict=True)
@@ -94,7 +94,7 @@ def flat_names(vectors: Mapping[str, Vector]) -> tuple[str, ...]:
 
 
 def _drafts(code: str, inputs: Inputs) -> list[Draft]:
-    """Return the layer of the scores, and the hidden one where there is one."""
+    """Return the layer of the scores, and the hidden layer if there is one."""
     last = _draft(code, inputs)
     hidden = {piece.operand for piece in last.products.values() if piece.operand not in inputs.groups}
     for operand in hidden:
@@ -127,11 +127,11 @@ def _not_a_group(operand: str, draft: Draft, inputs: Inputs) -> str:
 
 
 def _draft(code: str, inputs: Inputs) -> Draft:
-    """Return a layer with a name of its own in the place of each product; equal products have one."""
+    """Return a layer with a new name in place of each product; equal products share one."""
     taken = set(names(parse(code, products=True)))
     fresh = (name for number in count(1) if (name := f"dot{number}") not in taken)
     pieces: dict[tuple[str, str], str] = {}
-    written = code
+    text = code
     found: dict[str, Piece] = {}
     spans = find_products(code)
     for piece in spans:
@@ -145,8 +145,8 @@ def _draft(code: str, inputs: Inputs) -> Draft:
             pieces[key] = next(fresh)
             found[pieces[key]] = piece
     for piece in reversed(spans):
-        written = f"{written[: piece.start]}{pieces[piece.weights, piece.operand]}{written[piece.stop :]}"
-    weights, tree = {piece.weights for piece in spans}, parse(written)
+        text = f"{text[: piece.start]}{pieces[piece.weights, piece.operand]}{text[piece.stop :]}"
+    weights, tree = {piece.weights for piece in spans}, parse(text)
     others = [name for name in names(tree) if name not in found]
     for name in others:
         if name in weights:
@@ -154,7 +154,7 @@ def _draft(code: str, inputs: Inputs) -> Draft:
         if name in inputs.groups and name not in inputs.single:
             raise ValueError(f"{name!r} is a group of inputs, which stands on the right of @, as in w @ {name}")
     single = tuple(name for name in others if name in inputs.single)
-    # Where all columns are x, they may stand by themselves too. One that is only added has a weight already.
+    # If x is all columns, they may also be used by themselves. A column that is only added already has a weight.
     all_are_x = any(size == len(inputs.columns) for _, size in inputs.groups.values())
     added = next((name for name in _added(tree) if name in single and not is_numbered(name)), None)
     if all_are_x and added:
@@ -163,7 +163,7 @@ def _draft(code: str, inputs: Inputs) -> Draft:
             f"{added!r} in {code!r} is the column {inputs.columns[inputs.single[added]]!r}, which x holds too; a "
             f"constant needs a name that no column has, such as {free}"
         )
-    return Draft(written, found, tuple(name for name in others if name not in single), single)
+    return Draft(text, found, tuple(name for name in others if name not in single), single)
 
 
 def _added(node: Node) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The design of a model that is linear in its parameters, and the QR decomposition of many rows."""
+"""The design matrix of a model that is linear in its parameters, and the QR decomposition of many rows."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ from kernels.model.evaluate import evaluate
 from kernels.model.network import Network
 from kernels.model.program import Program
 
-# Rows that are factored at a time: LAPACK takes 8 ns for a row of four in the caches, and 50 beyond.
+# The rows factored at a time: LAPACK takes 8 ns for a row of four within the caches, and 50 ns beyond.
 CHUNK = 8192
 
 
 def make_rows(program: Program | Network, x: tuple[Floats, ...], y: Floats, theta: Floats | None = None) -> Floats:
-    """Return the derivatives by the parameters and, as a last column, the negative residual, shape (n, P + 1).
+    """Return the derivatives with respect to the parameters and, in a last column, the negative residual.
 
-    At parameters of 0, where they are without `theta`, those of a linear model are the design and the targets.
+    The shape is (n, P + 1). At parameters of 0, the default, the rows of a linear model are its design and the targets.
     """
     rows = np.empty((y.size, program.params + 1))
     theta = np.zeros(program.params) if theta is None else theta
@@ -30,17 +30,17 @@ def make_rows(program: Program | Network, x: tuple[Floats, ...], y: Floats, thet
 
 
 def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
-    """Return the upper triangle of the QR decomposition of rows, square: with rows of zeros if there are few rows.
+    """Return the square upper triangle of the QR decomposition of rows, padded with zero rows if there are few.
 
-    If a number is not finite, none of the triangle is.
+    If any number is not finite, the whole triangle is not.
 
     Parameters
     ----------
     pieces : iterable of array, shape (any, columns)
         All rows, some at a time.
     """
-    # Freed at once: from then on glibc keeps memory of up to this size. To get the pages of every piece anew would take
-    # longer than to factor it.
+    # After freeing a block of this size, glibc keeps memory of up to this size. Requesting the pages of every piece
+    # anew would take longer than factoring it.
     np.empty(2**21)
     factor: Floats = np.empty((0, 0))
     for rows in (piece[first : first + CHUNK] for piece in pieces for first in range(0, len(piece), CHUNK)):

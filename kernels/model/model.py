@@ -47,28 +47,28 @@ class Model:
         Numbers, names, ``+ - * / **``, parentheses, ``pi`` and the functions exp, expm1, log, log1p, sqrt, sin, cos,
         tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf, sigmoid, softplus, relu, abs, ``max(a, b)``, ``min(a, b)``
         and ``where(x < a, b, c)`` with one of ``< <= > >=``. It is parsed, never evaluated. At kinks the derivatives
-        are those of PyTorch: of relu and abs at 0 it is 0, of max and min at a tie half that of each argument; that of
-        ``where`` is the one of the branch taken.
+        are PyTorch's: 0 for relu and abs at 0, half for each argument of max and min at a tie; the derivative of
+        ``where`` is that of the branch taken.
 
-        ``w @ x`` is the scalar product of weights with all inputs, or with those of a group, of any number:
-        ``np.add.reduce(w * x)``. At most 29 scalars and products stand together. ``v @ tanh(W @ x + c)`` has a hidden
-        layer, with as many units as `hidden` says. See `kernels.model.network`.
+        ``w @ x`` is the dot product of weights with all inputs, or with a group of any number of inputs:
+        ``np.add.reduce(w * x)``. At most 29 scalars and products are allowed per layer. ``v @ tanh(W @ x + c)`` has a
+        hidden layer with `hidden` units. See `kernels.model.network`.
     inputs : sequence of str, or mapping
-        The names that stand for data, all of which the expression uses; there may be none. Together they are the group
-        ``x`` on the right of ``@``. A mapping names columns and groups of them: ``{"x": ["hp", "weight"], "age":
+        The names that stand for data, all of which the expression must use; may be empty. Together they are the group
+        ``x`` on the right of ``@``. A mapping names columns and groups of columns: ``{"x": ["hp", "weight"], "age":
         "Age (years)"}``.
     params : sequence of str, optional
-        The names that are fitted, in the order in which parameter vectors list them. Without it: all names that are
-        no inputs, in order of appearance. Models with vectors have names such as ``w[hp]`` and ``b``, in that order.
+        The names that are fitted, in the order of parameter vectors; by default all names that are not inputs, in
+        order of appearance. Models with vectors have names such as ``w[hp]`` and ``b``, in that order.
     classes : int
-        The number of scores, at most 100: with more than one, each class has a score with parameters of its own.
+        The number of scores, at most 100: if more than one, each class has a score with its own parameters.
     hidden : int, optional
-        The units of the hidden layer, at most 1,000.
+        The number of units of the hidden layer, at most 1,000.
 
     Raises
     ------
     ValueError
-        If the expression cannot be read, with the place; if the names do not fit it.
+        If the expression cannot be parsed (the message has the column), or the names do not fit it.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Model:
         check_integer("classes", classes, 1, MAX_CLASSES)
         columns = read_inputs(inputs, has_products=isinstance(expression, str) and "@" in expression)
         self.given_inputs: Given = columns.columns
-        if isinstance(inputs, Mapping):  # a copy: lists of columns may grow
+        if isinstance(inputs, Mapping):  # copied, because lists of columns may grow
             self.given_inputs = {name: one if isinstance(one, str) else list(one) for name, one in inputs.items()}
         found = names(parse(expression, products=True))
         self.expression, self.inputs, self.headings = expression, columns.columns, columns.columns
@@ -124,7 +124,7 @@ class Model:
         self._check_inputs(found)
 
     def _check_inputs(self, found: Sequence[str]) -> None:
-        """Refuse an input that is not used: a misspelt or renamed column would become a parameter."""
+        """Refuse an unused input: a misspelt or renamed column would become a parameter."""
         given = self._given
         used = [group for group in given.groups if group in found and "@" in self.expression]
         covered = {place for group in used for place in range(given.groups[group][0], sum(given.groups[group]))}
@@ -144,7 +144,7 @@ class Model:
 
     @property
     def arguments(self) -> str:
-        """The arguments of `Model` besides the expression, as Python writes them."""
+        """The arguments of `Model` besides the expression, as Python source."""
         if not self.vectors:
             return f"inputs={self.given_inputs}, params={self.params}"
         classes = f", classes={self.classes}" if self.classes > 1 else ""
@@ -152,8 +152,8 @@ class Model:
 
     @property
     def program(self) -> Program | Network:
-        """The residual and its derivatives as straight-line code, or layers of it where the model has long vectors."""
-        # No cached_property: up to Python 3.11 it has a lock, which would stay held in a fork while a thread derives.
+        """The residual and its derivatives as straight-line code, in layers if the model has long vectors."""
+        # Not a cached_property: before Python 3.12 its lock could be held during a fork, while a thread derives.
         if self._program is None and self._drafts:
             network = build_network(self._drafts, self.vectors, self._given, self.classes, self.hidden)
             self._network, self._program = network, write_out(network) or network
@@ -163,7 +163,7 @@ class Model:
 
     @property
     def formula(self) -> Program:
-        """The residual and its derivatives of a model without vectors; one with vectors is refused."""
+        """The residual and its derivatives of a model without vectors; a model with vectors is refused."""
         program = self.program
         if self.vectors or isinstance(program, Network):
             raise ValueError(f"the model must be an expression of single inputs, and {self.expression!r} has vectors")
@@ -177,22 +177,22 @@ class Model:
 
     @property
     def by_row(self) -> bool:
-        """Whether the inputs of a sample have to lie side by side."""
+        """Whether the inputs of a sample must be adjacent."""
         return isinstance(self.program, Network)
 
     def with_classes(self, classes: int) -> Model:
-        """Return the model with a score for each of some classes, and parameters of each score's own."""
+        """Return the model with `classes` scores, each with its own parameters."""
         made = Model(self.expression, self.given_inputs, classes=classes, hidden=self.hidden)
         return made.with_categories(self.categories)
 
     def with_categories(self, categories: Categories | None) -> Self:
-        """Return the model for tables with columns of categories, of which inputs are indicators."""
+        """Return the model for tables with categorical columns, whose indicators are its inputs."""
         made = copy.copy(self)
         made.categories = categories
         return made
 
     def with_inputs(self, inputs: Given) -> Model:
-        """Return a model with vectors of other inputs, which has its parameters also where an input is called alike."""
+        """Return a model with vectors for other inputs; its parameters stay even if an input has the same name."""
         inputs = inputs if isinstance(inputs, Mapping) else check_distinct("inputs", inputs)
         scalars = {name for draft in self._drafts for name in draft.scalars}
         if taken := scalars & set(inputs):
@@ -229,9 +229,9 @@ class Model:
         return np.array(f.T if self.classes > 1 else np.broadcast_to(f, shape))
 
     def design_matrix(self, x: Inputs) -> Floats:
-        """Return the derivatives of a linear model by its parameters, a row for each sample.
+        """Return the derivatives of a linear model with respect to its parameters, a row per sample.
 
-        A term without parameters, such as the x in ``x + a``, is in none of them: it is `predict` for parameters of 0.
+        A term without parameters, such as x in ``x + a``, is in none of the columns: it is `predict` at parameters 0.
 
         Parameters
         ----------
@@ -245,7 +245,7 @@ class Model:
         Raises
         ------
         ValueError
-            If the model is not linear in its parameters or has a score for each class, or x does not fit it.
+            If the model is not linear in its parameters or has a score per class, or x does not fit it.
         """
         self.check_linear()
         if self.classes > 1:
@@ -262,18 +262,18 @@ class Model:
     def columns(self, x: Inputs) -> tuple[Floats, ...]:
         """Return the inputs as columns; see `kernels.base.columns.input_columns`.
 
-        They are contiguous, but for models with long vectors, where those of an array are views of its rows.
+        They are contiguous, except for models with long vectors, where columns of an array are views of its rows.
         """
         x = x if self.categories is None else self.categories.encode(x)
         given = [name for name in column_names(x) or [] if isinstance(name, str)]
-        if given and not set(self.headings) <= set(given):  # a heading that is no name is called by one
+        if given and not set(self.headings) <= set(given):  # a heading that is not a name may be given by its name
             called = headings_by_name(given, self.headings)
             if set(self.headings) <= set(called):
                 x = {name: cast(Mapping[str, ArrayLike], x)[called[name]] for name in self.headings}
         return input_columns(self.headings, x, by_row=bool(self.vectors) and self.by_row)
 
     def coef(self, params: Floats, name: str) -> Floats:
-        """Return the parameters of one name, in their shape, as a view.
+        """Return the parameters of one name in their shape, as a view.
 
         Parameters
         ----------
@@ -300,13 +300,13 @@ class Model:
         return params[first : first + math.prod(shape)].reshape(shape)
 
     def draw_start(self, seed: int) -> Floats:
-        """Return the parameters to start from where none are given, shape (params,).
+        """Return the default initial parameters, shape (params,).
 
-        Standard normal draws of the seed; in models with vectors zeros if they are linear, and else draws divided by
-        the square root of the length for weights, and zeros for constants that are added.
+        They are standard normal draws of the seed. In models with vectors they are zeros if the model is linear;
+        otherwise weights are divided by the square root of their length, and added constants are zero.
         """
         draws = np.random.default_rng(check_seed(seed)).standard_normal(len(self.params))
-        # The sum makes zeros of -0.0.
+        # Adding 0.0 turns -0.0 into 0.0.
         return draws if self.network is None else draws * self.network.start_scale + 0.0
 
     def vector(self, params: Params, what: str = "params") -> Floats:
@@ -315,16 +315,16 @@ class Model:
         Parameters
         ----------
         params : array, shape (params,), or a mapping of all names to values
-            In models with vectors a name such as ``w`` stands for all its numbers, and a number for each of them; a
-            Series or a mapping has them by the names of the inputs, as `kernels.FitResult.coef` returns them, and so
-            has a data frame those of a matrix, with a row for each class or unit.
+            In models with vectors, a name such as ``w`` stands for all its numbers, and one number is used for each of
+            them; a Series or a mapping gives them by the names of the inputs, as `kernels.FitResult.coef` returns them,
+            and a data frame gives those of a matrix, with a row per class or unit.
         what : str
-            Their name in error messages.
+            The name of `params` in error messages.
 
         Raises
         ------
         ValueError
-            If there are not as many as parameters, a name is missing or unknown, or a value is not finite.
+            If the number of values is wrong, a name is missing or unknown, or a value is not finite.
         """
         params = by_name(params)
         if isinstance(params, Mapping):
@@ -349,12 +349,12 @@ class Model:
     def _check_count(self, what: str, vector: Floats) -> Floats:
         if vector.shape != (len(self.params),):
             count = len(self.params)
-            wanted = f"{count} number{'s' if count > 1 else ''} for {list_names(self.params)}"
-            raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
+            required = f"{count} number{'s' if count > 1 else ''} for {list_names(self.params)}"
+            raise ValueError(f"{what} must be {required}, not an array of shape {vector.shape}")
         return vector
 
     def _flatten(self, params: Mapping[str, ArrayLike | Mapping[str, float]], what: str) -> dict[str, Any]:
-        """Return a value for each parameter, from numbers and arrays by the names of vectors or of parameters."""
+        """Return a value per parameter, from numbers and arrays by the names of vectors or of parameters."""
         found: dict[str, Any] = {}
         for name, value in params.items():
             values = {name: value}
@@ -364,7 +364,7 @@ class Model:
                 if isinstance(numbers, Mapping) and columns:
                     if set(numbers) != set(columns):
                         raise ValueError(f"{what}[{name!r}] must have a value for each of {list_names(columns)}")
-                    # Of a matrix the columns, each with a number for every row.
+                    # The columns of a matrix, each with a number per row.
                     given = check_array(f"{what}[{name!r}]", [numbers[column] for column in columns]).T
                 else:
                     given = check_array(f"{what}[{name!r}]", numbers)
@@ -388,7 +388,7 @@ class Model:
 
 
 def by_name(params: Any) -> Any:
-    """Return a Series or a table whose labels are names as a mapping: the order of these is free."""
+    """Return a Series or a table with names as labels as a mapping, so that their order does not matter."""
     columns = column_names(params)
     if columns is not None:
         return {name: params[name] for name in columns} if all(isinstance(name, str) for name in columns) else params

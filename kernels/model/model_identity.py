@@ -1,4 +1,4 @@
-"""A model as the texts by which a folder of results knows it."""
+"""A model as the texts that identify it in a folder of results."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from kernels.model.model import Model
 
 
 def identity_of_model(model: Model) -> dict[str, str]:
-    """Return the expression, the inputs and the parameters of a model, and the sizes of one with vectors."""
+    """Return the expression, the inputs and the parameters of a model, and the sizes of a model with vectors."""
     categories = {} if model.categories is None else {"categories": json.dumps(model.categories.levels)}
     if not model.vectors:
         return categories | {
@@ -26,12 +26,12 @@ def identity_of_model(model: Model) -> dict[str, str]:
 
 
 def model_of_identity(about: Mapping[str, str]) -> Model:
-    """Return the model of these texts.
+    """Return the model that these texts identify.
 
     Raises
     ------
     ValueError, KeyError
-        If they are not those of a model.
+        If the texts do not describe a model.
     """
     categories = Categories(json.loads(about["categories"])) if "categories" in about else None
     if "classes" not in about:

@@ -49,7 +49,7 @@ def polynomial(degree: int) -> Model:
     Raises
     ------
     ValueError
-        If the degree is not a whole number from 1 to 28.
+        If the degree is not an integer from 1 to 28.
     """
     degree = check_integer("degree", degree)
     if degree >= MAX_PARAMS:
@@ -58,14 +58,14 @@ def polynomial(degree: int) -> Model:
 
 
 def rastrigin(size: int = 2) -> Model:
-    """Return 10*n + sum(x_i**2 - 10*cos(2*pi*x_i)) of n parameters, which has a local minimum near every whole point.
+    """Return 10*n + sum(x_i**2 - 10*cos(2*pi*x_i)) of n parameters, with a local minimum near every integer point.
 
-    The lowest is 0 at the origin. L. A. Rastrigin, Systems of extremal control (1974).
+    The global minimum is 0 at the origin. L. A. Rastrigin, Systems of extremal control (1974).
 
     Raises
     ------
     ValueError
-        If the size is not a whole number from 1 to 12.
+        If the size is not an integer from 1 to 12.
     """
     size = check_integer("size", size)
     if size > MAX_RASTRIGIN:
@@ -83,7 +83,7 @@ def mlp(units: int, activation: str = "tanh", inputs: Given = ("x",), *, classes
     Parameters
     ----------
     units : int
-        Of the hidden layer, from 1 to 1,000.
+        The number of units of the hidden layer, from 1 to 1,000.
     activation : str
         ``"tanh"``, ``"relu"``, ``"sigmoid"``, ``"softplus"`` or ``"sin"``.
     inputs : sequence of str
@@ -94,7 +94,7 @@ def mlp(units: int, activation: str = "tanh", inputs: Given = ("x",), *, classes
     Raises
     ------
     ValueError
-        If the activation is another one, or the numbers are out of range.
+        If the activation is unknown, or a number is out of range.
     """
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {describe(activation)}")
@@ -117,7 +117,7 @@ def _hidden_layer(units: int, activation: str = "tanh") -> Model:
     return mlp(units, activation)
 
 
-# Each builder takes the options that the text form may give, and no others.
+# Each builder takes exactly the options that the text form allows.
 MODELS: Table[Model] = Table(
     "model",
     {
@@ -141,24 +141,24 @@ MODELS: Table[Model] = Table(
 
 
 def __dir__() -> list[str]:
-    """Return the ready-made models, which consoles complete; what makes them has names of the module too."""
+    """Return the ready-made models, for consoles to complete; the module's other names are omitted."""
     return sorted(MODELS.built_in)
 
 
 def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
-    """Return the ready-made model of that name, such as ``"polynomial(3)"``, else the expression in the inputs.
+    """Return the ready-made model that a text names, such as ``"polynomial(3)"``, or else the model of an expression.
 
     Parameters
     ----------
     text : str
     inputs : sequence of str, or mapping
     **given
-        Other arguments of `Model`, of an expression alone.
+        Other arguments of `Model`, for an expression only.
 
     Raises
     ------
     ValueError
-        If the text is neither; if a ready-made model has other inputs.
+        If the text is neither, or if a ready-made model has other inputs.
     """
     called = tuple(inputs)
     if not is_ready_made(text, called) and not _must_be_ready_made(text, called):
@@ -169,29 +169,29 @@ def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
     if model.vectors and model.given_inputs == (ALL_INPUTS,):
         return model.with_inputs(inputs)
     if len(model.inputs) != len(inputs):
-        has, wanted = (list_names(names) or "none" for names in (model.inputs, inputs))
+        own, requested = (list_names(names) or "none" for names in (model.inputs, inputs))
         hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
-        raise ValueError(f"the model {text!r} has the inputs {has}, not {wanted}{hint}")
+        raise ValueError(f"the model {text!r} has the inputs {own}, not {requested}{hint}")
     return model
 
 
 def _make_ready_made(text: str) -> Model:
-    """Return the ready-made model of that name with inputs of its own."""
-    return cast(Model, make_from_spec(text, MODELS, "model", inner=str))  # which may take words
+    """Return the ready-made model of that name, with its own inputs."""
+    return cast(Model, make_from_spec(text, MODELS, "model", inner=str))  # options may be words
 
 
 def make_model_for(text: str, x: Any, target: object = None) -> Model:
-    """Return the model of a text for inputs as `kernels.fit` takes them; no parameter is called like the `target`.
+    """Return the model of a text for inputs as `kernels.fit` takes them; no parameter may be named like the `target`.
 
-    Where it has vectors, the inputs are all columns of an array, ``x1``, ``x2``, ..., or of a table, by their names. In
-    other models they are the columns of a table that the expression names, and all those of an array, or ``x`` if there
-    is one alone. Ready-made models have inputs of their own.
+    A model with vectors takes all columns: ``x1``, ``x2``, ... of an array, or those of a table, by their names. Other
+    models take the columns of a table that the expression names, and all columns of an array, or ``x`` if there is only
+    one. Ready-made models have their own inputs.
 
     Raises
     ------
     ValueError
-        As `make_model`; if it has vectors and x is neither an array of one or two dimensions nor a table; if a name in
-        it seems to be that of a column, misspelt.
+        As `make_model`; if the model has vectors and x is neither an array of one or two dimensions nor a table; if a
+        name in it seems to be a misspelt column.
     """
     model = _make_model_for(text, x)
     _refuse_target(model, text, target)
@@ -233,7 +233,7 @@ def _make_model_for(text: str, x: Any) -> Model:
 
 
 def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str]) -> Model:
-    """Return the model of an expression with the names in use, whose inputs are those that are columns of a table."""
+    """Return the model of an expression whose inputs are those `used` names that are columns of a table."""
     called = headings_by_name(headings, used)
     inputs = {name: heading for name, heading in called.items() if name in used}
     if not inputs and ALL_INPUTS in used:
@@ -247,9 +247,9 @@ def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str
 
 
 def _refuse_target(model: Model, text: str, target: object) -> None:
-    """Refuse a parameter of the model of a text that is called like the column of the targets.
+    """Refuse a parameter that is named like the column of the targets.
 
-    It would be fitted. Ready-made models have names of their own, and a name that is an input is no parameter.
+    It would be fitted. Ready-made models have their own names, and an input is not a parameter.
     """
     if not isinstance(target, str) or is_ready_made(text):
         return
@@ -268,21 +268,21 @@ def _count_columns(text: str, x: Any) -> int:
 def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
     """Return whether the text is the name of a ready-made model, with or without options."""
     name = _name_in(text)
-    # Plug-ins are not searched for a word that means something in an expression.
+    # Plug-ins are not searched for words that have a meaning in an expression.
     return name in MODELS.built_in or (name not in inputs and is_name(name) and name in MODELS)
 
 
 def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
-    """Return whether the text can only be meant as the name of a ready-made model, such as ``mlp(8)``."""
+    """Return whether the text can only be meant as a ready-made model, such as ``mlp(8)``."""
     name = _name_in(text)
     if not is_name(name) or name in inputs:
         return False
-    # Without inputs a name alone is a parameter to be minimized, unless it is a misspelt model.
+    # Without inputs, a lone name is a parameter to minimize, unless it is a misspelt model.
     return "(" in text or len(inputs) > 0 or closest_name(name, MODELS.built_in) is not None
 
 
 def has_vectors(text: str) -> bool:
-    """Return whether the text is that of a model with vectors, such as ``w @ x + b`` or ``mlp(8)``."""
+    """Return whether the text describes a model with vectors, such as ``w @ x + b`` or ``mlp(8)``."""
     name = _name_in(text)
     if name not in MODELS.registered:
         return "@" in text or name == MLP
@@ -290,8 +290,8 @@ def has_vectors(text: str) -> bool:
 
 
 def _name_in(text: str) -> str:
-    """Return the name in a text of the form name or name(options), and an empty one for other texts."""
-    for composed in (False, True):  # ``exp(x)`` has that form too, if names may be options, as of ``mlp(8, relu)``
+    """Return the name in a text, ``name`` or ``name(options)``; empty for other texts."""
+    for composed in (False, True):  # names may be options, as in ``mlp(8, relu)``, but ``exp(x)`` has that form too
         with suppress(ValueError):
             name = parse_spec(text, "model", composed=composed)[0]
             return name if name == MLP or not composed else ""
@@ -309,19 +309,19 @@ def make_model_for_columns(
     columns : sequence of str
         The columns that hold the inputs.
     inputs : sequence of str, or mapping, optional
-        Their names in the expression, in the same order, or from names to columns and groups of them, which together
-        are the columns in their order. Without it the expression calls them by their own names, as in ``a*hp + b``, by
-        the rule of `kernels.model.column_names.column_name`; or else ``x`` if there is one and ``x1``, ``x2``, ... if
-        there are several. Models with vectors always have the names of the columns.
+        The columns' names in the expression, in the same order; or a mapping from names to columns and groups of
+        columns, which together are the columns in order. By default an expression uses the columns' own names, as in
+        ``a*hp + b``, by the rule of `kernels.model.column_names.column_name`; or ``x`` for one column, and ``x1``,
+        ``x2``, ... for several. Models with vectors always use the columns' own names.
     target : str, optional
-        The column that holds the targets, like which no parameter is called.
+        The column that holds the targets; no parameter may have its name.
     **given
-        Other arguments of `Model`, of an expression alone.
+        Other arguments of `Model`, for an expression only.
 
     Raises
     ------
     ValueError
-        If the expression cannot be read, or it is not clear which names in it stand for data.
+        If the expression cannot be parsed, or it is not clear which of its names stand for data.
     """
     model = _make_model_for_columns(expression, tuple(columns), inputs, **given)
     _refuse_target(model, expression, target)
@@ -349,14 +349,14 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
         return make_model(expression, usual, **given)
     fitting = [way for way in ways if set(way) <= set(used)]
     if len(fitting) != 1:
-        written = [list_names(way, " and ") for way in ways]
+        alternatives = [list_names(way, " and ") for way in ways]
         unused = set(column_names(columns)).difference(used)
         meant = {name: closest_column(name, unused) for name in used if len(name) > 1}
         close = next((f" (did you mean {to!r} instead of {name!r}?)" for name, to in meant.items() if to), "")
         problem = (
-            f"uses {' as well as '.join(written)}: inputs must say which of them are data"
+            f"uses {' as well as '.join(alternatives)}: inputs must say which of them are data"
             if fitting
-            else f"must use {' or '.join(written)} as the data{close}, or inputs must name them"
+            else f"must use {' or '.join(alternatives)} as the data{close}, or inputs must name them"
         )
         raise ValueError(f"the expression {expression!r} {problem}")
     return make_model(expression, fitting[0], **given)
@@ -365,7 +365,7 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
 def _make_model_of_groups(
     expression: str, columns: tuple[str, ...], inputs: Mapping[str, str | Sequence[str]], **given: Any
 ) -> Model:
-    """Return the model of an expression for columns that are named one by one or in groups."""
+    """Return the model of an expression for columns that are named singly or in groups."""
     known = read_inputs(inputs)
     if known.columns != columns:
         named = list_names(known.columns)

@@ -1,12 +1,12 @@
-"""Models with scalar products: layers of units, each unit an expression of dots and scalars.
+"""Models with dot products: layers of units, each unit an expression of dot products and scalars.
 
-``a*tanh(w @ x + b) + c`` is one layer of one unit, whose symbols are a, w, b and c; the value of w is the dot
-``w @ x``. With scores of classes a layer has a unit for each class, with parameters of its own. ``v @ tanh(W @ x + c)``
-has a hidden layer, ``tanh(W @ x + c)``, whose units the dot of v is taken with. The expression of a unit is a `Program`
-of its symbols, so that one definition gives the reference and the kernels.
+``a*tanh(w @ x + b) + c`` is one layer of one unit with the symbols a, w, b and c; the value of the symbol w is the dot
+product ``w @ x``. A layer of class scores has a unit per class, each with its own parameters. ``v @ tanh(W @ x + c)``
+has a hidden layer, ``tanh(W @ x + c)``, whose units are multiplied with v. The expression of a unit is a `Program` of
+its symbols, so that one definition serves the reference and the kernels.
 
-The meaning of ``w @ x`` is ``np.add.reduce(w * x)``, in NumPy's order of addition, at every length. With s, the
-derivative of the loss of a sample by a symbol, the gradient of a scalar is s, and that of a weight s times its input.
+``w @ x`` means ``np.add.reduce(w * x)``, in NumPy's order of addition, at every length. With s, the derivative of a
+sample's loss with respect to a symbol, the gradient of a scalar is s, and that of a weight is s times its input.
 """
 
 from bisect import bisect_right
@@ -21,22 +21,22 @@ from kernels.model.program import Instruction, Program, run_program
 
 SCALAR, HIDDEN = -2, -1
 """The sources of symbols that are no dot of inputs: a scalar, and a dot of the hidden units."""
-# Numbers of products that are made at a time.
+# The number of products computed at a time.
 PRODUCTS = 2**20
 
 
 class Symbol(NamedTuple):
-    """A symbol of a layer: a scalar, or the weights of a dot; each unit of the layer has its own.
+    """A symbol of a layer: a scalar, or the weights of a dot product; each unit of the layer has its own.
 
     Attributes
     ----------
     name : str
     first : int
-        The place of its parameters among those of the network; those of a unit stand together.
+        The first place of its parameters among those of the network; those of a unit are adjacent.
     size : int
-        The parameters of each unit: 1, or the length of the dot.
+        The number of parameters per unit: 1, or the length of the dot product.
     source : int
-        The first column of the inputs that a dot is taken of, or `HIDDEN` or `SCALAR`.
+        The first input column of a dot product, or `HIDDEN` or `SCALAR`.
     """
 
     name: str
@@ -54,9 +54,9 @@ class Layer(NamedTuple):
     units : int
     symbols : tuple of Symbol
     columns : tuple of int
-        The places of its single inputs.
+        The indices of its single inputs.
     expression : str
-        That of the program, with a name in place of each dot.
+        The expression of the program, with a name in place of each dot product.
     names : tuple of str
         The names of the symbols and then of the single inputs in that expression.
     """
@@ -70,7 +70,7 @@ class Layer(NamedTuple):
 
 
 class Structure(NamedTuple):
-    """What a kernel is made of: a layer without its sizes, the kind of each symbol, and whether it has many units."""
+    """The properties that determine a kernel: a layer without sizes, each symbol's kind, and whether units are many."""
 
     program: Program
     sources: tuple[int, ...]
@@ -78,15 +78,15 @@ class Structure(NamedTuple):
 
 
 class Network(NamedTuple):
-    """One layer, or a hidden one and the layer of the scores.
+    """One layer of scores, or a hidden layer and a layer of scores.
 
     Attributes
     ----------
     layers : tuple of Layer
     params : int
-        The parameters of all layers.
+        The number of parameters of all layers.
     inputs : int
-        The columns of the inputs.
+        The number of input columns.
     """
 
     layers: tuple[Layer, ...]
@@ -95,17 +95,17 @@ class Network(NamedTuple):
 
     @property
     def scores(self) -> int:
-        """The number of scores: 1, or one for each class."""
+        """The number of scores: 1, or one per class."""
         return self.layers[-1].units
 
     @property
     def dots(self) -> int:
-        """The dots with the inputs at a sample, of all units."""
+        """The number of dot products with the inputs per sample, over all units."""
         return sum(layer.units for layer in self.layers for symbol in layer.symbols if symbol.source >= 0)
 
     @property
     def structure(self) -> tuple[Structure, ...]:
-        """All but the sizes, from which a kernel is compiled."""
+        """The structure of all layers without sizes, which determines the kernel."""
         layers = enumerate(self.layers, 1)
         return tuple(
             Structure(
@@ -118,11 +118,11 @@ class Network(NamedTuple):
 
     @property
     def layout(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        """The sizes, as kernels read them: those of the network, and of each layer, one symbol after another.
+        """The sizes in the form that kernels read: those of the network, then of each layer, symbol by symbol.
 
-        Those of the network are its parameters, its inputs, and the terms of a sample: one for each derivative of a
-        unit that differs from the others, and the loss. After these come the orders in which sums of the lengths of
-        symbols are added.
+        Those of the network are the numbers of its parameters, of its inputs, and of the terms of a sample: one for
+        each distinct derivative of a unit, and the loss. They are followed by the order of addition for each length of
+        a symbol.
         """
         plans: dict[int, int] = {}
         terms = sum(layer.units * len(set(layer.program.derivatives)) for layer in self.layers)
@@ -149,7 +149,7 @@ class Network(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        """Whether IEEE 754 rounds all its operations correctly, so that they have the same bits everywhere."""
+        """Whether IEEE 754 rounds all operations correctly, so that they have the same bits everywhere."""
         return all(layer.program.is_exact for layer in self.layers)
 
     @property
@@ -159,14 +159,14 @@ class Network(NamedTuple):
 
     @property
     def linear_params(self) -> list[int]:
-        """Parameters that the scores are jointly linear in, whatever the others are."""
+        """Indices of parameters in which the scores are jointly linear, for any values of the others."""
         last = self.layers[-1]
         linear = [last.symbols[place] for place in last.program.linear_params]
         return sorted(place for symbol in linear for place in _places(symbol, last.units))
 
     @property
     def weights(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-        """Whether each parameter is a weight of a dot, shape (params,): weight decay leaves scalars as they are."""
+        """Whether each parameter is a weight, shape (params,); weight decay does not apply to scalars."""
         found = np.zeros(self.params, np.bool_)
         for layer in self.layers:
             for symbol in layer.symbols:
@@ -175,7 +175,7 @@ class Network(NamedTuple):
 
     @property
     def start_scale(self) -> Floats:
-        """What normal draws are multiplied by to start from, shape (params,); see `kernels.Model.draw_start`."""
+        """The factors on normal draws for initial parameters, shape (params,); see `kernels.Model.draw_start`."""
         scale = np.zeros(self.params)
         if self.is_linear:
             return scale
@@ -189,7 +189,7 @@ class Network(NamedTuple):
 
 @cache
 def _order_of_sum(size: int, backwards: int) -> tuple[int, ...]:
-    """Return the order in which NumPy's add.reduce adds `size` terms: how many at a time, or `ADD_TOP_TWO`."""
+    """Return the order in which NumPy's add.reduce adds `size` terms: block lengths, or `ADD_TOP_TWO`."""
     if size <= PAIRWISE_BLOCK:
         return (size,)
     half = size // 2 - size // 2 % 8
@@ -202,15 +202,15 @@ def _places(symbol: Symbol, units: int) -> range:
 
 
 class Term(NamedTuple):
-    """The derivatives of n samples by the parameters of a symbol: that of unit k by its weight f is s_k * source_f.
+    """The derivatives at n samples for the parameters of a symbol; for weight f of unit k they are s_k * source_f.
 
     Attributes
     ----------
     symbol : Symbol
     slope : array, shape (units, n)
-        The derivatives s by the symbol of each unit.
+        The derivatives s with respect to the symbol of each unit.
     source : array, shape (size, n), or None
-        The inputs or the hidden units of a dot; None for a scalar.
+        The inputs or the hidden units of a dot product; None for a scalar.
     """
 
     symbol: Symbol
@@ -219,11 +219,11 @@ class Term(NamedTuple):
 
     @property
     def places(self) -> slice:
-        """The places of the parameters, those of a unit side by side."""
+        """The places of the parameters; those of a unit are adjacent."""
         return slice(self.symbol.first, self.symbol.first + len(self.slope) * self.symbol.size)
 
     def sums(self) -> Floats:
-        """Return the sums over the samples, shape (units * size,), in NumPy's order; that of -0.0s is -0.0."""
+        """Return the sums over the samples, shape (units * size,), in NumPy's order; a sum of -0.0s is -0.0."""
         if self.source is None:
             return np.asarray(np.add.reduce(np.ascontiguousarray(self.slope), axis=-1, initial=-0.0))
         found = [np.add.reduce(np.ascontiguousarray(one * self.source), axis=-1, initial=-0.0) for one in self.slope]
@@ -236,9 +236,10 @@ class Forward(NamedTuple):
     Attributes
     ----------
     values : list of array, shape (units, n)
-        Of each layer; those of the last are the scores, or the residual.
+        The values of each layer; those of the last layer are the scores, or the residual.
     derivatives : list of list of array
-        Those of the units' values by each symbol, of each layer: with units and samples as axes, or fewer.
+        For each layer, the derivatives of the units' values with respect to each symbol, with units and samples as
+        axes, or fewer.
     """
 
     network: Network
@@ -248,12 +249,12 @@ class Forward(NamedTuple):
     derivatives: list[list[Floats]]
 
     def terms(self, slopes: Floats) -> Iterator[Term]:
-        """Yield the derivatives of the loss by each symbol, those of the last layer first.
+        """Yield the derivatives of the loss with respect to each symbol, from the last layer to the first.
 
         Parameters
         ----------
         slopes : array, shape (scores, n)
-            The derivatives of the loss by the scores.
+            The derivatives of the loss with respect to the scores.
         """
         for number in reversed(range(len(self.network.layers))):
             layer, of_hidden = self.network.layers[number], []
@@ -275,14 +276,14 @@ class Forward(NamedTuple):
 
 
 def run_network(network: Network, theta: Floats, x: Floats, y: Floats) -> Forward:
-    """Return the values of a network at n samples, in float32 if theta is.
+    """Return the values of a network at n samples, in float32 if theta is float32.
 
     Parameters
     ----------
     theta : array, shape (params,)
     x : array, shape (inputs, n)
     y : array, shape (n,)
-        The targets of a residual, or zeros.
+        The targets, for a residual, or zeros.
     """
     values: list[Floats] = []
     derivatives: list[list[Floats]] = []
@@ -300,28 +301,28 @@ def run_network(network: Network, theta: Floats, x: Floats, y: Floats) -> Forwar
 
 
 def _spread(values: Floats, shape: tuple[int, ...]) -> Floats:
-    """Return values as an array of this shape, which most have; broadcasting takes as long as the rest of a sample."""
+    """Return values as an array of this shape, which most already have; broadcasting is as slow as all else."""
     return values if np.shape(values) == shape else np.broadcast_to(values, shape)
 
 
 def values_of(symbol: Symbol, units: int, theta: Floats, x: Floats, values: list[Floats]) -> Floats:
-    """Return the values of a symbol: of a scalar, shape (units, 1), or dots of n samples, shape (units, n)."""
+    """Return the values of a symbol: of a scalar, shape (units, 1), or the dot products of n samples, (units, n)."""
     weights = theta[symbol.first : symbol.first + units * symbol.size].reshape(units, symbol.size)
     return weights if symbol.source == SCALAR else dots(weights, _source(symbol, x, values))
 
 
 def _source(symbol: Symbol, x: Floats, values: list[Floats]) -> Floats:
-    """Return the vector that a dot is taken of, shape (size, n)."""
+    """Return the vector in a dot product, shape (size, n)."""
     return values[0] if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
 
 
 def dots(weights: Floats, columns: Floats) -> Floats:
-    """Return the sums of products of weights, shape (units, size), with samples, shape (size, n), in NumPy's order."""
+    """Return dot products of weights, shape (units, size), with samples, shape (size, n), in NumPy's order."""
     count = columns.shape[1]
     found = np.empty((len(weights), count), weights.dtype)
     step = max(1, PRODUCTS // weights.size)
     for first in range(0, count, step):
-        # With the products of a sample side by side, each row is added pairwise.
+        # With the products of a sample adjacent, each row is added pairwise.
         rows = np.ascontiguousarray(columns[:, first : first + step].T)
         products = weights[:, np.newaxis, :] * rows
         found[:, first : first + step] = np.add.reduce(products, axis=-1, initial=-0.0)
@@ -329,7 +330,7 @@ def dots(weights: Floats, columns: Floats) -> Floats:
 
 
 class Derivatives(Sequence[Floats]):
-    """The derivatives of the only score of a network by its parameters, each computed when it is asked for."""
+    """The derivatives of the only score of a network with respect to its parameters, each computed on access."""
 
     def __init__(self, values: Forward) -> None:
         ones = np.ones((1, values.x.shape[1]), values.theta.dtype)
@@ -340,9 +341,9 @@ class Derivatives(Sequence[Floats]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, place: int) -> Floats:  # type: ignore[override]  # it has no slices
-        """Return the derivative by a parameter, shape (n,)."""
-        place = range(self._count)[place]  # which refuses a place beyond the last
+    def __getitem__(self, place: int) -> Floats:  # type: ignore[override]  # slices are not supported
+        """Return the derivative with respect to a parameter, shape (n,)."""
+        place = range(self._count)[place]  # raises IndexError beyond the end
         term = self._terms[self._starts[bisect_right(self._starts, place) - 1]]
         unit, weight = divmod(place - term.symbol.first, term.symbol.size)
         slope: Floats = term.slope[unit]

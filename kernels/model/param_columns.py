@@ -1,6 +1,6 @@
-"""Parameters in the columns of tables: one for each number, or one of arrays for a vector of more than thirty.
+"""Parameters as table columns: one per number, or one of arrays for a vector of more than thirty numbers.
 
-Columns are named ``param_b`` and ``param_w[hp]``, or ``param_W`` with arrays of all numbers of the vector.
+Columns are named ``param_b`` and ``param_w[hp]``, or ``param_W`` for arrays of all numbers of the vector.
 """
 
 import math
@@ -16,7 +16,7 @@ PARAM, START = "param_", "start_"
 
 
 def _parts(model: Model) -> list[tuple[str, int, int]]:
-    """Return the columns: their names, the first of their parameters, and how many they hold; 0 for a number."""
+    """Return each column's name, its first parameter, and the number of parameters in its arrays; 0 for a number."""
     if not model.vectors:
         return [(name, place, 0) for place, name in enumerate(model.params)]
     parts = []
@@ -40,7 +40,7 @@ def array_columns(model: Model) -> list[str]:
 
 
 def params_to_columns(model: Model, params: Floats, prefix: str = PARAM) -> dict[str, Any]:
-    """Return the columns of parameters, shape (rows, P): arrays of numbers, and lists of arrays."""
+    """Return parameters, shape (rows, P), as columns: arrays of numbers, and lists of arrays."""
     return {
         prefix + name: list(params[:, first : first + size]) if size else params[:, first]
         for name, first, size in _parts(model)
@@ -48,7 +48,7 @@ def params_to_columns(model: Model, params: Floats, prefix: str = PARAM) -> dict
 
 
 def params_from_columns(model: Model, columns: Any, prefix: str = PARAM) -> Floats:
-    """Return parameters, shape (rows, P), from the columns of a data frame or a mapping of them."""
+    """Return parameters, shape (rows, P), from the columns of a data frame or of a mapping."""
     parts = _parts(model)
     count = len(columns[prefix + parts[0][0]])
     found = np.empty((count, len(model.params)))

@@ -17,13 +17,13 @@ from kernels.model.functions import FUNCTIONS
 
 
 class Instruction(NamedTuple):
-    """One function on earlier values: one of `kernels.model.functions`, or else the ufunc of that name in NumPy."""
+    """A function of earlier values: one of `kernels.model.functions`, or else the NumPy ufunc of that name."""
 
     function: str
     operands: tuple[int, ...]
 
 
-# Python's own operators take the numbers and arrays of any library, sympy's too.
+# Python's operators accept numbers and arrays of any library, including sympy's.
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "subtract": operator.sub,
@@ -47,7 +47,7 @@ class Program(NamedTuple):
 
     Values are numbered: first the parameters, then the inputs, then y, then the constants, then one value per
     instruction. `residual` and `derivatives` are such numbers. `weights` are the parameters that are weights of
-    vectors, where there are any: the others do not decay.
+    vectors, if any: only these decay then.
     """
 
     params: int
@@ -60,22 +60,22 @@ class Program(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        """Whether IEEE 754 rounds all its operations correctly, so that they have the same bits everywhere."""
+        """Whether IEEE 754 rounds all operations correctly, so that they have the same bits everywhere."""
         return all(instruction.function in EXACT for instruction in self.instructions)
 
     def is_one(self, value: int) -> bool:
-        """Return whether a value is the constant 1, as the derivative by what is added is."""
+        """Return whether a value is the constant 1, as the derivative with respect to a summand is."""
         place = value - (self.params + self.inputs + 1)
         return 0 <= place < len(self.constants) and self.constants[place] == 1.0
 
     @property
     def is_linear(self) -> bool:
-        """Whether f is linear in its parameters: no derivative depends on one."""
+        """Whether f is linear in its parameters: no derivative depends on a parameter."""
         return not any(self._params_of_derivatives())
 
     @property
     def linear_params(self) -> list[int]:
-        """Parameters that f is jointly linear in, whatever the others are, taken greedily from the first."""
+        """Indices of parameters in which f is jointly linear for any values of the others, chosen greedily."""
         found: list[int] = []
         of_derivatives = self._params_of_derivatives()
         for k in range(self.params):
@@ -85,7 +85,7 @@ class Program(NamedTuple):
         return found
 
     def _params_of_derivatives(self) -> list[frozenset[int]]:
-        """Return the parameters that each derivative is computed from."""
+        """Return the parameters that each derivative depends on."""
         used = [frozenset({k}) for k in range(self.params)]
         used += [frozenset()] * (self.inputs + 1 + len(self.constants))
         for instruction in self.instructions:
@@ -95,10 +95,10 @@ class Program(NamedTuple):
 
 @once
 def numpy_function(name: str) -> Callable[..., Any]:
-    """Return the function of a program's instruction for NumPy's numbers and arrays.
+    """Return the function of a program's instruction for NumPy scalars and arrays.
 
-    Operators take a tenth of the time of ufuncs for numbers, with the same bits; but ** has short cuts that `np.power`
-    does not take.
+    Operators take a tenth of the time of ufuncs on scalars, with the same bits; but ** has shortcuts that `np.power`
+    has not.
     """
     operators = OPERATORS.get(name) if name != "power" else None
     function: Callable[..., Any] = operators or FUNCTIONS.get(name) or getattr(np, name)
@@ -106,9 +106,9 @@ def numpy_function(name: str) -> Callable[..., Any]:
 
 
 def check_program(program: Program) -> Program:
-    """Return a program as it is, if it can be computed: its parts become source text and are compiled.
+    """Return a program unchanged after checking that it can be computed: its parts become source text and are compiled.
 
-    It must not name an unknown function, a value that is not computed yet, or a constant that is no finite number.
+    It must not name an unknown function, a value that is not computed yet, or a constant that is not finite.
     """
     values = program.params + program.inputs + 1 + len(program.constants)
     for constant in program.constants:

@@ -1,4 +1,4 @@
-"""The program of an expression, from the disk cache where it is known there."""
+"""The program of an expression, read from the disk cache if it is there."""
 
 import hashlib
 import json
@@ -12,29 +12,29 @@ from kernels.base.forking import wait_when_forking
 from kernels.model.expression import parse
 from kernels.model.program import Instruction, Program, check_program
 
-# To be raised when `derive` produces other programs, so that no older program is read back.
+# Raise this number when `derive` produces other programs, so that cached ones are not reused.
 FORMAT = 3
 
-# Held while sympy is imported and computes, so that no fork finds it half imported.
+# Held while sympy is imported and computes, so that no fork finds it partially imported.
 _deriving = threading.RLock()
 wait_when_forking(_deriving)
 
 
 def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Program:
-    """Return the program of an expression, derived only where the cache does not have it.
+    """Return the program of an expression, which is derived only if it is not in the cache.
 
-    Deriving imports sympy, which takes longer than a whole warm run should.
+    Derivation imports sympy, which takes longer than a whole warm run should.
 
     Raises
     ------
     DerivationError
-        A ValueError: if the expression does not stay real and finite, an exponent grows too large, or sympy fails.
+        A ValueError, if the expression does not stay real and finite, an exponent grows too large, or sympy fails.
     """
     key = json.dumps([FORMAT, text, inputs, params])
     name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     stored = cache.read(name)
     if stored is not None:
-        with suppress(ValueError, LookupError, TypeError):  # a file that this module has not written is replaced
+        with suppress(ValueError, LookupError, TypeError):  # a file of another format is replaced
             record = json.loads(stored)
             if record["key"] == key:
                 return _from_record(record)

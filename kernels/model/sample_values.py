@@ -1,10 +1,10 @@
-"""The values of a program that samples alone determine, which runs side by side share: of a*x**2 + b*x + c, x*x."""
+"""The values of a program that depend on samples alone, which runs side by side share: x*x in a*x**2 + b*x + c."""
 
 from kernels.model.program import Instruction, Program
 
 
 def split_program(program: Program) -> tuple[Program, Program]:
-    """Return a program of what samples alone determine, and one of the residual that takes it as further inputs.
+    """Split a program into the values that depend on samples alone, and the residual that takes them as inputs.
 
     Both compute the same operations in the same order as the program itself.
 
@@ -43,7 +43,7 @@ def split_program(program: Program) -> tuple[Program, Program]:
 
 
 def _renumber(instructions: dict[int, Instruction], places: dict[int, int], first: int) -> tuple[Instruction, ...]:
-    """Return instructions whose operands are at their `places`, to which their own are added, from `first` on."""
+    """Return instructions with operands mapped by `places`, to which their own values are added from `first` on."""
     numbered = []
     for place, (value, (function, operands)) in enumerate(instructions.items(), start=first):
         numbered.append(Instruction(function, tuple(places[operand] for operand in operands)))

@@ -1,4 +1,4 @@
-"""Weights of samples: each multiplies the gradient of its sample, whatever the loss, the optimizer and the kernel."""
+"""Sample weights: each multiplies the gradient of its sample, for any loss, optimizer and kernel."""
 
 from kernels.model.model import Model
 from kernels.model.network import Network
@@ -8,12 +8,12 @@ WEIGHT = "sample_weight"
 
 
 class WeightedModel(Model):
-    """A model with one more input, the last: the weight of the sample, by which its derivatives are multiplied.
+    """A model with one more input, the last: the weight of the sample, which multiplies its derivatives.
 
-    The residual is that of the model, so that it holds for every loss. An update from one sample steps against
+    The residual is the model's own, so that this works with every loss. An update from one sample steps against
     ``weight * dloss/dr * df/dtheta``, as in ``sklearn.linear_model.SGDRegressor``: for sgd, a weight is a factor on the
-    learning rate. The gradient of a batch is the sum of these over its samples, divided by how many they are. Losses
-    that a run records are those without weights.
+    learning rate. The gradient of a batch is the sum of these over its samples, divided by their number. Recorded
+    losses are unweighted.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class WeightedModel(Model):
     """
 
     def __init__(self, model: Model) -> None:
-        # Not written out: the weight is a factor of the derivative by a product, and not of the inputs.
+        # Not written out: the weight multiplies the derivative with respect to a product, not the inputs.
         program = model.program if model.network is None else model.network
         vars(self).update(vars(model))
         self._unweighted = model
@@ -37,12 +37,12 @@ class WeightedModel(Model):
             self._program = _weighted(program)
 
     def with_classes(self, classes: int) -> "WeightedModel":
-        """Return the model with a score for each of some classes, whose derivatives are multiplied alike."""
+        """Return the model with `classes` scores, whose derivatives are multiplied in the same way."""
         return WeightedModel(self._unweighted.with_classes(classes))
 
 
 def _weighted(program: Program) -> Program:
-    """Return the program with one more input, by which the derivatives are multiplied."""
+    """Return the program with one more input, which multiplies the derivatives."""
     weight = program.params + program.inputs
 
     def place(number: int) -> int:

@@ -1,7 +1,7 @@
 """Short vectors written out: ``w @ x + b`` of few inputs as the program of a model without vectors.
 
-Its kernels keep all parameters in registers, and take less time to compile than those with loops over weights. The
-products are added in NumPy's order, and gradients are products of the same two factors, so results have the same bits.
+Its kernels keep all parameters in registers, and compile faster than kernels with loops over weights. The products are
+added in NumPy's order, and gradients are products of the same two factors, so results have the same bits.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,8 @@ MOST_PARAMS = 12
 def write_out(network: Network) -> Program | None:
     """Return the program of a network, or None if it is not written out.
 
-    It is if it has a single unit and few parameters, and each product is a term of the score, ``w @ x`` but not
-    ``2*(w @ x)``: then the derivative of the score by a weight is an input as it is.
+    A network is written out if it has a single unit and few parameters, and each product is a term of the score,
+    ``w @ x`` but not ``2*(w @ x)``: then the derivative of the score with respect to a weight is an unscaled input.
     """
     layer = network.layers[-1]
     if len(network.layers) > 1 or layer.units > 1 or network.params > MOST_PARAMS:
@@ -39,7 +39,7 @@ def write_out(network: Network) -> Program | None:
             terms.append(code.add("multiply", weight, source))
             derivatives[weight] = source
         symbols.append(code.sum(terms))
-    # The values of the unit's program: its symbols, its inputs, y and the constants, and then its instructions.
+    # The values of the unit's program: symbols, inputs, y and constants, then instructions.
     values = [*symbols, *(params + column for column in layer.columns)]
     values += range(params + inputs, params + inputs + 1 + len(unit.constants))
     for function, operands in unit.instructions:
@@ -59,7 +59,7 @@ def write_out(network: Network) -> Program | None:
 
 
 class _Code(NamedTuple):
-    """Instructions, whose values are numbered from `first` on."""
+    """Instructions whose values are numbered from `first` on."""
 
     first: int
     instructions: list[Instruction]
@@ -70,7 +70,7 @@ class _Code(NamedTuple):
         return self.first + len(self.instructions) - 1
 
     def sum(self, terms: list[int]) -> int:
-        """Return the number of the sum of up to 15 terms, in the order of `np.add.reduce`: of eight by twos."""
+        """Return the number of the sum of up to 15 terms, in the order of `np.add.reduce`: eight terms pairwise."""
         sums, rest = (terms[:8], terms[8:]) if len(terms) >= 8 else (terms[:1], terms[1:])
         while len(sums) > 1:
             sums = [self.add("add", *sums[place : place + 2]) for place in range(0, len(sums), 2)]

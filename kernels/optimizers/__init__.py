@@ -1,4 +1,4 @@
-"""The optimizers by name, and how text names one."""
+"""The optimizers by name, and their text form."""
 
 import copyreg
 from collections.abc import Callable
@@ -24,12 +24,12 @@ OPTIMIZERS = Table("optimizer", {build.__name__: build for build in _BUILDERS})
 
 
 def __dir__() -> list[str]:
-    """Return the names that consoles complete."""
+    """Return the names for consoles to complete."""
     return sorted([*OPTIMIZERS, "OPTIMIZERS", "Optimizer", "make_optimizer", "schedules"])
 
 
 def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return the optimizer that the text names, such as ``"momentum(0.9)"``; an Optimizer stays as it is.
+    """Return the optimizer that a text such as ``"momentum(0.9)"`` names; return an Optimizer unchanged.
 
     Raises
     ------
@@ -42,11 +42,11 @@ def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
 
 
 def _reduce(optimizer: Optimizer) -> str | tuple[Any, ...]:
-    """Return how to pickle an optimizer: as its text if that makes it, since rules of wrappers are local functions.
+    """Return how to pickle an optimizer: as its text if possible, since rules of wrappers are local functions.
 
-    The functions of a rule of the user's own travel with it, to processes that do not know its name.
+    The functions of a user's rule are pickled with it, for processes that do not know its name.
     """
-    with suppress(ValueError):  # of an optimizer that was made by hand
+    with suppress(ValueError):  # raised for an optimizer that was constructed directly
         if not registered_in(optimizer, "optimizer") and make_optimizer(optimizer.text) == optimizer:
             return make_optimizer, (optimizer.text,)
     return object.__reduce_ex__(optimizer, 2)

@@ -1,4 +1,4 @@
-"""Adam and its kin: adam, adamw, adamax, nadam, radam, adabelief, yogi, adan."""
+"""Adam and its variants: adam, adamw, adamax, nadam, radam, adabelief, yogi, adan."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,16 +8,16 @@ from typing import Any
 from numpy import absolute, maximum, sign, sqrt, where
 
 from kernels.base.checks import check_bool
-from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
-# The lower bound of powers: 1 - power has long been 1.
+# The lower bound of running powers, at which 1 - power has long been 1.
 TINY = 1e-300
 
 
 def adam_clock(clock, options):
     """Advance (beta1**t, beta2**t) to the next update t, as running products.
 
-    A product is cheaper than a power and has the same bits everywhere. Without a bound it becomes a subnormal number
+    A product is cheaper than a power and has the same bits everywhere. The lower bound avoids subnormal numbers
     (0.9**t after 6,700 updates), which made every later update 1.4 times as slow.
     """
     power1, power2 = clock
@@ -25,10 +25,10 @@ def adam_clock(clock, options):
 
 
 def corrected_step(mean, square, lr, clock, eps):
-    """Return the step of `adam`, both means corrected for having started at zero.
+    """Return the step of `adam`, with both means corrected for having started at zero.
 
-    Factors of the clock alone are divided out first. That leaves one square root and one division on the chain from one
-    update to the next; sqrt(v) / sqrt(1 - beta2**t) would add a division, and 15 % to the time.
+    Factors that depend on the clock alone are divided out first. This leaves one square root and one division on the
+    chain from one update to the next; sqrt(v) / sqrt(1 - beta2**t) would add a division, and 15 % to the time.
     """
     power1, power2 = clock
     step = lr * (1.0 / (1.0 - power1))
@@ -79,7 +79,7 @@ def nadam_rule(theta, slots, gradient, lr, clock, options):
 
 
 def nadam_clock(clock, options):
-    """Advance beta2**t, the product of the momenta, those of this update and the next, and 0.96**(t * decay)."""
+    """Advance beta2**t, the product of momenta, the momenta of this update and the next, and 0.96**(t * decay)."""
     power2, product, _, momentum, decayed, decay = clock
     beta1, beta2 = options[0], options[1]
     decayed = maximum(decayed * decay, TINY)
@@ -88,7 +88,7 @@ def nadam_clock(clock, options):
 
 
 def radam_rule(theta, slots, gradient, lr, clock, options):
-    """Apply one update of `radam`: with `adaptive` 0 the divisor is 1, with 1 that of adam."""
+    """Apply one update of `radam`: the divisor is 1 if `adaptive` is 0, and adam's if it is 1."""
     mean, square = slots
     power1, _, _, factor, adaptive = clock
     beta1, beta2, eps = options
@@ -99,7 +99,7 @@ def radam_rule(theta, slots, gradient, lr, clock, options):
 
 
 def radam_clock(clock, options):
-    """Advance beta1**t, beta2**t and t; the factor that rectifies the step follows, and 1 if it is used, else 0."""
+    """Advance beta1**t, beta2**t and t, followed by the rectification factor, and by 1 if it is used, else 0."""
     power1, power2, updates, _, _ = clock
     power1, power2, updates = maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY), updates + 1.0
     limit = 2.0 / (1.0 - options[1]) - 1.0
@@ -157,7 +157,7 @@ def adan_clock(clock, options):
 
 @cache
 def decoupled(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the rule after theta <- (1 - lr * weight_decay) * theta, with weight_decay as the last option."""
+    """Return the rule applied after theta <- (1 - lr * weight_decay) * theta; weight_decay is its last option."""
 
     def decoupled_rule(theta, slots, gradient, lr, clock, options):
         return rule((1.0 - lr * options[-1]) * theta, slots, gradient, lr, clock, options[:-1])
@@ -172,11 +172,11 @@ def adam(
 
     m <- beta1 * m + (1 - beta1) * g;  v <- beta2 * v + (1 - beta2) * g**2;
     theta <- theta - lr / (1 - beta1**t) * m / (sqrt(v) / sqrt(1 - beta2**t) + eps), with t from 1. With amsgrad, the
-    largest v so far takes the place of v.
+    largest v so far replaces v.
     D. P. Kingma, J. Ba, Adam: a method for stochastic optimization (ICLR 2015); S. J. Reddi, S. Kale, S. Kumar, On the
-    convergence of Adam and beyond (ICLR 2018). As ``torch.optim.Adam``.
+    convergence of Adam and beyond (ICLR 2018). Same as ``torch.optim.Adam``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps)
     made = Optimizer("adam", adam_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
     return replace(made, rule=amsgrad_rule, slots=3, flags=("amsgrad",)) if check_bool("amsgrad", amsgrad) else made
 
@@ -184,21 +184,21 @@ def adam(
 def adamw(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01, *, amsgrad: bool = False
 ) -> Optimizer:
-    """Adam with the weight decay kept out of the gradient.
+    """Adam with weight decay decoupled from the gradient.
 
     theta <- (1 - lr * weight_decay) * theta, then the step of `adam`.
-    I. Loshchilov, F. Hutter, Decoupled weight decay regularization (ICLR 2019). As ``torch.optim.AdamW``.
+    I. Loshchilov, F. Hutter, Decoupled weight decay regularization (ICLR 2019). Same as ``torch.optim.AdamW``.
     """
     return replace(_decouple(adam(beta1, beta2, eps, weight_decay, amsgrad=amsgrad)), name="adamw")
 
 
 def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
-    """Adam with the largest gradient in place of the mean square.
+    """Adam with the largest gradient instead of the mean square.
 
     m <- beta1 * m + (1 - beta1) * g;  u <- max(beta2 * u, |g| + eps);  theta <- theta - lr / (1 - beta1**t) * m / u.
-    D. P. Kingma, J. Ba (ICLR 2015), section 7.1. As ``torch.optim.Adamax``.
+    D. P. Kingma, J. Ba (ICLR 2015), section 7.1. Same as ``torch.optim.Adamax``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps)
     return Optimizer("adamax", adamax_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
 
 
@@ -211,17 +211,17 @@ def nadam(
     *,
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
-    """Adam with Nesterov's momentum, which rises to beta1.
+    """Adam with Nesterov momentum, which increases to beta1.
 
     mu_t = beta1 * (1 - 0.96**(t * momentum_decay) / 2), with t from 1; m and v as in `adam`; theta <- theta - lr *
     ((1 - mu_t) / (1 - prod mu) * g + mu_{t+1} / (1 - mu_{t+1} prod mu) * m) / (sqrt(v / (1 - beta2**t)) + eps).
-    T. Dozat, Incorporating Nesterov momentum into Adam (2016). As ``torch.optim.NAdam``.
+    T. Dozat, Incorporating Nesterov momentum into Adam (2016). Same as ``torch.optim.NAdam``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps, momentum_decay=momentum_decay)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps, momentum_decay=momentum_decay)
     first = 0.96 ** options["momentum_decay"]
     start = (1.0, 1.0, 0.0, options["beta1"] * (1.0 - 0.5 * first), first, first)
     made = Optimizer("nadam", nadam_rule, options, 2, nadam_clock, start, weight_decay)
-    return _decoupled_if_asked(made, decoupled_weight_decay)
+    return _decoupled_if(made, decoupled_weight_decay)
 
 
 def radam(
@@ -232,35 +232,35 @@ def radam(
     *,
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
-    """Rectified Adam: steps without the mean square while it holds few gradients, and scaled-down steps after that.
+    """Rectified Adam: no mean square while it holds few gradients, and scaled-down steps after that.
 
     With rho = 2 / (1 - beta2) - 1 and rho_t = rho - 2 t beta2**t / (1 - beta2**t), steps are those of momentum while
     rho_t <= 5, then those of adam times sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)), with eps added
     to sqrt(v).
-    L. Liu et al., On the variance of the adaptive learning rate and beyond (ICLR 2020). As ``torch.optim.RAdam``.
+    L. Liu et al., On the variance of the adaptive learning rate and beyond (ICLR 2020). Same as ``torch.optim.RAdam``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps)
     made = Optimizer("radam", radam_rule, options, 2, radam_clock, (1.0, 1.0, 0.0, 1.0, 0.0), weight_decay)
-    return _decoupled_if_asked(made, decoupled_weight_decay)
+    return _decoupled_if(made, decoupled_weight_decay)
 
 
 def adabelief(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-16, eps_root: float = 1e-16) -> Optimizer:
-    """Adam with large steps where the gradient is as expected.
+    """Adam with larger steps where the gradient is close to its mean.
 
-    s <- beta2 * s + (1 - beta2) * (g - m)**2 + eps_root takes the place of v in `adam`.
-    J. Zhuang et al., AdaBelief optimizer (NeurIPS 2020). As ``optax.adabelief``.
+    s <- beta2 * s + (1 - beta2) * (g - m)**2 + eps_root replaces v in `adam`.
+    J. Zhuang et al., AdaBelief optimizer (NeurIPS 2020). Same as ``optax.adabelief``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps, eps_root=eps_root)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps, eps_root=eps_root)
     return Optimizer("adabelief", adabelief_rule, options, 2, adam_clock, (1.0, 1.0))
 
 
 def yogi(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-3) -> Optimizer:
-    """Adam whose mean square changes by no more than the newest square.
+    """Adam whose mean square changes by at most the newest square.
 
     v <- v - (1 - beta2) * sign(v - g**2) * g**2; m and v begin at 1e-6.
-    M. Zaheer et al., Adaptive methods for nonconvex optimization (NeurIPS 2018). As ``optax.yogi``.
+    M. Zaheer et al., Adaptive methods for nonconvex optimization (NeurIPS 2018). Same as ``optax.yogi``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps)
     return Optimizer("yogi", yogi_rule, options, 2, adam_clock, (1.0, 1.0), slots_start=(1e-6, 1e-6))
 
 
@@ -272,16 +272,16 @@ def adan(
     eps_root: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> Optimizer:
-    """Adan: Nesterov's momentum in Adam, from the changes of the gradient.
+    """Adan: Adam with Nesterov momentum, computed from changes of the gradient.
 
     m <- beta1 * m + (1 - beta1) * g;  d <- beta2 * d + (1 - beta2) * (g - g_before);
     n <- beta3 * n + (1 - beta3) * (g + (1 - beta2) * (g - g_before))**2; all three corrected for having started at 0;
     theta <- theta - lr * ((m + (1 - beta2) * d) / (sqrt(n + eps_root) + eps) + weight_decay * theta).
-    X. Xie et al., Adan: adaptive Nesterov momentum algorithm (2022), arXiv:2208.06677. As ``optax.adan``, whose betas
-    are 1 less those of the paper.
+    X. Xie et al., Adan: adaptive Nesterov momentum algorithm (2022), arXiv:2208.06677. Same as ``optax.adan``, whose
+    betas are 1 minus those of the paper.
     """
-    options = fractions(beta1=beta1, beta2=beta2, beta3=beta3)
-    options |= not_negative(eps=eps, eps_root=eps_root, weight_decay=weight_decay)
+    options = check_fractions(beta1=beta1, beta2=beta2, beta3=beta3)
+    options |= check_nonnegative(eps=eps, eps_root=eps_root, weight_decay=weight_decay)
     return Optimizer("adan", adan_rule, options, 4, adan_clock, (1.0, 1.0, 1.0, -1.0))
 
 
@@ -291,6 +291,6 @@ def _decouple(made: Optimizer) -> Optimizer:
     return replace(made, rule=decoupled(made.rule), options=options, weight_decay=0.0)
 
 
-def _decoupled_if_asked(made: Optimizer, asked: bool) -> Optimizer:
-    asked = check_bool("decoupled_weight_decay", asked)
-    return replace(_decouple(made), flags=("decoupled_weight_decay",)) if asked else made
+def _decoupled_if(made: Optimizer, requested: bool) -> Optimizer:
+    requested = check_bool("decoupled_weight_decay", requested)
+    return replace(_decouple(made), flags=("decoupled_weight_decay",)) if requested else made

@@ -3,7 +3,7 @@
 from numpy import maximum, minimum
 
 from kernels.base.checks import check_finite, check_positive
-from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 # The smallest normal number.
 TINY = 2.0**-1022
@@ -15,11 +15,11 @@ def sgd_rule(theta, slots, gradient, lr, clock, options):
 
 
 def sgd_per_sample(theta, residual, derivative, lr):
-    """Apply theta <- theta - r * (lr * df/dtheta); r is the derivative of the loss by the residual.
+    """Apply theta <- theta - r * (lr * df/dtheta); r is the derivative of the loss with respect to the residual.
 
-    For a model that is linear in its parameters, lr * df/dtheta does not wait for theta, which takes one multiplication
-    off the chain from one update to the next. The last bit differs from `sgd_rule` with g = r * df/dtheta; the
-    reference and the kernels agree on this order.
+    For a model that is linear in its parameters, lr * df/dtheta does not depend on theta, which removes one
+    multiplication from the chain between updates. The last bit differs from `sgd_rule` with g = r * df/dtheta; the
+    reference and the kernels both use this order.
     """
     return theta - residual * (lr * derivative)
 
@@ -33,7 +33,7 @@ def momentum_rule(theta, slots, gradient, lr, clock, options):
 
 
 def dampened_momentum_rule(theta, slots, gradient, lr, clock, options):
-    """Apply one update of `momentum` with dampening; the clock has the share of this update's gradient."""
+    """Apply one update of `momentum` with dampening; the clock holds the weight of this update's gradient."""
     (velocity,) = slots
     share, _ = clock
     velocity = options[0] * velocity + share * gradient
@@ -41,7 +41,7 @@ def dampened_momentum_rule(theta, slots, gradient, lr, clock, options):
 
 
 def dampening_clock(clock, options):
-    """Return the share of the gradient in the velocity, and the share from the second update on."""
+    """Return the weight of the gradient in the velocity, and the weight from the second update on."""
     _, following = clock
     return following, 1.0 - options[1]
 
@@ -75,12 +75,12 @@ def polyak_rule(theta, slots, gradient, lr, clock, options):
 
 
 def first_slot(theta, slots, options):
-    """Return the first slot: the iterate of which theta is an average, where the gradients are taken."""
+    """Return the first slot: the iterate that theta averages, at which gradients are taken."""
     return slots[0]
 
 
 def count_updates(clock, options):
-    """Return the number of the update: from 1 where the clock starts at 0, from 0 where at -1."""
+    """Return the number of the update, from 1 if the clock starts at 0, and from 0 if it starts at -1."""
     return (clock[0] + 1.0,)
 
 
@@ -88,7 +88,7 @@ def sgd(weight_decay: float = 0.0) -> Optimizer:
     """Plain stochastic gradient descent: theta <- theta - lr * g.
 
     Without weight decay it has a per-sample form, `sgd_per_sample`. H. Robbins, S. Monro, A stochastic
-    approximation method, Annals of Mathematical Statistics 22 (1951). As ``torch.optim.SGD``.
+    approximation method, Annals of Mathematical Statistics 22 (1951). Same as ``torch.optim.SGD``.
     """
     per_sample = None if weight_decay else sgd_per_sample
     return Optimizer("sgd", sgd_rule, weight_decay=weight_decay, per_sample=per_sample)
@@ -100,7 +100,7 @@ def momentum(momentum: float = 0.9, weight_decay: float = 0.0, dampening: float 
     The first gradient is not dampened. B. T. Polyak, Some methods of speeding up the convergence of iteration methods
     (1964). The learning rate is outside the velocity, as in ``torch.optim.SGD(momentum=...)``.
     """
-    options, more = fractions(momentum=momentum), fractions(dampening=dampening)
+    options, more = check_fractions(momentum=momentum), check_fractions(dampening=dampening)
     if more["dampening"]:
         return Optimizer(
             "momentum", dampened_momentum_rule, options | more, 1, dampening_clock, (0.0, 1.0), weight_decay
@@ -109,28 +109,28 @@ def momentum(momentum: float = 0.9, weight_decay: float = 0.0, dampening: float 
 
 
 def nesterov(momentum: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
-    """Momentum that looks ahead: v <- momentum * v + g;  theta <- theta - lr * (g + momentum * v).
+    """Momentum with a look-ahead gradient: v <- momentum * v + g;  theta <- theta - lr * (g + momentum * v).
 
-    I. Sutskever et al., On the importance of initialization and momentum in deep learning (ICML 2013). As
+    I. Sutskever et al., On the importance of initialization and momentum in deep learning (ICML 2013). Same as
     ``torch.optim.SGD(momentum=..., nesterov=True)``.
     """
-    options = fractions(momentum=momentum)
+    options = check_fractions(momentum=momentum)
     return Optimizer("nesterov", nesterov_rule, options, slots=1, weight_decay=weight_decay)
 
 
 def asgd(lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6, weight_decay: float = 0.0) -> Optimizer:
-    """Averaged SGD: the average of the iterates from update t0 on, with a rate that falls within an epoch too.
+    """Averaged SGD: the average of the iterates from update t0 on, with a rate that also decreases within epochs.
 
     p <- (1 - lambd * eta) * p - eta * g;  theta <- theta + (p - theta) / max(1, t - 1 - t0);
     eta <- lr / (1 + lambd * lr * t)**alpha, with t from 1.
-    B. T. Polyak, A. B. Juditsky, Acceleration of stochastic approximation by averaging (1992). As
-    ``torch.optim.ASGD``, whose parameters are p and whose average is its state ``ax``: here theta, of which the loss is
+    B. T. Polyak, A. B. Juditsky, Acceleration of stochastic approximation by averaging (1992). Same as
+    ``torch.optim.ASGD``, whose parameters are p and whose state ``ax`` is the average. Here theta, on which the loss is
     reported, is the average.
     """
     return Optimizer(
         "asgd",
         asgd_rule,
-        not_negative(lambd=lambd, alpha=alpha, t0=t0),
+        check_nonnegative(lambd=lambd, alpha=alpha, t0=t0),
         2,
         count_updates,
         (0.0,),
@@ -141,13 +141,13 @@ def asgd(lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6, weight_decay
 
 
 def polyak(f_min: float = 0.0, scaling: float = 1.0, eps: float = 0.0) -> Optimizer:
-    """Polyak's step, at most the learning rate, by the distance of the batch's loss from f_min.
+    """Polyak's step: at most the learning rate, by the distance of the batch's loss from f_min.
 
     theta <- theta - scaling * min(lr, max(f - f_min, 0) / (|g|**2 + eps)) * g, where f is the mean over the batch of
-    the loss that is trained: for the squared loss HALF the mean squared residual.
+    the trained loss: for the squared loss HALF the mean squared residual.
     B. T. Polyak, Minimization of unsmooth functionals (1969); N. Loizou et al., Stochastic Polyak step-size for SGD
-    (AISTATS 2021). As ``optax.polyak_sgd(variant="sps+")``.
+    (AISTATS 2021). Same as ``optax.polyak_sgd(variant="sps+")``.
     """
     options = {"f_min": check_finite("f_min", f_min), "scaling": check_positive("scaling", scaling)}
-    options |= not_negative(eps=eps)
+    options |= check_nonnegative(eps=eps)
     return Optimizer("polyak", polyak_rule, options, needs_norm=True, needs_loss=True)

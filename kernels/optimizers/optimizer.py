@@ -1,4 +1,4 @@
-"""An update rule with its options: all that the kernels and the reference know of an optimizer.
+"""The definition of an optimizer: an update rule with its options.
 
 Every rule has the same shape::
 
@@ -7,11 +7,11 @@ Every rule has the same shape::
 `theta`, `gradient` and each of the `slots` belong to one parameter (or, as arrays, to all of them). `slots` is the
 tuple of the state that the rule keeps per parameter. `clock` is a tuple of numbers that all parameters share, advanced
 by ``clock = optimizer.clock(clock, options)`` once per update, before the rule. `options` is a tuple of floats. L2
-weight decay is `add_weight_decay`, called before the rule and only where it is not zero.
+weight decay is `add_weight_decay`, called before the rule if it is not zero.
 
-These functions are compiled into the kernels, for floats and for SIMD vectors, and are called as they stand with
-NumPy arrays. They therefore compute with operators and NumPy's elementwise functions alone: no branches. Constants
-and helper functions of the module may be used. A clock is a tuple of floats in all of them, and may branch.
+These functions are compiled into the kernels, for floats and for SIMD vectors, and are called unchanged with NumPy
+arrays. They therefore use only operators and NumPy's elementwise functions, and no branches. Constants and helper
+functions of the module may be used. A clock is always a tuple of floats, and may branch.
 """
 
 from collections.abc import Callable
@@ -39,40 +39,40 @@ class Optimizer:
     rule : callable
         ``(theta, slots, gradient, lr, clock, options) -> (theta, slots)``, elementwise.
     options : dict
-        From name to value, in the order in which `rule` unpacks them.
+        From names to values, in the order in which `rule` unpacks them.
     slots : int
-        How many numbers of state the rule keeps per parameter.
+        The number of values that the rule stores per parameter.
     clock : callable or None
-        ``(clock, options) -> clock``, called once per update before the rule; None where there is no clock.
+        ``(clock, options) -> clock``, called once per update before the rule; None if there is no clock.
     clock_start : tuple of float
         The clock before the first update.
     weight_decay : float
-        L2 penalty: where it is not zero, the caller passes the gradient through `add_weight_decay`. The decoupled
-        decay of adamw is one of its `options` instead.
+        L2 penalty: if it is not zero, the caller passes the gradient through `add_weight_decay`. The decoupled decay of
+        adamw is one of its `options` instead.
     per_sample : callable or None
-        ``(theta, residual, derivative, lr) -> theta``, a shorter form of an update from one sample; None
-        where there is none.
+        ``(theta, residual, derivative, lr) -> theta``, a shorter form of an update from one sample; None if there is
+        none.
     slots_start : tuple of (float or None)
-        The slots before the first update, None for the parameter's own start; empty if all are 0.
+        The slots before the first update, None for the parameter's initial value; empty if all are 0.
     gradient_at : callable or None
-        ``(theta, slots, options) -> point``, where the gradient is taken; None for theta. The loss of a run is always
-        that of theta: an average takes its gradients somewhere else.
+        ``(theta, slots, options) -> point``, the point at which the gradient is taken; None for theta. The loss of a
+        run is always that of theta, but an average takes its gradients elsewhere.
     needs_norm, needs_loss : bool
-        Whether the clock that `rule` is given ends with the squared norm of the gradient, and before it the loss of
-        the batch.
+        Whether the clock passed to `rule` ends with the squared norm of the gradient, and before that the loss of the
+        batch.
     flags : tuple of str
-        Options that are true, such as ``"amsgrad"``; each makes another rule.
+        Options that are true, such as ``"amsgrad"``; each changes the rule.
     inner : Optimizer or None
-        The optimizer that this one is made of; its options are among these, as ``inner.<name>``.
+        The wrapped optimizer; its options are among `options`, as ``inner.<name>``.
     is_exact : bool
-        Whether compiled code gives the bits that NumPy gives, as `kernels.losses.loss.Loss.is_exact`.
+        Whether compiled code matches NumPy bit for bit; see `kernels.losses.loss.Loss.is_exact`.
     call : str
-        The text of the call that made it, where a function of the user's own did; its options may differ from these.
+        The text of the call, if a user's function built the optimizer; its options may differ from `options`.
 
     Raises
     ------
     ValueError
-        If an option is no finite number, the weight decay is negative, or there are more than 100 slots.
+        If an option is not a finite number, the weight decay is negative, or there are more than 100 slots.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Optimizer:
     call: str = ""
 
     def __post_init__(self) -> None:
-        # As floats, so that two spellings of a number are the same text.
+        # As floats, so that 1 and 1.0 give the same text.
         object.__setattr__(self, "options", {name: check_finite(name, value) for name, value in self.options.items()})
         object.__setattr__(self, "slots", check_integer("slots", self.slots, 0, MOST_SLOTS))
         object.__setattr__(self, "weight_decay", check_not_negative("weight_decay", self.weight_decay))
@@ -103,7 +103,7 @@ class Optimizer:
 
     @property
     def text(self) -> str:
-        """The text that `make_optimizer` reads back, such as ``"momentum(momentum=0.9)"`` or ``"sgd"``."""
+        """The text that `make_optimizer` parses back, such as ``"momentum(momentum=0.9)"`` or ``"sgd"``."""
         if self.call:
             return self.call
         own = {name: value for name, value in self.options.items() if not name.startswith("inner.")}
@@ -113,18 +113,18 @@ class Optimizer:
 
     @property
     def decay_options(self) -> tuple[int, ...]:
-        """The places of the options that decay weights, of the rule itself: in models with vectors not the scalars."""
+        """The indices of the rule's own options that decay weights; scalars of models with vectors do not decay."""
         return tuple(place for place, name in enumerate(self.options) if name.split(".")[-1] == "weight_decay")
 
     @property
     def weight_decays(self) -> dict[str, float]:
-        """The decays of weights: the L2 penalty, and those of the rule itself by the names of their options."""
+        """The weight decays: the L2 penalty, and the rule's own by the names of their options."""
         names = [name for place, name in enumerate(self.options) if place in self.decay_options]
         return {"L2": self.weight_decay} | {name: self.options[name] for name in names}
 
     @property
     def all_slots_start(self) -> tuple[float | None, ...]:
-        """The slots before the first update, as `slots_start`, and zeros where that is empty."""
+        """The slots before the first update: `slots_start`, or zeros if that is empty."""
         return self.slots_start or (0.0,) * self.slots
 
     def initial_memory(self, params: Floats) -> Floats:
@@ -133,7 +133,7 @@ class Optimizer:
         Parameters
         ----------
         params : array, shape (P,) or (runs, P)
-            The starts of the runs.
+            The initial parameters of the runs.
 
         Returns
         -------
@@ -146,16 +146,16 @@ class Optimizer:
 
 
 def add_weight_decay(theta, gradient, weight_decay):
-    """Return g + weight_decay * theta, the gradient with weight_decay * theta**2 / 2 added to the loss."""
+    """Return g + weight_decay * theta, the gradient of the loss plus weight_decay * theta**2 / 2."""
     return gradient + weight_decay * theta
 
 
-def fractions(**options: float) -> dict[str, float]:
-    """Return options that must be in [0, 1)."""
+def check_fractions(**options: float) -> dict[str, float]:
+    """Return options after checking that they are in [0, 1)."""
     wanted = "a number in [0, 1)"
     return {name: check_real(name, value, lambda number: 0 <= number < 1, wanted) for name, value in options.items()}
 
 
-def not_negative(**options: float) -> dict[str, float]:
-    """Return options that must not be negative."""
+def check_nonnegative(**options: float) -> dict[str, float]:
+    """Return options after checking that they are not negative."""
     return {name: check_not_negative(name, value) for name, value in options.items()}

@@ -1,7 +1,7 @@
-"""Optimizer options that differ from run to run of a lane.
+"""Optimizer options that differ between the runs of a lane.
 
-A kernel is made for a rule, and takes the values of its options as arguments: numbers that all runs of a lane share, or
-a column for each run. In that case the clock, which depends on the options, is a lane too.
+A kernel is compiled for a rule, and takes the values of its options as arguments: numbers that all runs of a lane
+share, or a column per run. In the latter case the clock, which depends on the options, is a lane too.
 """
 
 from collections.abc import Hashable, Sequence
@@ -19,12 +19,12 @@ def option_values(loss: Loss, optimizer: Optimizer) -> Floats:
 
 
 def stack_options(loss: Loss, optimizers: Sequence[Optimizer]) -> Floats:
-    """Return the option values of runs that share a rule, shape (S, R): a column for each optimizer."""
+    """Return the option values of runs that share a rule, shape (S, R): a column per optimizer."""
     return np.stack([option_values(loss, optimizer) for optimizer in optimizers], axis=1)
 
 
 def kernel_key(optimizer: Optimizer) -> Hashable:
-    """Return a key that optimizers have in common if they differ only in option values and so share a kernel."""
+    """Return a key that is equal for optimizers that differ only in option values and so share a kernel."""
     return (
         *(optimizer.name, optimizer.rule, optimizer.clock, optimizer.per_sample, optimizer.gradient_at),
         *(optimizer.slots, len(optimizer.clock_start), optimizer.needs_norm, optimizer.needs_loss),
@@ -33,14 +33,14 @@ def kernel_key(optimizer: Optimizer) -> Hashable:
 
 
 def initial_memory(optimizers: Sequence[Optimizer], params: Floats) -> Floats:
-    """Return the memory of runs before their first update, shape (R, M), each by its own optimizer.
+    """Return the memory of runs before their first update, shape (R, M), each from its own optimizer.
 
     Parameters
     ----------
     optimizers : sequence of Optimizer
-        With one kernel.
+        All with the same kernel.
     params : array, shape (R, P)
-        The starts of the runs.
+        The initial parameters of the runs.
     """
     if len(set(map(id, optimizers))) == 1:
         return optimizers[0].initial_memory(params)

@@ -1,9 +1,9 @@
-"""Schedule-free learning: an average takes the place of a schedule."""
+"""Schedule-free learning: averaging replaces a schedule."""
 
 from numpy import maximum, sqrt
 
 from kernels.optimizers.adam_rules import TINY
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_fractions, check_nonnegative
 
 
 def schedule_free_sgd_rule(theta, slots, gradient, lr, clock, options):
@@ -31,10 +31,10 @@ def schedule_free_point(theta, slots, options):
 
 
 def _schedule_free(theta, point, weights, largest):
-    """Return the mean of the iterates, each with the square of the largest rate so far as its weight."""
+    """Return the mean of the iterates, each weighted by the square of the largest learning rate so far."""
     weight = largest * largest
     weights = weights + weight
-    # Where all rates so far were 0, nothing has moved.
+    # If all rates so far were 0, nothing has moved.
     share = weight / maximum(weights, TINY)
     return (1.0 - share) * theta + share * point, (point, weights, largest)
 
@@ -45,16 +45,17 @@ def schedule_free_adamw_clock(clock, options):
 
 
 def schedule_free_sgd(beta1: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
-    """Schedule-free SGD: the average in place of a schedule.
+    """Schedule-free SGD: averaging instead of a schedule.
 
-    y = beta1 * theta + (1 - beta1) * z;  z <- z - lr * g(y);  theta <- theta + c * (z - theta), with c the share of
-    this update in the sum of the squares of the largest rates so far.
-    A. Defazio et al., The road less scheduled (NeurIPS 2024), arXiv:2405.15682. As ``optax.contrib.schedule_free_sgd``.
+    y = beta1 * theta + (1 - beta1) * z;  z <- z - lr * g(y);  theta <- theta + c * (z - theta), with c this update's
+    share of the sum of the squares of the largest rates so far.
+    A. Defazio et al., The road less scheduled (NeurIPS 2024), arXiv:2405.15682. Same as
+    ``optax.contrib.schedule_free_sgd``.
     """
     return Optimizer(
         "schedule_free_sgd",
         schedule_free_sgd_rule,
-        fractions(beta1=beta1),
+        check_fractions(beta1=beta1),
         3,
         weight_decay=weight_decay,
         slots_start=(None, 0.0, 0.0),
@@ -68,12 +69,12 @@ def schedule_free_adamw(
     """Schedule-free AdamW: `schedule_free_sgd` with the steps of Adam without its momentum.
 
     z <- z - lr * (g(y) / (sqrt(v / (1 - beta2**t)) + eps) + weight_decay * y), with v and t as in `adam`.
-    A. Defazio et al., The road less scheduled (NeurIPS 2024). As ``optax.contrib.schedule_free_adamw``.
+    A. Defazio et al., The road less scheduled (NeurIPS 2024). Same as ``optax.contrib.schedule_free_adamw``.
     """
     return Optimizer(
         "schedule_free_adamw",
         schedule_free_adamw_rule,
-        fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps, weight_decay=weight_decay),
+        check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps, weight_decay=weight_decay),
         4,
         schedule_free_adamw_clock,
         (1.0,),

@@ -1,6 +1,6 @@
-"""Learning-rate schedules: from a run's epochs to its absolute learning rates, computed before training.
+"""Learning-rate schedules, which are evaluated before training to one absolute learning rate per epoch.
 
-A schedule is a factor per epoch that multiplies the learning rate, so that one grid of rates means the same
+A schedule is a factor per epoch that multiplies the learning rate, so that a grid of rates means the same
 under every schedule. ``halve`` and ``step`` are easily confused, by one epoch:
 
 =================  ====  ====  ======  ======  =====  =====  ======  ======  =====
@@ -87,11 +87,11 @@ def cosine(minimum: float = 0.0) -> Schedule:
 
 
 def warmup_cosine(warmup: int = 5, start: float = 1 / 3, minimum: float = 0.0) -> Schedule:
-    """Rise in a straight line from `start` to 1 over `warmup` epochs, then `cosine` for the rest of the run.
+    """Rise linearly from `start` to 1 over `warmup` epochs, then follow `cosine` for the rest of the run.
 
     PyTorch's SequentialLR of LinearLR(start_factor=start, total_iters=warmup) and CosineAnnealingLR with
-    T_max = epochs - warmup. `start` and `minimum` are fractions of the learning rate. A run of `warmup`
-    epochs or fewer is all warm-up.
+    T_max = epochs - warmup. `start` and `minimum` are check_fractions of the learning rate. A run of at most `warmup`
+    epochs is warm-up only.
     """
     warmup = check_integer("warmup", warmup)
     start, minimum = _fraction("start", start), _fraction("minimum", minimum)
@@ -105,11 +105,11 @@ def warmup_cosine(warmup: int = 5, start: float = 1 / 3, minimum: float = 0.0) -
 
 
 def one_cycle(pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4) -> Schedule:
-    """Rise from 1 / div_factor to 1 in the first `pct_start` of the run, then fall far below where it began.
+    """Rise from 1 / div_factor to 1 in the first `pct_start` of the run, then fall far below the initial factor.
 
-    Both ways are half cosines; the last epoch has 1 / (div_factor * final_div_factor). L. N. Smith, N. Topin,
+    Rise and fall are half cosines; the last epoch has 1 / (div_factor * final_div_factor). L. N. Smith, N. Topin,
     Super-convergence (2017), arXiv:1708.07120. PyTorch's OneCycleLR stepped once per epoch, with max_lr = lr,
-    the cosine strategy and two phases; the momentum is left alone.
+    the cosine strategy and two phases; momentum is unchanged.
     """
     pct_start = check_between("pct_start", pct_start, 0, 1)
     initial = 1.0 / check_positive("div_factor", div_factor)
@@ -131,7 +131,7 @@ SCHEDULES = Table("schedule", {build.__name__: build for build in _BUILDERS})
 
 
 def __dir__() -> list[str]:
-    """Return the names that consoles complete."""
+    """Return the names for consoles to complete."""
     return sorted([*SCHEDULES, "SCHEDULES", "Schedule", "canonical_schedule", "learning_rates"])
 
 
@@ -142,7 +142,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     ----------
     schedule : str, callable, array-like of shape (epochs,), or None
         A name from `SCHEDULES` with options, such as ``"halve(10)"``; a deterministic function from the epoch, counted
-        from 0, to a factor, like PyTorch's LambdaLR; the factors themselves; or None for a constant rate. All of them
+        from 0, to a factor, like PyTorch's LambdaLR; an array of factors; or None for a constant rate. All of them
         multiply `lr`: for absolute rates set ``lr=1``.
     lr : float
         Positive.
@@ -156,8 +156,8 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     Raises
     ------
     ValueError
-        If an argument is out of range, an array has another length, a rate is negative or not finite, or a function
-        gives other factors when it is called again.
+        If an argument is out of range, an array has the wrong length, a rate is negative or not finite, or a function
+        returns other factors when called again.
     """
     lr = check_positive("lr", lr)
     epochs = check_integer("epochs", epochs)
@@ -182,7 +182,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
 
 
 def canonical_schedule(text: str) -> str:
-    """Return the schedule with every option by name, so that two spellings of it are the same text."""
+    """Return the schedule with every option by name, so that equal schedules have equal texts."""
     make_from_spec(text, SCHEDULES, "schedule")
     name, args, kwargs = parse_spec(text, "schedule")
     bound = signature(SCHEDULES[name]).bind(*args, **kwargs)
@@ -192,7 +192,7 @@ def canonical_schedule(text: str) -> str:
 
 
 def check_repeated(subject: str, factors: Floats, again: Floats) -> None:
-    """Refuse a schedule with other factors in a second call, such as random ones: its runs could not be repeated."""
+    """Refuse a schedule whose second call gives other factors, such as random ones: runs could not be repeated."""
     if not np.array_equal(factors, again, equal_nan=True):
         epoch = int(np.argmax(factors != again))
         raise ValueError(
@@ -202,10 +202,10 @@ def check_repeated(subject: str, factors: Floats, again: Floats) -> None:
 
 
 def _check_parameters(schedule: Callable[[int], float]) -> None:
-    """Refuse a function that cannot be called with the epoch alone, as those that are registered cannot."""
+    """Refuse a function that cannot be called with the epoch alone, such as a registered schedule."""
     try:
         parameters = signature(schedule)
-    except ValueError:  # a function of C may not say
+    except ValueError:  # some C functions have no signature
         return
     try:
         parameters.bind(0)
@@ -236,14 +236,14 @@ def _check_factors(schedule: ArrayLike, epochs: int) -> Floats:
 
 
 def _powers(gamma: float, exponents: NDArray[Any]) -> Floats:
-    """Return gamma**exponents by C's pow, exact where gamma is 0.5; np.power on arrays need not be."""
+    """Return gamma**exponents by C's pow, which is exact for gamma = 0.5; np.power on arrays need not be."""
     distinct, places = np.unique(exponents, return_inverse=True)
     with np.errstate(over="ignore"):
         return np.array([np.float64(gamma) ** exponent for exponent in distinct.tolist()])[places]
 
 
 def _half_cosine(progress: Floats, start: float, end: float) -> Floats:
-    """Return half a cosine, from `start` where progress is 0 to `end` where it is 1."""
+    """Return half a cosine, from `start` at progress 0 to `end` at progress 1."""
     return end + (start - end) * (1.0 + np.cos(math.pi * progress)) / 2.0
 
 

@@ -1,8 +1,8 @@
-"""Rules whose steps are of one size, in the direction of a sign: signum, lion."""
+"""Rules with steps of constant size in the direction of a sign: signum, lion."""
 
 from numpy import sign
 
-from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 
 def signum_rule(theta, slots, gradient, lr, clock, options):
@@ -23,20 +23,20 @@ def lion_rule(theta, slots, gradient, lr, clock, options):
 
 
 def signum(momentum: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
-    """Step by the sign of a mean of gradients.
+    """Step by the sign of a moving average of gradients.
 
     m <- momentum * m + (1 - momentum) * g;  theta <- theta - lr * sign(m).
-    J. Bernstein et al., signSGD: compressed optimisation for non-convex problems (ICML 2018). As ``optax.signum``.
+    J. Bernstein et al., signSGD: compressed optimisation for non-convex problems (ICML 2018). Same as ``optax.signum``.
     """
-    return Optimizer("signum", signum_rule, fractions(momentum=momentum), slots=1, weight_decay=weight_decay)
+    return Optimizer("signum", signum_rule, check_fractions(momentum=momentum), slots=1, weight_decay=weight_decay)
 
 
 def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 1e-3) -> Optimizer:
-    """Lion: a step by the sign of a mean of gradients, in which the newest has a larger weight than it keeps later.
+    """Lion: step by the sign of a moving average of gradients, with an extra weight on the newest gradient.
 
     theta <- theta - lr * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * theta);
     m <- beta2 * m + (1 - beta2) * g.
-    X. Chen et al., Symbolic discovery of optimization algorithms (2023), arXiv:2302.06675. As ``optax.lion``.
+    X. Chen et al., Symbolic discovery of optimization algorithms (2023), arXiv:2302.06675. Same as ``optax.lion``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(weight_decay=weight_decay)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(weight_decay=weight_decay)
     return Optimizer("lion", lion_rule, options, slots=1)

@@ -1,6 +1,6 @@
-"""Optimizers that are made of another one: averaged, lookahead, clipped, inverse_scaled.
+"""Optimizers that wrap another one: averaged, lookahead, clipped, inverse_scaled.
 
-The options and the clock of a wrapper stand before those of the inner optimizer, and so does its slot.
+The options, the clock and the slot of a wrapper precede those of the inner optimizer.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from numpy import minimum, sqrt, where
 
 from kernels.base.checks import check_positive, check_real, describe
 from kernels.optimizers.descent_rules import count_updates, first_slot, sgd
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay, not_negative
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_nonnegative
 
 SGD = sgd()
 
 
 @cache
 def averaged_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the rule that averages the iterates of another rule."""
+    """Return the rule that averages the iterates of an inner rule."""
 
     def rule(theta, slots, gradient, lr, clock, options):
         point, memory = inner(slots[0], slots[1:], gradient, lr, clock[1:], options)
@@ -31,7 +31,7 @@ def averaged_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def lookahead_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the rule that moves towards the iterate of another rule once in a period."""
+    """Return the rule that moves towards the iterate of an inner rule once per period."""
 
     def rule(theta, slots, gradient, lr, clock, options):
         fast, memory = inner(slots[0], slots[1:], gradient, lr, clock[2:], options[2:])
@@ -44,7 +44,7 @@ def lookahead_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def clipped_rule(inner: Callable[..., Any], decays: bool) -> Callable[..., Any]:
-    """Return another rule with the gradient scaled down; weight decay is added afterwards."""
+    """Return the inner rule with a scaled-down gradient; weight decay is added afterwards."""
 
     def rule(theta, slots, gradient, lr, clock, options):
         share = minimum(1.0, options[0] / (sqrt(clock[-1]) + 1e-6))
@@ -60,7 +60,7 @@ def clipped_rule(inner: Callable[..., Any], decays: bool) -> Callable[..., Any]:
 
 @cache
 def inverse_scaled_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
-    """Return another rule at a rate that is divided by the second number of the clock."""
+    """Return the inner rule with a learning rate divided by the second number of the clock."""
 
     def rule(theta, slots, gradient, lr, clock, options):
         return inner(theta, slots, gradient, lr / clock[1], clock[2:], options[1:])
@@ -95,9 +95,9 @@ def clock_before(own: Any, size: int, inner: Callable[..., Any], skipped: int) -
 
 
 def averaged(inner: Optimizer = SGD) -> Optimizer:
-    """Polyak-Ruppert averaging: the mean of all iterates of another optimizer, which goes on as if alone.
+    """Polyak-Ruppert averaging: the mean of all iterates of an inner optimizer, which the averaging does not affect.
 
-    p as by the inner optimizer, with gradients at p;  theta <- theta + (p - theta) / t, with t from 1.
+    p steps by the inner optimizer, with gradients at p;  theta <- theta + (p - theta) / t, with t from 1.
     B. T. Polyak, A. B. Juditsky, Acceleration of stochastic approximation by averaging, SIAM J. Control Optim. 30
     (1992); D. Ruppert (1988).
     """
@@ -107,11 +107,11 @@ def averaged(inner: Optimizer = SGD) -> Optimizer:
 
 
 def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: float = 0.5) -> Optimizer:
-    """Lookahead: every `sync_period` updates, go a share of the way to the inner optimizer, which continues there.
+    """Lookahead: move towards an inner optimizer's iterate every `sync_period` updates, and restart it from there.
 
-    p as by the inner optimizer, with gradients at p; after every sync_period updates theta <- theta + slow_step_size *
-    (p - theta), and p <- theta.
-    M. R. Zhang et al., Lookahead optimizer: k steps forward, 1 step back (NeurIPS 2019). As ``optax.lookahead``.
+    p steps by the inner optimizer, with gradients at p; after every sync_period updates theta <- theta +
+    slow_step_size * (p - theta), and p <- theta.
+    M. R. Zhang et al., Lookahead optimizer: k steps forward, 1 step back (NeurIPS 2019). Same as ``optax.lookahead``.
     """
     _check_inner("lookahead", inner)
     wanted = "a whole number of at least 1"
@@ -122,10 +122,10 @@ def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: floa
 
 
 def clipped(inner: Optimizer = SGD, max_norm: float = 1.0) -> Optimizer:
-    """Another optimizer, given gradients whose norm is at most max_norm.
+    """Gradient clipping: an inner optimizer with gradients scaled to a norm of at most max_norm.
 
     g <- g * min(1, max_norm / (|g| + 1e-6)), over all parameters; weight decay of the inner optimizer comes after.
-    R. Pascanu, T. Mikolov, Y. Bengio, On the difficulty of training recurrent neural networks (ICML 2013). As
+    R. Pascanu, T. Mikolov, Y. Bengio, On the difficulty of training recurrent neural networks (ICML 2013). Same as
     ``torch.nn.utils.clip_grad_norm_``.
     """
     _check_inner("clipped", inner)
@@ -138,19 +138,19 @@ def clipped(inner: Optimizer = SGD, max_norm: float = 1.0) -> Optimizer:
 
 
 def inverse_scaled(inner: Optimizer = SGD, power: float = 0.25) -> Optimizer:
-    """Another optimizer at the rate lr / t**power in the t-th update, with t from 1.
+    """Inverse scaling: an inner optimizer with the learning rate lr / t**power at update t, with t from 1.
 
-    H. Robbins, S. Monro, A stochastic approximation method (1951): sgd converges for 1/2 < power <= 1. As
+    H. Robbins, S. Monro, A stochastic approximation method (1951): sgd converges for 1/2 < power <= 1. Same as
     ``sklearn.linear_model.SGDRegressor(learning_rate="invscaling", power_t=power)``; with single samples, its averages
     are those of ``averaged(inverse_scaled(sgd, power))``. The schedule `inverse_scaling` counts epochs.
     """
     _check_inner("inverse_scaled", inner)
-    rule, own = inverse_scaled_rule(inner.rule), not_negative(power=power)
+    rule, own = inverse_scaled_rule(inner.rule), check_nonnegative(power=power)
     return _wrap("inverse_scaled", inner, rule, own, count_and_raise, (0.0, 1.0))
 
 
 def _check_inner(name: str, inner: object) -> None:
-    """Refuse anything that a wrapper cannot be made of."""
+    """Refuse anything that a wrapper cannot wrap."""
     if not isinstance(inner, Optimizer):
         raise ValueError(f"{name} is made of another optimizer, as in {name}(adam), not of {describe(inner)}")
     if inner.gradient_at:
@@ -168,7 +168,7 @@ def _wrap(
     clock: Callable[..., Any] | None,
     start: tuple[float, ...],
 ) -> Optimizer:
-    """Return an optimizer with a rule, options and a clock of its own before those of the inner one."""
+    """Return an optimizer whose own rule, options and clock precede those of the inner optimizer."""
     if inner.clock:
         clock = clock_before(clock, len(start), inner.clock, len(own))
     return replace(
@@ -186,6 +186,6 @@ def _wrap(
 
 
 def _with_iterate(made: Optimizer) -> Optimizer:
-    """Return a wrapper whose first slot is the iterate of the inner optimizer, at which the gradients are taken."""
+    """Return a wrapper whose first slot is the iterate of the inner optimizer, at which gradients are taken."""
     start = (None, *made.all_slots_start)
     return replace(made, slots=1 + made.slots, slots_start=start, gradient_at=first_slot)

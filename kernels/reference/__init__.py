@@ -1,11 +1,10 @@
-"""The slow twin: the same training in plain NumPy, written to be read and believed.
+"""The slow twin: the same training in plain NumPy, written for readability.
 
 It defines the results of the kernels. It shares with them the model's program, the loss and the update rule, which are
-tested against complex steps, finite differences and torch; the loops, the order of the samples and the sums are its
-own.
+tested against complex steps, finite differences and torch; its loops, sample order and sums are independent.
 
-It computes with the type of the samples, float64 or float32. In float32 the options and the clock are numbers of double
-precision that are rounded where they meet one of float32 (`kernels.base.weak_scalars`), and so is 1/size.
+It computes with the type of the samples, float64 or float32. In float32, options, the clock and 1/size have double
+precision and are rounded where they meet a float32 (`kernels.base.weak_scalars`).
 """
 
 from collections.abc import Callable, Iterator
@@ -43,14 +42,14 @@ def train(
 ) -> tuple[int, int]:
     """Train segments first..last-1 of a run; return the status and the last checkpoint reached.
 
-    A caller that trains a run in slices has `visiting` from `remember_order`.
+    A caller that trains a run in slices gets `visiting` from `remember_order`.
     """
     x, y = _columns_of(program, data.x, data.y.size), data.y
     x_held_out = _columns_of(program, data.validation_x, data.validation_y.size)
     n, size = y.size, hyper.batch_size
     checkpoints = hyper.checkpoints
     per_epoch = n // size * size if hyper.drop_last else n
-    # Models with vectors may record the last checkpoint alone.
+    # Models with vectors may record only the last checkpoint.
     rows = len(record.trajectory)
     theta = record.trajectory[min(first, rows - 1)].astype(y.dtype)
     state = _state_from(record.memory, optimizer, theta)
@@ -88,12 +87,12 @@ def train(
 
 
 def remember_order(data: Data) -> Visiting:
-    """Return the orders of these samples, each drawn once: for many samples that takes longer than a slice of a run."""
+    """Return the cached orders of these samples: drawing the order of many samples takes longer than a slice."""
     return lru_cache(maxsize=1)(partial(visiting_order, data.y.size, data.order))
 
 
 def _batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64] | np.int64]:
-    """Yield the samples of each update: one index where the batch size is 1, else an array of them."""
+    """Yield the samples of each update: one index if the batch size is 1, otherwise an array of indices."""
     if size == 1:
         yield from order
         return
@@ -107,9 +106,9 @@ def _columns_of(program: Program | Network, x: tuple[Floats, ...], n: int) -> Fl
 
 
 class _Gradient(NamedTuple):
-    """The arguments of the loss, and for each parameter the slope and the derivative of one sample, or the mean.
+    """The arguments of the loss, and for each parameter the slope and the derivative at one sample, or the mean.
 
-    Of several samples the mean of slope * derivative is the slope, and the derivatives are 1.
+    For several samples, the slope is the mean of slope * derivative, and the derivatives are 1.
     """
 
     given: tuple[Any, ...]
@@ -155,14 +154,14 @@ def _step(
 
 
 def _decaying(program: Program | Network) -> NDArray[np.bool_] | None:
-    """Return which parameters decay: with vectors the weights, and not the scalars; None if all do."""
+    """Return which parameters decay: of models with vectors only the weights; None if all do."""
     if isinstance(program, Network):
         return program.weights
     return np.isin(np.arange(program.params), program.weights) if program.weights else None
 
 
 def _by_program(program: Program, loss: Loss, point: Floats, x: Floats, y: Floats) -> _Gradient:
-    """Return the gradient of a program; where it has weights, of one sample as `_by_layers` does."""
+    """Return the gradient of a program; if it has weights, that of one sample has the form of `_by_layers`."""
     given, derivatives = loss.evaluate(program, point, x, y)
     slope = loss.derivative(*given)
     if y.ndim == 0:
@@ -173,9 +172,9 @@ def _by_program(program: Program, loss: Loss, point: Floats, x: Floats, y: Float
 
 
 def _by_layers(network: Network, loss: Loss, point: Floats, x: Floats, y: Floats) -> _Gradient:
-    """Return the gradient of a network: of one sample the slope is that by the input, and its derivative s.
+    """Return the gradient of a network; for one sample, the slope is the input, and the derivative is s.
 
-    ``theta - x * (lr * s)`` then needs one multiplication for each weight.
+    ``theta - x * (lr * s)`` then needs one multiplication per weight.
     """
     one = y.ndim == 0
     targets = y.reshape(-1)
@@ -199,21 +198,21 @@ def _by_layers(network: Network, loss: Loss, point: Floats, x: Floats, y: Floats
 
 
 def _choose(weights: NDArray[np.bool_], decayed: Any, plain: Any) -> tuple[Floats, tuple[Floats, ...]]:
-    """Return the parameters and the slots of the weights, and those of scalars from an update without decay."""
+    """Return parameters and slots, for weights from the decayed update and for scalars from the plain one."""
     slots = tuple(np.where(weights, one, other) for one, other in zip(decayed[1], plain[1], strict=True))
     return np.where(weights, decayed[0], plain[0]), slots
 
 
 def _recorded_loss(program: Program | Network, loss: Loss, theta: Floats, x: Floats, y: Floats) -> float:
-    """Return the mean squared residual, or the mean of the loss itself, over samples; x has the shape (inputs, n)."""
+    """Return the mean squared residual, or the mean loss, over samples; x has shape (inputs, n)."""
     given, _ = loss.evaluate(program, theta, x, y)
     return float(np.add.reduce(loss.recorded(given)) / y.size)
 
 
 def _sum(terms: Floats) -> Floats:
-    """Return the sum in NumPy's order of addition; that of -0.0s is -0.0, as IEEE 754 has it.
+    """Return the sum in NumPy's order of addition; a sum of -0.0s is -0.0, as in IEEE 754.
 
-    Without `initial`, NumPy adds the sum to 0.0, which changes that one result and no other.
+    Without `initial`, NumPy adds the sum to 0.0, which changes this result and no other.
     """
     total: Floats = np.add.reduce(terms, initial=-0.0)
     return total

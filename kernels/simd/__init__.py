@@ -1,1 +1,1 @@
-"""SIMD vectors as types of numba: lanes of several runs, their arithmetic and functions."""
+"""SIMD vectors as numba types: lanes of several runs, their arithmetic and functions."""

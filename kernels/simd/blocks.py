@@ -1,4 +1,4 @@
-"""The arrays of one block of runs, among those of many."""
+"""Access to the arrays of one block of runs among several blocks."""
 
 from typing import Any
 
@@ -24,5 +24,5 @@ def _block_at(typingctx: Any, blocks: Any, number: Any) -> Any:
 
 @in_kernels(_block_at)
 def block_at(blocks: Any, number: int) -> Any:
-    """Return a named tuple of array[number] of each array of another one; all of them are contiguous."""
+    """Return a named tuple of array[number] for each array of a named tuple; all arrays are contiguous."""
     return type(blocks)(*(array[number] for array in blocks))

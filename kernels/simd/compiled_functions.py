@@ -1,4 +1,4 @@
-"""The functions of `kernels.model.functions` for numba: on floats and on lanes, with the same bits."""
+"""The functions of `kernels.model.functions` for numba, on floats and on lanes, with the same bits."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from kernels.simd.vector import Emit
 
 
 def _elementwise(emit: Emit, *kinds: types.Type) -> Any:
-    """Return type and code of a function on floats, or on lanes if there is one among the operands."""
+    """Return type and code of a function on floats, or on lanes if any operand is a lane."""
     lane = common_lane(kinds)
     if lane is None and any(isinstance(kind, Lane) or not isinstance(kind, types.Number) for kind in kinds):
         return None
@@ -41,7 +41,7 @@ def _choice(builder: Any, condition: ir.Value, a: ir.Value, b: ir.Value) -> ir.V
 
 
 def _extreme(relation: str) -> Emit:
-    """Return the emitter of b where it is beyond a or nan, else of a. The inner choice is one instruction on x86."""
+    """Return the emitter of b where it is beyond a or nan, else a. The inner choice is one instruction on x86."""
 
     def emit(builder: Any, a: ir.Value, b: ir.Value) -> ir.Value:
         chosen = builder.select(builder.fcmp_ordered(relation, b, a), b, a)
@@ -70,13 +70,13 @@ def where(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def maximum(typingctx: Any, a: Any, b: Any) -> Any:
-    """Return the larger one, the first of equals, nan of any nan."""
+    """Return the larger number, the first if they are equal, and nan if either is nan."""
     return _elementwise(_extreme(">"), a, b)
 
 
 @intrinsic
 def minimum(typingctx: Any, a: Any, b: Any) -> Any:
-    """Return the smaller one, the first of equals, nan of any nan."""
+    """Return the smaller number, the first if they are equal, and nan if either is nan."""
     return _elementwise(_extreme("<"), a, b)
 
 

@@ -1,13 +1,13 @@
-"""SIMD vectors as a numba type, so that source written for a float compiles for many of them at once.
+"""SIMD vectors as a numba type, so that source written for a float compiles for many floats at once.
 
-A `Lane` of width w is the LLVM vector ``<w x double>`` or ``<w x float>``. It takes part in + - * / with numbers and
-other lanes, and in the functions that models, losses and optimizers are written with; LLVM splits it into registers.
-With the JIT off, a slice of a NumPy array takes its place.
+A `Lane` of width w is the LLVM vector ``<w x double>`` or ``<w x float>``. It supports + - * / with numbers and other
+lanes, and the functions that models, losses and optimizers use; LLVM splits it into registers. With the JIT off, a
+slice of a NumPy array takes its place.
 
-A single number of float32 is a lane of width 1, because in numba a float32 and a Python number give float64. A number
-of double precision is rounded to float32 where it meets a lane of float32, as NumPy does with a Python float
+A single float32 is a lane of width 1, because numba promotes a float32 with a Python number to float64. A number of
+double precision is rounded to float32 where it meets a lane of float32, as NumPy does with a Python float
 (`kernels.base.weak_scalars`); functions of options and clocks alone, such as ``1 - beta**t``, stay in double precision.
-The arrays that record a run are of float64, which holds float32 exactly.
+The arrays that record a run are float64, which represents float32 exactly.
 """
 
 import operator
@@ -30,8 +30,8 @@ from kernels.simd.vector import INDEX, Emit, convert, llvm_function, on_avx512, 
 
 LLVM = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}
 BYTES = {ir.DoubleType(): 8, ir.FloatType(): 4}
-# Registers that are wider than the stack is aligned lie across two cache lines there, in some processes and not in
-# others. So functions with lanes that are longer than a cache line, which may have to be spilled, align theirs.
+# Registers wider than the stack alignment straddle two cache lines on the stack, in some processes and not in others.
+# Functions with lanes longer than a cache line, which may have to be spilled, therefore align their stack.
 ALIGNED = f"alignstack({CACHE_LINE})"
 
 
@@ -44,7 +44,7 @@ class Lane(types.Type):
 
     @property
     def number(self) -> types.Type:
-        """The type of a single one of its numbers."""
+        """The type of one of its numbers."""
         return self.element if self.element == types.float64 else Lane(1, self.element)
 
 
@@ -55,7 +55,7 @@ class _LaneModel(models.PrimitiveModel):
 
 
 def common_lane(kinds: Iterable[types.Type]) -> Lane | None:
-    """Return the type of an elementwise function of these types; None without lanes, or where they do not fit."""
+    """Return the result type of an elementwise function of these types; None if there is no lane or no match."""
     kinds = set(kinds)
     lanes = {kind for kind in kinds if isinstance(kind, Lane)}
     widest = {lane for lane in lanes if lane.width > 1} or lanes
@@ -76,7 +76,7 @@ def _from_lane(_context: Any, builder: Any, fromty: Lane, toty: Lane, value: ir.
 
 
 def _define(function: Callable[..., Any], arity: int, emit: Emit, *elements: types.Float) -> None:
-    """Teach numba `function` on lanes of these elements, or of all; a number among its operands is repeated first."""
+    """Register `function` in numba for lanes of these elements, or of all; scalar operands are broadcast first."""
 
     @infer_global(function)
     class _Template(AbstractTemplate):
@@ -111,7 +111,7 @@ _define(np.maximum, 2, _llvm("llvm.maximum"))
 _define(np.sign, 1, lane_math.sign)
 _define(np.exp, 1, on_avx512(lane_exp.exp_avx512, lane_exp.exp), types.float64)
 _define(np.tanh, 1, on_avx512(lane_exp.tanh_avx512, lane_exp.tanh), types.float64)
-# The operator is C's pow, element by element, as it is for a float: with the same bits.
+# The operator is C's pow, element by element, with the same bits as for a float.
 _define(operator.pow, 2, lane_math.elementwise_emitter(operator.pow), types.float64)
 _ON_AVX512 = {np.expm1: lane_exp.expm1_avx512, np.log: lane_log.log_avx512, np.log1p: lane_log.log1p_avx512}
 for _function in lane_math.IN_LIBRARY:
@@ -150,14 +150,14 @@ def place_in(context: Any, builder: Any, kind: types.Type, array: ir.Value, inde
 
 
 def load_lane(builder: Any, place: ir.Value, lane: Lane) -> ir.Value:
-    """Emit the load of a lane, converted where needed, from the address of its first element."""
+    """Emit the load of a lane from the address of its first element, converted if necessary."""
     stored = place.type.pointee
     address = builder.bitcast(place, vector(stored, lane.width).as_pointer())
     return convert(builder, builder.load(address, align=BYTES[stored]), LLVM[lane.element])
 
 
 def store_lane(builder: Any, value: ir.Value, place: ir.Value) -> None:
-    """Emit the store of a lane, converted where needed, to the address of its first element."""
+    """Emit the store of a lane to the address of its first element, converted if necessary."""
     stored = place.type.pointee
     value = convert(builder, value, stored)
     builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=BYTES[stored])
@@ -166,7 +166,7 @@ def store_lane(builder: Any, value: ir.Value, place: ir.Value) -> None:
 def in_kernels(emitted: Callable[..., Any], *, prefer_literal: bool = False) -> Callable[[Any], Any]:
     """Return a decorator that replaces a function by an intrinsic (`numba.extending.intrinsic`), unless JIT is off.
 
-    A compiled helper function takes numba 13 ms and more, for every type anew, and an intrinsic next to nothing.
+    numba takes at least 13 ms to compile a helper function for every type, and next to nothing for an intrinsic.
     """
     return lambda plain: plain if config.DISABLE_JIT else intrinsic(prefer_literal=prefer_literal)(emitted)
 
@@ -186,7 +186,7 @@ def _read_lane(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
 
 @in_kernels(_read_lane, prefer_literal=True)
 def read_lane(array: Any, index: int, width: int) -> Any:
-    """array[index : index + width] as a lane of the array's type; width is a literal."""
+    """Return array[index : index + width] as a lane of the array's type; width is a literal."""
     return array.reshape(-1)[index : index + width].copy()
 
 
@@ -201,9 +201,9 @@ def _align_stack(typingctx: Any, number: Any) -> Any:
 
 @in_kernels(_align_stack)
 def align_stack(number: Any) -> None:
-    """Align the stack of the function that calls this, for lanes of this width that functions inlined in it read.
+    """Align the stack of the calling function, for lanes of this width that functions inlined in it read.
 
-    What these ask for is lost when they are inlined.
+    The alignment that these request is lost when they are inlined.
     """
 
 
@@ -257,7 +257,7 @@ def _read_samples(typingctx: Any, array: Any, places: Any, index: Any, width: An
 
 @in_kernels(_read_samples, prefer_literal=True)
 def read_samples(array: Any, places: Any, index: int, width: int, in_order: int) -> Any:
-    """Return the numbers at places[index], places[index + 1], ... as a lane; in order they lie one after the other."""
+    """Return the numbers at places[index], places[index + 1], ... as a lane; with `in_order` they are consecutive."""
     return array[index : index + width].copy() if in_order else array[places[index : index + width]]
 
 
@@ -284,7 +284,7 @@ def _broadcast(typingctx: Any, number: Any, width: Any) -> Any:
 
 @in_kernels(_broadcast, prefer_literal=True)
 def broadcast(number: Any, width: int) -> Any:
-    """Return a number, in every element of a lane; width is a literal."""
+    """Return a lane with a number in every element; width is a literal."""
     return np.full(width, number)
 
 
@@ -297,13 +297,13 @@ def _wait_for(typingctx: Any, number: Any, earlier: Any) -> Any:
 
 @in_kernels(_wait_for)
 def wait_for(number: Any, earlier: Any) -> Any:
-    """Return a lane, of which nothing is computed before another one; see `kernels.simd.division`."""
+    """Return a lane whose computation starts only after another one; see `kernels.simd.division`."""
     return number
 
 
 def _as_float32(typingctx: Any, number: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-        # A function that rounds the lanes that it reads became 3 % slower with an aligned stack.
+        # A function that rounds the lanes it reads became 3 % slower with an aligned stack.
         set.discard(builder.function.attributes, ALIGNED)
         return _cast_first(context, builder, sig, args)
 
@@ -312,7 +312,7 @@ def _as_float32(typingctx: Any, number: Any) -> Any:
 
 @in_kernels(_as_float32)
 def as_float32(number: Any) -> Any:
-    """Return a number, or those of a lane, rounded to float32."""
+    """Return a number, or the numbers of a lane, rounded to float32."""
     return np.float32(number)
 
 
@@ -325,12 +325,12 @@ as_scalar = in_kernels(_as_scalar)(np.frompyfunc(WeakScalar, 1, 1))
 
 
 def _cast_first(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-    """Emit the first argument, cast to the type that the signature returns."""
+    """Emit the first argument, cast to the return type of the signature."""
     return context.cast(builder, args[0], sig.args[0], sig.return_type)
 
 
 def sum_of_lane(builder: Any, lane: ir.Value) -> ir.Value:
-    """Emit the sum of a lane's elements, neighbours first: ((0+1)+(2+3))+((4+5)+(6+7)) for eight of them.
+    """Emit the sum of a lane's elements, neighbours first: ((0+1)+(2+3))+((4+5)+(6+7)) for eight elements.
 
     Every element is added to its neighbour in place. Separating even and odd elements would make LLVM use horizontal
     additions, which are slow: a tenth of the time of a batch of 16.

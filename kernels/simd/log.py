@@ -1,8 +1,8 @@
-"""log and log1p in registers of AVX-512.
+"""log and log1p in AVX-512 registers.
 
-log(x) = k*ln(2) + log(c) + log(1 + r) with x = 2**k * m, m from 3/4 to 3/2, and r = m/c - 1. There are sixteen c in
-the middle of equal parts of that range, but for one that is 1, so that nothing cancels where x is close to 1. 1/c and
-log(c) come out of two registers each by a permutation. The 1/c are chosen such that log(c) is a double with four more
+log(x) = k*ln(2) + log(c) + log(1 + r) with x = 2**k * m, m from 3/4 to 3/2, and r = m/c - 1. The sixteen values of c
+are the midpoints of equal parts of that range, except one that is 1, so that nothing cancels where x is close to 1. A
+permutation reads 1/c and log(c) from two registers each. The 1/c are chosen such that log(c) is a double to four more
 digits than a double has: S. Gal, B. Bachelis, An accurate elementary mathematical library for the IEEE floating point
 standard, ACM Transactions on Mathematical Software 17 (1991).
 """
@@ -23,8 +23,8 @@ LOGARITHMS = (
     0.13832471340477767, 0.1784196672554796, 0.21689903660682203, 0.2538758614787776,
     0.2895427100914655, 0.32411019272178104, 0.35752595213401844, 0.3897220955421961,
 )  # fmt: skip
-# (log(1 + r) - r) / r**2 in rising powers of r. From -0.031 to 1/32 that gives log(1 + r) with a relative error of
-# 1.1e-17 at most (Remez' algorithm in 60 digits).
+# (log(1 + r) - r) / r**2 in ascending powers of r. From -0.031 to 1/32 this gives log(1 + r) with a relative error of
+# at most 1.1e-17 (Remez algorithm in 60 digits).
 LOG = (
     -0.49999999999999695,
     0.33333333333334,
@@ -37,11 +37,11 @@ LOG = (
 )
 # ln(2) in two parts. The first has 42 bits: its product with an exponent is exact.
 LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa3800p-1"), float.fromhex("0x1.ef35793c76730p-45")
-# From 3/4 to 3/2 is then from 1 to 2.
+# Maps mantissas from [3/4, 3/2] to [1, 2].
 TO_MANTISSA = 1.3333333333333333
-# How far a sixteenth of a mantissa is from the last bits.
+# The distance of the sixteenths of a mantissa from its last bit.
 SIXTEENTHS = 48
-# From this exponent of 2 on, the rounding error of 1 + x does not count.
+# From this exponent of 2 on, the rounding error of 1 + x is negligible.
 LARGEST = 60.0
 
 
@@ -60,12 +60,12 @@ def log1p_avx512(x: Vector) -> Vector:
     k, reciprocal, logarithm, r = _reduce(rounded)
     builder, size = x.builder, k.call("llvm.fabs")
     usual = builder.fcmp_ordered("<", size.value, ir.Constant(k.value.type, LARGEST))
-    rest = scale(x - (rounded - 1.0), k * -1.0, kept=usual)
+    rest = scale(x - (rounded - 1.0), k * -1.0, mask=usual)
     return _combine(k, logarithm, rest.fma(reciprocal, r)).call("llvm.copysign", x)
 
 
 def _reduce(x: Vector) -> tuple[Vector, Vector, Vector, Vector]:
-    """k, 1/c, log(c) and r with x = 2**k * c * (1 + r)."""
+    """Return k, 1/c, log(c) and r with x = 2**k * c * (1 + r)."""
     m, builder = mantissa(x), x.builder
     bits = bits_of(m * TO_MANTISSA)
     places = builder.lshr(bits, ir.Constant(bits.type, SIXTEENTHS))

@@ -1,8 +1,8 @@
-"""Functions on LLVM vectors, within 4 units in the last place (ULP) of the true value: sign, and those of a library.
+"""Functions on LLVM vectors, within 4 units in the last place (ULP): sign, and calls of a vector library.
 
 exp and tanh are written out in `kernels.simd.exp`, because a call spills all registers; on AVX-512 so are expm1, log
-and log1p. The others come from glibc's vector math library where it is present, on Linux on x86-64; elsewhere they are
-the scalar functions, element by element.
+and log1p. The others come from glibc's vector math library if it is present (Linux on x86-64); otherwise they are the
+scalar functions, element by element.
 """
 
 import math
@@ -36,7 +36,7 @@ IN_LIBRARY: dict[Callable[..., Any], str] = {
 
 
 def sign(_context: Any, builder: Any, _sig: Any, x: ir.Value) -> ir.Value:
-    """Emit the sign: -1, 1, nan for nan, and 0 for 0 and for -0, which the addition makes 0."""
+    """Emit the sign: -1, 1, nan for nan, and 0 for 0 and for -0, which the addition turns into 0."""
     return (Vector(builder, x) + 0.0).replace(1.0, ">", 0.0).replace(-1.0, "<", 0.0).value
 
 
@@ -46,7 +46,7 @@ def count_arguments(function: Callable[..., Any]) -> int:
 
 
 def library_emitter(function: Callable[..., Any]) -> Emit:
-    """Return the emitter of calls of a function in the library, or else of the scalar function."""
+    """Return the emitter of calls of a library function, or of the scalar function if the library lacks it."""
     elementwise = elementwise_emitter(function)
 
     def emit(context: Any, builder: Any, sig: Any, *args: ir.Value) -> ir.Value:
@@ -54,7 +54,7 @@ def library_emitter(function: Callable[..., Any]) -> Emit:
         if function.__name__ not in LIBRARY_FUNCTIONS or args[0].type.count % width:
             return elementwise(context, builder, sig, *args)
         if len(args) == 1:
-            # With a nan, which runs that diverged keep, the library takes three to eight times as long.
+            # The library takes three to eight times as long with nan, which diverged runs keep.
             (x,) = args
             nan = builder.fcmp_unordered("uno", x, x)
             harmless = builder.select(nan, ir.Constant(x.type, 0.5), x)
@@ -65,18 +65,18 @@ def library_emitter(function: Callable[..., Any]) -> Emit:
 
 
 def _call_library(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.Value:
-    """Emit the calls of a function in the library, for `width` elements at a time."""
+    """Emit calls of a library function, each for `width` elements."""
     vector = ir.VectorType(ir.DoubleType(), width)
     function = builder.module.declare_intrinsic(symbol, fnty=ir.FunctionType(vector, [vector] * len(args)))
-    # Otherwise LLVM keeps calls whose result is not used, such as those of derivatives where only the loss is recorded:
-    # a fifth of the time of a*sin(w*x + p) + c. llvmlite does not know the attribute.
+    # Without this attribute, which llvmlite does not know, LLVM keeps calls whose result is unused, such as derivatives
+    # where only the loss is recorded: a fifth of the time of a*sin(w*x + p) + c.
     set.add(function.attributes, "willreturn")
     parts = zip(*(split(builder, arg, width) for arg in args), strict=True)
     return concatenate(builder, [builder.call(function, part, attrs=("readnone", "nounwind")) for part in parts])
 
 
 def _symbol(function: Callable[..., Any], letter: str, width: int) -> str:
-    """Return the name in glibc's library of a function that takes `width` doubles at a time."""
+    """Return the name of glibc's version of a function that takes `width` doubles at a time."""
     return f"_ZGV{letter}N{width}{'v' * count_arguments(function)}_{IN_LIBRARY[function]}"
 
 
@@ -105,7 +105,7 @@ def elementwise_emitter(function: Callable[..., Any]) -> Emit:
 
 
 def _find_library_functions() -> tuple[str, ...]:
-    """Load the library for good, before any machine code that calls it; return its functions, fewer in old versions."""
+    """Load the library permanently, before any machine code that calls it; return those of its functions we use."""
     try:
         llvm.load_library_permanently(LIBRARY)
     except RuntimeError:
@@ -113,5 +113,5 @@ def _find_library_functions() -> tuple[str, ...]:
     return tuple(function.__name__ for function in IN_LIBRARY if llvm.address_of_symbol(_symbol(function, "b", 2)))
 
 
-# The digest of a kernel covers them: code that calls the library must not be loaded where it is missing.
+# The digest of a kernel includes these: code that calls the library must not be loaded where it is missing.
 LIBRARY_FUNCTIONS = _find_library_functions()

@@ -1,4 +1,4 @@
-"""Loading samples into the caches of a core before they are needed."""
+"""Prefetching of samples into the caches."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ TO_READ_DATA_IN_ALL_CACHES = (0, 3, 1)
 
 def _prefetch(typingctx: Any, x: Any, y: Any, place: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-        # Inlined, a loop over samples would have its addresses computed for each batch, whether it is entered or not.
+        # Inlined into a loop over samples, it would compute addresses for every batch, used or not.
         builder.function.attributes.add("noinline")
         how = [ir.Constant(ir.IntType(32), number) for number in TO_READ_DATA_IN_ALL_CACHES]
         columns = [builder.extract_value(args[0], i) for i in range(len(x))]
@@ -28,4 +28,4 @@ def _prefetch(typingctx: Any, x: Any, y: Any, place: Any) -> Any:
 
 @in_kernels(_prefetch)
 def prefetch(x: Any, y: Any, place: int) -> None:
-    """Begin to load the cache lines of the sample at a place, which need not exist; the caller is not inlined."""
+    """Start loading the cache lines of the sample at a place, which need not exist; the caller is not inlined."""

@@ -1,4 +1,4 @@
-"""The sums of the elements of lanes, neighbours first, as NumPy's add.reduce adds eight running sums."""
+"""Sums of the elements of lanes, neighbours first, as NumPy's add.reduce adds eight running sums."""
 
 from typing import Any
 
@@ -41,5 +41,5 @@ def _sum_each(typingctx: Any, lanes: Any) -> Any:
 
 @in_kernels(_sum_each)
 def sum_each(lanes: Any) -> Any:
-    """Return a lane of the sums of as many lanes as each has elements, neighbours first as in `sum_lanes`."""
+    """Return a lane with the sums of as many lanes as each has elements, neighbours first as in `sum_lanes`."""
     return np.array(sum_lanes(lanes))

@@ -1,6 +1,6 @@
-"""LLVM vectors with operators, so that code that emits a formula reads as the formula; and instructions of AVX-512.
+"""LLVM vectors with operators, so that code that emits a formula reads like the formula; AVX-512 instructions.
 
-A vector of one number is the number. The instructions of AVX-512 take a register of eight doubles.
+A vector of one number is a scalar. The AVX-512 instructions take a register of eight doubles.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,15 +18,15 @@ REGISTER = 8
 """The doubles in a register of AVX-512."""
 MASK, AS_ROUNDED = ir.IntType(REGISTER), ir.Constant(ir.IntType(32), 4)
 EVERY = ir.Constant(MASK, -1)
-# Numbers of classes of numbers, and of what to do with them, in the instruction vfixupimmpd.
+# Codes of the vfixupimmpd instruction: classes of numbers, and the response "take x".
 ZERO, INFINITY, TAKES_X = 2, 5, 1
 
 
 class Vector:
-    """An LLVM vector with operators; numbers take part in them.
+    """An LLVM vector with operators that accept numbers too.
 
-    A multiplication and an addition may become one FMA in any kernel, since the result is an approximation in any case.
-    (To ask for one with llvm.fma is to call a slow function where the processor has none.)
+    A multiplication and an addition may be fused in any kernel, since these results are approximations in any case.
+    (llvm.fma would instead call a slow function on processors without the instruction.)
     """
 
     def __init__(self, builder: Any, value: ir.Value) -> None:
@@ -57,40 +57,40 @@ class Vector:
         return Vector(self.builder, self.builder.select(beyond, ir.Constant(self.value.type, new), self.value))
 
     def fma(self, factor: "Vector | float", term: "Vector | float") -> "Vector":
-        """Return self * factor + term, rounded once; only where the processor has an instruction for it."""
+        """Return self * factor + term, rounded once; only for processors with an FMA instruction."""
         return self.call("llvm.fma", factor, term)
 
     def call(self, name: str, *others: "Vector | float") -> "Vector":
-        """Return the result of LLVM's own function of that name on this vector and others."""
+        """Return the result of an LLVM intrinsic on this vector and others."""
         args = [other.value if isinstance(other, Vector) else ir.Constant(self.value.type, other) for other in others]
         return Vector(self.builder, llvm_function(self.builder, name, self.value, *args))
 
 
 def call(builder: Any, name: str, result: ir.Type, *args: ir.Value) -> ir.Value:
-    """Emit a call of LLVM's own function of that full name."""
+    """Emit a call of the LLVM intrinsic with this full name."""
     kind = ir.FunctionType(result, [arg.type for arg in args])
     return builder.call(builder.module.declare_intrinsic(name, fnty=kind), args)
 
 
 def llvm_function(builder: Any, name: str, *args: ir.Value) -> ir.Value:
-    """Emit a call of LLVM's own function of that name on vectors of doubles or of floats."""
+    """Emit a call of the LLVM intrinsic with this name on vectors of doubles or of floats."""
     kind = args[0].type
     width = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
     return call(builder, f"{name}.{width}{element_of(kind).intrinsic_name}", kind, *args)
 
 
 def vector(element: ir.Type, width: int) -> ir.Type:
-    """Return the type of a vector of `width` numbers, which for 1 is that of the number."""
+    """Return the type of a vector of `width` numbers; for a width of 1, the type of the number."""
     return element if width == 1 else ir.VectorType(element, width)
 
 
 def element_of(kind: ir.Type) -> ir.Type:
-    """Return the type of a single number of a vector."""
+    """Return the type of one number of a vector."""
     return kind.element if isinstance(kind, ir.VectorType) else kind
 
 
 def repeat(builder: Any, number: ir.Value, width: int) -> ir.Value:
-    """Emit a number in every element of a vector."""
+    """Emit a vector with a number in every element."""
     if width == 1:
         return number
     undefined = ir.Constant(vector(number.type, width), ir.Undefined)
@@ -108,7 +108,7 @@ def convert(builder: Any, value: ir.Value, element: ir.Type) -> ir.Value:
 
 
 def split(builder: Any, vector: ir.Value, width: int) -> list[ir.Value]:
-    """Return the parts of a vector, of that width each."""
+    """Return the parts of a vector, each of that width."""
     return [
         shuffle(builder, vector, vector, range(first, first + width)) for first in range(0, vector.type.count, width)
     ]
@@ -129,10 +129,10 @@ def shuffle(builder: Any, low: ir.Value, high: ir.Value, places: Iterable[int]) 
 
 
 def on_avx512(function: Callable[[Vector], Vector], otherwise: Emit) -> Emit:
-    """Return the emitter of a function in registers of AVX-512, one after the other, where the processor has them.
+    """Return the emitter of a function for AVX-512 registers, one after another, if the processor has them.
 
-    Stage by stage, for all registers at once, intermediate results would have to be spilled; the processor computes
-    several registers side by side all the same.
+    Computing all registers stage by stage would spill intermediate results; the processor overlaps several registers
+    anyway.
     """
 
     def emit(context: Any, builder: Any, sig: Any, x: ir.Value) -> ir.Value:
@@ -144,36 +144,36 @@ def on_avx512(function: Callable[[Vector], Vector], otherwise: Emit) -> Emit:
 
 
 def bits_of(x: Vector) -> ir.Value:
-    """Return the bits of the elements, as whole numbers."""
+    """Return the bits of the elements as integers."""
     bits: ir.Value = x.builder.bitcast(x.value, ir.VectorType(ir.IntType(64), REGISTER))
     return bits
 
 
 def look_up(table: tuple[float, ...], places: ir.Value, builder: Any) -> Vector:
-    """Return the elements of a table of sixteen at the last four bits of whole numbers, out of two registers."""
+    """Return the elements of a table of sixteen, indexed by the last four bits of integers, from two registers."""
     kind = ir.VectorType(ir.DoubleType(), REGISTER)
     low, high = (ir.Constant(kind, list(half)) for half in (table[:REGISTER], table[REGISTER:]))
     return Vector(builder, call(builder, "llvm.x86.avx512.vpermi2var.pd.512", kind, low, places, high))
 
 
-def scale(value: Vector, k: Vector, kept: ir.Value | None = None) -> Vector:
-    """Return value * 2**floor(k), rounded once, and 0 where it is not to be `kept`."""
-    which = EVERY if kept is None else value.builder.bitcast(kept, MASK)
+def scale(value: Vector, k: Vector, mask: ir.Value | None = None) -> Vector:
+    """Return value * 2**floor(k), rounded once, and 0 where it is not to be `mask`."""
+    which = EVERY if mask is None else value.builder.bitcast(mask, MASK)
     return _masked("scalef", value, k.value, ir.Constant(value.value.type, 0.0), which)
 
 
 def exponent(x: Vector) -> Vector:
-    """Return the exponent of 2 of each element; it is infinite where that is 0 or infinite."""
+    """Return the binary exponent of each element; it is infinite for 0 and infinity."""
     return _masked("getexp", x, ir.Constant(x.value.type, 0.0), EVERY)
 
 
 def mantissa(x: Vector) -> Vector:
-    """Return each element times the power of two that brings it between 3/4 and 3/2, and nan if it is negative."""
+    """Return each element times the power of two that brings it into [3/4, 3/2], and nan if it is negative."""
     return _masked("getmant", x, ir.Constant(ir.IntType(32), 0b1011), ir.Constant(x.value.type, 0.0), EVERY)
 
 
 def significand(x: Vector) -> Vector:
-    """Return each element times the power of two that brings its size between 1 and 2; 1 and -1 for 0 and infinity."""
+    """Return each element times the power of two that brings its size into [1, 2]; 1 and -1 for 0 and infinity."""
     return _masked("getmant", x, ir.Constant(ir.IntType(32), 0), ir.Constant(x.value.type, 0.0), EVERY)
 
 
@@ -183,7 +183,7 @@ def estimate_reciprocal(x: Vector) -> Vector:
 
 
 def estimate_reciprocal_root(x: Vector) -> Vector:
-    """Return 1/sqrt(x) with a relative error below 2**-14, as `estimate_reciprocal`, also where x is subnormal."""
+    """Return 1/sqrt(x) with a relative error below 2**-14, like `estimate_reciprocal`; subnormal x are included."""
     return _estimate("rsqrt14", x)
 
 
@@ -193,9 +193,9 @@ def _estimate(name: str, x: Vector) -> Vector:
 
 
 def keep_zeros_and_infinity(value: Vector, x: Vector) -> Vector:
-    """Return x where that is 0, -0 or inf, else `value`."""
-    kept = TAKES_X << 4 * ZERO | TAKES_X << 4 * INFINITY
-    table = ir.Constant(ir.VectorType(ir.IntType(64), REGISTER), [kept] * REGISTER)
+    """Return x where it is 0, -0 or inf, else `value`."""
+    responses = TAKES_X << 4 * ZERO | TAKES_X << 4 * INFINITY
+    table = ir.Constant(ir.VectorType(ir.IntType(64), REGISTER), [responses] * REGISTER)
     return _masked("fixupimm", value, x.value, table, ir.Constant(INDEX, 0), EVERY)
 
 

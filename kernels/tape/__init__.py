@@ -1,1 +1,1 @@
-"""Rules, losses and models called with symbols: what they compute, as one straight-line program."""
+"""Tracing: rules, losses and models called with symbols leave a straight-line program."""

@@ -1,7 +1,7 @@
-"""Functions of users, fixed as they stand now, with all that they use.
+"""Frozen copies of users' functions with everything that they use.
 
-A frozen function is a copy with globals of its own, in which helpers are frozen too. `numba.njit` functions are taken
-by their Python function, and the functions of `math` by those that take arrays and symbols.
+A frozen function is a copy with its own globals, in which helpers are frozen too. `numba.njit` functions are replaced
+by their Python function, and functions of `math` by those that accept arrays and symbols.
 """
 
 import ast
@@ -31,7 +31,7 @@ MATH = SimpleNamespace(**OF_MATH)
 
 
 class Freezer:
-    """Freezes functions, each only once; `functions` lists the copies, each after those that it calls."""
+    """Freezes each function once; `functions` lists the copies, each after the functions that it calls."""
 
     def __init__(self) -> None:
         self.functions: list[FunctionType] = []
@@ -43,7 +43,7 @@ class Freezer:
         Raises
         ------
         ValueError
-            If a name is not defined, a function calls itself, or something that it uses may change without notice.
+            If a name is not defined, a function calls itself, or something that it uses is mutable.
         """
         source = python_function(function)
         if source is None:
@@ -66,7 +66,7 @@ class Freezer:
         return copied
 
     def _value(self, source: FunctionType, name: str) -> Any:
-        """Return what a name means in a frozen function."""
+        """Return the value of a name in a frozen function."""
         if name in source.__globals__:
             return self._frozen(source, name, source.__globals__[name])
         if not hasattr(builtins, name):
@@ -74,7 +74,7 @@ class Freezer:
         return _BUILTIN
 
     def _frozen(self, source: FunctionType, name: str, value: Any) -> Any:
-        """Return a value that does not change any more."""
+        """Return an immutable version of a value."""
         if python_function(value):
             return self.freeze(value)
         if value is math:
@@ -96,7 +96,7 @@ class Freezer:
 
 @cache
 def traceable(function: Callable[..., Any] | None) -> Any:
-    """Return a function that can be called with symbols, or None for None."""
+    """Return a version of a function that can be called with symbols; None for None."""
     return None if function is None else Freezer().freeze(function)
 
 
@@ -113,7 +113,7 @@ def _is_of_numpy(value: Any) -> bool:
 
 
 def _cells_of(source: FunctionType) -> list[tuple[str, Any]]:
-    """Return the variables that a function has from the one that it is defined in."""
+    """Return the variables that a function takes from its enclosing function."""
     values = []
     for name, cell in zip(source.__code__.co_freevars, source.__closure__ or (), strict=True):
         try:
@@ -124,7 +124,7 @@ def _cells_of(source: FunctionType) -> list[tuple[str, Any]]:
 
 
 def python_function(value: Any) -> FunctionType | None:
-    """Return the Python function that a value is or was compiled from; None for anything else and those of NumPy."""
+    """Return the Python function that a value is or was compiled from; None for anything else and NumPy's functions."""
     value = getattr(value, "py_func", value)
     return value if isinstance(value, FunctionType) and not _is_of_numpy(value) else None
 
@@ -153,9 +153,9 @@ def source_of(functions: Iterable[FunctionType]) -> str:
 
 
 def fingerprint(functions: Iterable[FunctionType]) -> str:
-    """Return a text of frozen functions that is the same for the same functions under all versions of Python.
+    """Return a text that identifies frozen functions, equal under all versions of Python.
 
-    Comments, docstrings, decorators and layout do not count, the constants that they use do.
+    Comments, docstrings, decorators and layout are ignored; constants that the functions use are included.
     """
     return "\n".join(_constants_of(one) + _plain_source(one.__code__) for one in functions)
 
@@ -164,7 +164,7 @@ _NO_SOURCE = "# The source of {} is not on disk.\n"
 
 
 def _constants_of(function: FunctionType) -> str:
-    """Return lines of the constants that a frozen function uses."""
+    """Return lines with the constants that a frozen function uses."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     values = function.__globals__ | {name: cell.cell_contents for name, cell in cells}
     known = (bool, int, float, str, tuple, np.generic, np.ndarray)
@@ -178,13 +178,13 @@ def _constants_of(function: FunctionType) -> str:
 
 
 def _plain_source(code: CodeType) -> str:
-    """Return the source of a function without what does not count; its bytecode where there is no source."""
+    """Return the source of a function without ignored parts, or its bytecode if there is no source."""
     text = text_of(code)
     if text is None:
-        return _described(code)
+        return _describe_code(code)
     try:
         tree = ast.parse(textwrap.dedent(text))
-    except SyntaxError:  # a lambda in the middle of something
+    except SyntaxError:  # a lambda inside an expression
         return text
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
@@ -196,14 +196,14 @@ def _plain_source(code: CodeType) -> str:
 
 @cache
 def text_of(code: CodeType) -> str | None:
-    """Return the source of a code object, if there is one; that of a lambda is the lines on which it stands.
+    """Return the source of a code object, or None; that of a lambda is the lines on which it stands.
 
-    There is none either where the file was edited after it was imported. `inspect.getsource` would not see that, and
+    The result is also None if the file was edited after it was imported. `inspect.getsource` would not notice that, and
     would first search all modules for the file.
     """
     linecache.checkcache(code.co_filename)  # the file may have changed since it was read
     lines = linecache.getlines(code.co_filename)
-    if (code.co_firstlineno, _described(code)) not in _codes_in("".join(lines)):
+    if (code.co_firstlineno, _describe_code(code)) not in _codes_in("".join(lines)):
         return None
     return "".join(inspect.getblock(lines[code.co_firstlineno - 1 :]))
 
@@ -213,23 +213,23 @@ def _codes_in(text: str) -> set[tuple[int, str]]:
     """Return the first line and the description of each code object that a text compiles to."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # which were shown when it was compiled before
-            # Cells of notebooks may await.
+            warnings.simplefilter("ignore")  # shown when the text was compiled before
+            # Notebook cells may contain top-level await.
             codes = [compile(text, "", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)]
     except (SyntaxError, ValueError):
         return set()
     for code in codes:
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return {(code.co_firstlineno, _described(code)) for code in codes}
+    return {(code.co_firstlineno, _describe_code(code)) for code in codes}
 
 
-def _described(code: CodeType) -> str:
-    """Return all in a code object that determines its behaviour, as text."""
-    constants = [_described(one) if isinstance(one, CodeType) else _ordered(one) for one in code.co_consts]
+def _describe_code(code: CodeType) -> str:
+    """Return as text everything in a code object that determines its behaviour."""
+    constants = [_describe_code(one) if isinstance(one, CodeType) else _constant_text(one) for one in code.co_consts]
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_argcount)
     return f"{code.co_code.hex()} {names} {constants}"
 
 
-def _ordered(constant: Any) -> str:
+def _constant_text(constant: Any) -> str:
     """Return a constant as text; sets, whose order differs between processes, are sorted."""
     return repr(sorted(map(repr, constant))) if isinstance(constant, frozenset) else repr(constant)

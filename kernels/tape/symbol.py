@@ -1,7 +1,7 @@
-"""Symbols: numbers that write down what is computed with them.
+"""Symbols: numbers that record the operations applied to them.
 
-An elementwise function that is called with symbols runs once, as Python, and leaves its operations on a `Tape` in the
-order in which it computes them. What a kernel cannot do, such as branching on a number, is an error of that call.
+An elementwise function called with symbols runs once, as Python, and leaves its operations on a `Tape` in the order in
+which it computes them. An operation that kernels do not support, such as branching on a number, raises an error.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ NO_BRANCHES = "use np.where, np.minimum, np.maximum, np.sign or np.abs"
 
 
 class TraceError(TypeError):
-    """A function does with a number what a kernel cannot do."""
+    """A function uses an operation on a number that kernels do not support."""
 
 
 class Symbol(NDArrayOperatorsMixin):
@@ -31,7 +31,7 @@ class Symbol(NDArrayOperatorsMixin):
     Attributes
     ----------
     tape : Tape
-        Or whatever has a method `append` like that of a tape.
+        Or any object with a method `append` like a tape's.
     number : int
         Its place on the tape.
     """
@@ -66,7 +66,7 @@ class Symbol(NDArrayOperatorsMixin):
         raise TraceError(f"np.{function.__name__} is not available in kernels, which have {ACCEPTED}")
 
     def __pow__(self, exponent: Any) -> "Symbol":
-        """Return a power as C's library has it, and a square as a product, as NumPy does."""
+        """Return a power as the C library computes it, and a square as a product, as NumPy does."""
         if not isinstance(exponent, Symbol) and exponent == 2:
             return self.emit("multiply", self, self)
         return self.emit("pow", self, exponent)
@@ -95,7 +95,7 @@ class Symbol(NDArrayOperatorsMixin):
 
 
 def _operand(value: Any) -> "int | float":
-    """Return an operand as a tape has it: the place of a symbol, or a float."""
+    """Return an operand in a tape's form: the place of a symbol, or a float."""
     if isinstance(value, Symbol):
         return value.number
     if isinstance(value, bool | int | float | np.bool_ | np.number) or (

@@ -1,7 +1,7 @@
-"""A tape: straight-line code of symbols, as models have it in `kernels.model.program`, and its text.
+"""A tape: straight-line code recorded from symbols, like a `kernels.model.program`, and its text.
 
-Functions without a prefix are those of programs (`kernels.model.functions`), ``np.maximum`` and its like are NumPy's,
-and ``pow`` is Python's operator.
+Functions without a prefix are those of programs (`kernels.model.functions`); ``np.maximum`` and similar names are
+NumPy's, and ``pow`` is Python's operator.
 """
 
 import math
@@ -26,14 +26,14 @@ EXACT_ON_TAPE = EXACT | {f"np.{name}" for name in ("sqrt", "absolute", "sign", "
 
 
 class Operation(NamedTuple):
-    """A function of earlier numbers, by their places, and of constants, which are floats."""
+    """A function of earlier numbers, given by their places, and of constants, which are floats."""
 
     function: str
     operands: tuple[int | float, ...]
 
 
 class Tape:
-    """Operations in the order in which they are computed, each only once."""
+    """Operations in the order in which they are computed, each recorded once."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
@@ -42,7 +42,7 @@ class Tape:
 
     def append(self, function: str, operands: Sequence[int | float]) -> int:
         """Return the place of an operation, which is appended if it is new."""
-        # -0.0 == 0.0 and 1 == 1.0, which are different operands.
+        # The key distinguishes -0.0 from 0.0 and 1 from 1.0, which are equal but different operands.
         key = (function, *((type(one), repr(one)) for one in operands))
         if key not in self._known:
             self._known[key] = len(self.operations)
@@ -59,7 +59,7 @@ class Tape:
         return known
 
     def run(self, program: Program, given: Sequence[int | float]) -> list[int | float]:
-        """Append a model's program of given numbers; return the places of all its values."""
+        """Append a model's program applied to given numbers; return the places of all its values."""
         values: list[int | float] = [*given, *program.constants]
         for function, operands in program.instructions:
             name = (
@@ -70,7 +70,7 @@ class Tape:
         return values
 
     def evaluate(self, outputs: Sequence[int | float], given: Mapping[str, Any]) -> list[Any]:
-        """Return the values of the outputs for numbers or arrays that are given, with NumPy."""
+        """Return the values of the outputs for given numbers or arrays, with NumPy."""
         values: dict[int, Any] = {place: given[name] for place, name in self.names.items() if name in given}
         for place in self.needed(outputs):
             function, operands = self.operations[place]
@@ -78,7 +78,7 @@ class Tape:
         return [values[one] if isinstance(one, int) else one for one in outputs]
 
     def needed(self, outputs: Iterable[int | float], known: frozenset[int] = frozenset()) -> list[int]:
-        """Return the places of the operations that the outputs are made of, without those known, in their order."""
+        """Return, in order, the places of the operations that the outputs depend on, except known ones."""
         found, waiting = set[int](), [one for one in outputs if isinstance(one, int)]
         while waiting:
             place = waiting.pop()
@@ -92,7 +92,7 @@ class Tape:
         return all(self.operations[place].function in EXACT_ON_TAPE for place in self.needed(outputs))
 
     def depends(self, places: Iterable[int]) -> set[int]:
-        """Return the places of all numbers that are made of these, with them."""
+        """Return these places and those of all numbers that depend on them."""
         found = set(places)
         for place, (_, operands) in enumerate(self.operations):
             if any(isinstance(one, int) and one in found for one in operands):
@@ -100,10 +100,9 @@ class Tape:
         return found
 
     def lines(self, outputs: Sequence[int | float], known: frozenset[int] = frozenset()) -> tuple[list[str], list[str]]:
-        """Return the lines that compute the outputs, and the texts of these.
+        """Return the lines that compute the outputs, and the texts of the outputs.
 
-        A number that is used once stands where it is used, unless it has a name. Those that are `known` have lines
-        before.
+        A number that is used once is inlined, unless it has a name. Numbers in `known` are computed by earlier lines.
         """
         places = self.needed(outputs, known)
         uses = Counter(one for place in places for one in self.operations[place].operands if isinstance(one, int))
@@ -129,7 +128,7 @@ class Tape:
         return texts.get(one, (self.name(one), ATOM))
 
     def _text(self, place: int, texts: dict[int, tuple[str, int]]) -> tuple[str, int]:
-        """Return the text of an operation, which is never regrouped, and its level."""
+        """Return the text of an operation, which is never regrouped, and its precedence level."""
         function, operands = self.operations[place]
         parts = [self._operand(one, texts) for one in operands]
         level = LEVELS.get(function, ATOM)
@@ -146,7 +145,7 @@ class Tape:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    """Return a function of the tape for NumPy's numbers and arrays."""
+    """Return the function of a tape operation for NumPy scalars and arrays."""
     if name.startswith("np."):
         function: Callable[..., Any] = getattr(np, name.removeprefix("np."))
         return function

@@ -1,4 +1,4 @@
-"""Functions called with symbols: the straight-line code of a rule or a loss by itself."""
+"""Tracing of single functions: the straight-line code of a rule or a loss."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ Names = str | tuple[str, ...]
 
 
 class Traced(NamedTuple):
-    """A function as straight-line code, with its results one after the other."""
+    """A function as straight-line code, with its results in one flat sequence."""
 
     tape: Tape
     outputs: tuple[int | float, ...]
@@ -27,22 +27,22 @@ class Traced(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Its lines, and then its results."""
+        """The lines, followed by the results."""
         lines, results = self.tape.lines(self.outputs)
         return "\n".join([*lines, ", ".join(results)])
 
     def evaluate(self, given: Mapping[str, Any]) -> list[Any]:
-        """Return its results for numbers or arrays."""
+        """Return the results for numbers or arrays."""
         return self.tape.evaluate(self.outputs, given)
 
 
 def trace(function: Callable[..., Any], *given: Names) -> Traced:
-    """Return the code of a function of numbers, or tuples of numbers, by their names.
+    """Return the code of a function of numbers or tuples of numbers, which are given by name.
 
     Raises
     ------
     TraceError
-        If it does with a number what a kernel cannot do.
+        If the function uses an operation on a number that kernels do not support.
     """
     tape = Tape()
 
@@ -67,10 +67,10 @@ def traceable_loss(loss: Loss) -> Loss:
 
 
 def trace_optimizer(optimizer: Optimizer) -> dict[str, Traced]:
-    """Return the code of each function that an optimizer has, by its name.
+    """Return the traced code of each function of an optimizer, by name.
 
-    The names of numbers are `theta`, `gradient`, `lr`, and those of options; slots and clocks are numbered, such as
-    `slot_0`.
+    Numbers are named `theta`, `gradient` and `lr`, and options by their own names; slots and clocks are numbered, such
+    as `slot_0`.
     """
     slots = tuple(f"slot_{k}" for k in range(optimizer.slots))
     clock = tuple(f"clock_{k}" for k in range(len(optimizer.clock_start)))
@@ -87,7 +87,7 @@ def trace_optimizer(optimizer: Optimizer) -> dict[str, Traced]:
 
 
 def trace_loss(loss: Loss) -> dict[str, Traced]:
-    """Return the code of the value of a loss and of its derivative."""
+    """Return the traced code of a loss's value and of its derivative."""
     given: tuple[Names, ...] = ("residual",) if loss.of_residual else ("prediction", "target")
     options = tuple(loss.options)
     return {"value": trace(loss.value, *given, options), "derivative": trace(loss.derivative, *given, options)}

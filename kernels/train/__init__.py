@@ -1,1 +1,1 @@
-"""Runs: one, several side by side, epoch by epoch; their results, and the quality of a fit."""
+"""Training: single runs, runs side by side, single epochs; results, and the quality of a fit."""

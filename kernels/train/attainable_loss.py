@@ -1,4 +1,4 @@
-"""The lowest loss that a model can reach on its samples, and that of the best constant."""
+"""The attainable loss: the lowest loss that a model can reach on its samples; and the loss of the best constant."""
 
 import math
 from dataclasses import dataclass, replace
@@ -22,46 +22,46 @@ ARRIVED = 0.05
 """A run that leaves more than this share of it has not arrived, and is given advice."""
 ROUNDING = 1e-9
 """A model that improves on the best constant by no more than this share of its loss does so by rounding."""
-# The loss of a run in float32 was up to 5e-5 of it below the lowest, where that was a millionth of the constant's.
+# A float32 run was below the lowest loss by up to 5e-5 of it, at a lowest loss of a millionth of the constant's loss.
 ROUNDING_OF_FLOAT32 = 1e-3
-# Of more samples, the intermediate results of SciPy's minimizers would not fit into memory.
+# With more samples, intermediate results of SciPy's minimizers would not fit into memory.
 MOST = 10_000_000
-# The lowest loss of linear models with more parameters takes minutes.
+# Above this many parameters, minimizing even a linear model takes minutes.
 MOST_PARAMS = 1000
-# And that of nonlinear ones with more than these; that of linear ones, longer than a result may take to be shown.
+# Above this many parameters, nonlinear models take minutes, and linear ones longer than the display of a result may.
 FEW_PARAMS = 100
-# Starts of runs from which the lowest loss of nonlinear models is looked for.
+# Number of run starts from which the lowest loss of a nonlinear model is searched.
 MOST_STARTS = 8
-# Losses that a scan for the best constant evaluates, of few samples one at each of their targets.
-SCANNED = 100_000
+# Losses that a scan for the best constant may evaluate; with few samples, one at each of their targets.
+MAX_SCANNED = 100_000
 CONSTANT, START = "the best constant", "the best start"
 
 
 @dataclass(frozen=True, eq=False)
 class AttainableLoss:
-    """The scale of a loss: the lowest loss there is, and the loss of a model that knows nothing.
+    """The range of a loss: the lowest attainable value, and the loss of the best constant prediction.
 
     Attributes
     ----------
     loss : float
-        The lowest loss that the model reaches on the samples that are trained on; nan where it is not known.
+        The lowest loss that the model reaches on the training samples; nan if unknown.
     constant_loss : float
-        The loss of the best constant prediction; where the model is minimized itself, that of the best start.
+        The loss of the best constant prediction; if the model itself is minimized, that of the best start.
     params : array, shape (P,), or None
-        Where the lowest loss is; None where it is not known, or approached only as the parameters grow without end.
+        The parameters with the lowest loss; None if unknown, or approached only as parameters grow without bound.
     method : str
         How it was found, such as ``"least squares"``.
     note : str
-        The reason why it is not known, or a reservation; else empty.
+        Why it is unknown, or a caveat; else empty.
     baseline : str
-        The holder of `constant_loss`, in words.
+        What `constant_loss` is the loss of, in words.
     floor, held_out_floor : float
-        The distance to the lowest loss, and the loss on held-out samples, below which there is no difference; 0 where
-        any difference counts.
+        The distance to the lowest loss, and the held-out loss, below which differences are insignificant; 0 if all
+        differences count.
     rounding : float
-        The loss below which differences are differences of rounding; 0 where that was not looked at.
+        The loss below which differences are due to rounding; 0 if this was not determined.
     held_out_constant : float
-        The loss of the best constant for the held-out samples on these; nan where there are none.
+        The loss on the held-out samples of the constant that is best for them; nan if there are none.
     """
 
     loss: float
@@ -77,13 +77,13 @@ class AttainableLoss:
 
     @property
     def improvement(self) -> float:
-        """The difference of the losses of the best constant and of the model; nan where there is none, or unknown."""
+        """The loss of the best constant minus the lowest loss; nan if that is not positive, or unknown."""
         gain = self.constant_loss - self.loss
         return gain if gain > ROUNDING * abs(self.constant_loss) else math.nan
 
     @property
     def target(self) -> float | None:
-        """The lowest loss plus 1 % of the improvement, which has four digits; None where there is no improvement."""
+        """The lowest loss plus 1 % of the improvement, to four digits; None if there is no improvement."""
         target = self.loss + TARGET_SHARE * self.improvement
         if not math.isfinite(target):
             return None
@@ -91,11 +91,11 @@ class AttainableLoss:
         return float(round(target, digits))
 
     def remaining(self, loss: float) -> float:
-        """Return the share of the improvement that a loss leaves: 0 at the lowest loss, 1 at the best constant."""
+        """Return the fraction of the improvement that a loss misses: 0 at the lowest loss, 1 at the best constant."""
         return max(loss - self.loss, 0.0) / self.improvement
 
     def describe(self, loss: float) -> str:
-        """Return the lowest loss and how far above it another one is, in words."""
+        """Return a sentence on the lowest loss and how far `loss` is above it."""
         if not math.isfinite(self.loss):
             return f"unknown: {self.note}"
         found = f"{self.loss:.6g} by {self.method}" + (f" ({self.note})" if self.note else "")
@@ -110,7 +110,7 @@ class AttainableLoss:
         return f"{found}; {format_share(remaining)} of the achievable improvement is still missing"
 
     def lowered(self, loss: float, params: Floats, method: str, dtype: str = "float64") -> "AttainableLoss":
-        """Return the same with a loss found elsewhere that is lower by more than rounding; itself where none is."""
+        """Return a copy with a lower loss found elsewhere if it is lower by more than rounding, else `self`."""
         rounding = ROUNDING_OF_FLOAT32 if dtype == "float32" else ROUNDING
         if not loss < self.loss - rounding * abs(self.loss):
             return self
@@ -118,19 +118,20 @@ class AttainableLoss:
 
 
 def format_share(share: float) -> str:
-    """Return a share in percent with two digits: "0.4 %", "less than 0.01 %"."""
+    """Return a fraction in percent with two digits: "0.4 %", "less than 0.01 %"."""
     percent = 100 * share
     whole = 99.5 <= percent < 1e6
     return "less than 0.01 %" if percent < 0.01 else f"{percent:,.0f} %" if whole else f"{percent:.2g} %"
 
 
-@np.errstate(all="ignore")  # a loss that overflows is none
+@np.errstate(all="ignore")  # losses that overflow are discarded
 def find_attainable_loss(model: Model, loss: Loss, samples: Samples, starts: ArrayLike = ()) -> AttainableLoss:
     """Return the attainable loss of a model and a loss on samples.
 
-    For linear models with the squared loss by QR factors, piece by piece. Else by SciPy: `scipy.optimize.least_squares`
-    for squares of nonlinear residuals, linear programming for losses with kinks of linear models, L-BFGS-B otherwise;
-    from some of the `starts` of runs, shape (..., P), and from random ones where there may be several minima.
+    Linear models with the squared loss use QR factors, piece by piece. Others use SciPy:
+    `scipy.optimize.least_squares` for squares of nonlinear residuals, linear programming for linear models with losses
+    that have kinks, and L-BFGS-B otherwise, from some of the `starts` of runs, shape (..., P), and from random ones if
+    there may be several minima.
     """
     if reason := _too_large(model, loss, samples[1].size):
         return unknown_loss(reason)
@@ -160,7 +161,7 @@ def find_attainable_loss(model: Model, loss: Loss, samples: Samples, starts: Arr
 
 
 def _too_large(model: Model, loss: Loss, n: int) -> str:
-    """Return the reason why the lowest loss is not searched for, or an empty text."""
+    """Return why the lowest loss is not searched for, or an empty text."""
     most = MOST_PARAMS if model.is_linear else FEW_PARAMS
     if len(model.params) > most:
         kind = "linear" if model.is_linear else "nonlinear"
@@ -171,19 +172,19 @@ def _too_large(model: Model, loss: Loss, n: int) -> str:
 
 
 def is_found_at_once(model: Model, loss: Loss, samples: Samples) -> bool:
-    """Return whether the attainable loss is found within some passes over the samples, or there are few of them."""
+    """Return whether finding the attainable loss takes few passes over the samples, or the samples are few."""
     if len(model.params) > FEW_PARAMS:
         return False
     return (loss.is_squared and model.is_linear) or samples[1].size <= MANY
 
 
 def unknown_loss(reason: str) -> AttainableLoss:
-    """Return an attainable loss that is unknown, with the reason."""
+    """Return an unknown attainable loss with the reason."""
     return AttainableLoss(math.nan, math.nan, None, "", reason)
 
 
 def constant_loss(loss: Loss, y: Floats) -> float:
-    """Return the mean loss of the best constant: the best of a scan, refined between its neighbours."""
+    """Return the mean loss of the best constant, found by a scan and refined between neighbouring points."""
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 (heavy)
 
     def mean_loss(constant: float) -> float:
@@ -194,22 +195,22 @@ def constant_loss(loss: Loss, y: Floats) -> float:
     if loss.is_squared:
         return variance(y)
     if loss.by_class or loss.name == "logistic":
-        # The best scores are the logarithms of the shares of the classes, the best log odds their difference.
+        # The best scores are the logarithms of the class frequencies, the best log odds their difference.
         shares = np.unique(y, return_counts=True)[1] / y.size
         return float(-np.sum(shares * np.log(shares)))
     if loss.name == "poisson":
-        # The best rate is the mean; counts of 0 alone have a loss that falls towards 0 with the constant.
+        # The best rate is the mean; if all counts are 0, the loss tends to 0 as the constant decreases.
         return mean_loss(math.log(np.mean(y))) if y.any() else 0.0
-    # A loss that is not convex, as cauchy, may be lowest at any of the targets.
-    steps = max(1, min(y.size, SCANNED // y.size) - 1)
-    levels = np.linspace(0, 1, steps * math.ceil(40 / steps) + 1)  # at the targets, and between few of them
+    # A loss that is not convex, such as cauchy, may be lowest near any of the targets.
+    steps = max(1, min(y.size, MAX_SCANNED // y.size) - 1)
+    levels = np.linspace(0, 1, steps * math.ceil(40 / steps) + 1)  # at the targets, and between them if they are few
     scan = np.unique(np.quantile(y, levels)) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
     losses = np.array([mean_loss(constant) for constant in scan.tolist()])
     losses[~np.isfinite(losses)] = np.inf
     best = int(np.argmin(losses))
     low, high = float(scan[max(best - 1, 0)]), float(scan[min(best + 1, scan.size - 1)])
     if low < high:
-        # As a share of the way between the neighbours: the tolerances of SciPy know no units.
+        # As a fraction of the way between the neighbours, because SciPy's tolerances are absolute.
         refined = minimize_scalar(
             lambda share: mean_loss(low + share * (high - low)),
             bounds=(0.0, 1.0),

@@ -1,4 +1,4 @@
-"""Many runs that share code, data and visiting order: one after the other, or side by side in lanes."""
+"""Training of many runs that share code, data and visiting order: one after another, or side by side in lanes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,14 +27,14 @@ from kernels.data.checkpoints import with_checkpoints
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
-from kernels.train.lost_targets import LARGE, lost_since
+from kernels.train.lost_targets import LARGE, first_spurious_zero
 from kernels.train.slices import runs_in_slice, slowdown_of, train_in_slices
 from kernels.train.trainer import Train, make_trainer
 
-# Runs are shared out in multiples of this, on all machines alike; their lanes may be narrower (`lane_width`).
+# Runs are distributed in multiples of this on all machines; their lanes may be narrower (`lane_width`).
 WIDTH = KERNELS["lanes"].width
-# The numbers of blocks that are moved to their places and back in one go. Block by block that takes a tenth of the time
-# of blocks with few epochs, and one thread at a time does it; four times as many leave the second cache of a core.
+# The numbers that are copied between runs and blocks at a time. Copying block by block, which only one thread at a time
+# does, takes a tenth of the time of blocks with few epochs; four times as many numbers exceed the second-level cache.
 NUMBERS_TOGETHER = 2**15
 NO_CHECKPOINTS: Integers = np.zeros(0, np.int64)
 NO_NUMBERS: Floats = np.zeros(0)
@@ -44,13 +44,12 @@ Slices = Callable[..., Iterator[tuple[int, int, float]]]
 class Runs(NamedTuple):
     """The state of R runs: `params` (R, P), the optimizer's `memory` (R, M), `status` and `checkpoints` reached (R,).
 
-    Where only the ends of epochs are checkpoints, `checkpoints` are epochs done. `losses`, shape (checkpoints trained +
-    1, R), starts with the loss at the first of them; a row past the checkpoint that a run reached has no meaning for
-    it. `validation_losses` are of the same shape, or have no rows where the data have no samples for validation;
-    `lowest` describes the lowest of them so far (`kernels.base.run.start_lowest`): with patience also the parameters
-    there, which a run keeps, while it would go on from `params`. A longer run goes on from both. `path`, shape (A, R,
-    P), has the parameters at those checkpoints that were asked for; a run that was over stays
-    there.
+    If only the ends of epochs are checkpoints, `checkpoints` are epochs done. `losses`, shape (checkpoints trained + 1,
+    R), starts with the loss at the first of them; rows past the checkpoint that a run reached are undefined for it.
+    `validation_losses` has the same shape, or no rows if the data have no validation samples; `lowest` describes the
+    lowest of them so far (`kernels.base.run.start_lowest`). With patience this includes the parameters there, which the
+    run keeps, while a continued run starts from `params`. A longer run continues from both. `path`, shape (A, R, P),
+    has the parameters at the requested checkpoints, and for a run that had ended, its last ones.
     """
 
     params: Floats
@@ -64,7 +63,7 @@ class Runs(NamedTuple):
     path: Floats = np.zeros((0, 0, 0))
 
     def kept(self, first: int = 0) -> "Kept":
-        """Return the parameters and losses that these runs keep; they were trained from checkpoint `first` on."""
+        """Return the parameters and losses that these runs keep, after training from checkpoint `first` on."""
         if self.validation_losses.size and self.lowest.shape[1] > 2:
             return Kept(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
         last = self.checkpoints - first, np.arange(self.checkpoints.size)
@@ -73,9 +72,9 @@ class Runs(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The parameters of runs, shape (R, P), and the losses there, (R,): of the end, or of the lowest held-out loss.
+    """The kept parameters of runs, shape (R, P), and their losses, (R,): at the end, or at the lowest held-out loss.
 
-    Without samples for validation there are no losses on them.
+    Without validation samples there are no validation losses.
     """
 
     params: Floats
@@ -105,26 +104,26 @@ def train_runs(
     kernel : str
         One of `KERNELS`.
     data : Data
-        Runs compute with their type, float64 or float32. Missing QR factors are made where the kernel takes losses
-        from them (`kernels.compile.loss_factor`).
+        Runs compute in the type of the data, float64 or float32. Missing QR factors are computed if the kernel takes
+        losses from them (`kernels.compile.loss_factor`).
     hyper : Hyperparameters
-        With rates of shape (epochs, R), a column for each run. Without checkpoints, runs are recorded epoch by epoch.
-        With settings of shape (S, R), runs have options of their own (`kernels.optimizers.run_options`).
+        With rates of shape (epochs, R), a column per run. Without checkpoints, runs are recorded epoch by epoch. With
+        settings of shape (S, R), runs have their own options (`kernels.optimizers.run_options`).
     params : array, shape (R, P)
     memory : array, shape (R, M)
     lowest : array, shape (R, 2) or (R, 3 + P), optional
-        Of runs that go on at checkpoint `first`: `Runs.lowest` as it was then.
+        For runs that continue at checkpoint `first`: `Runs.lowest` at that point.
     at : array, shape (A,), optional
-        Checkpoints at which parameters are recorded, as places in `hyper.checkpoints`, increasing from `first` on.
+        Checkpoints at which parameters are recorded, as indices into `hyper.checkpoints`, increasing from `first`.
     stopped : callable
-        Asked about twenty times a second.
+        Called about twenty times a second.
     """
     check_kernel(kernel)
     started = time.perf_counter()
     hyper = with_checkpoints(hyper, data.y.size)
     last, count = hyper.checkpoints.size - 1, hyper.rates.shape[1]
     status, shape = np.full(count, MAX_EPOCHS), (last - first + 1, count)
-    params = params.astype(data.dtype).astype(float, copy=False)  # rounded as the kernels do, in paths too
+    params = params.astype(data.dtype).astype(float, copy=False)  # rounded as in the kernels, also for `path`
     runs = Runs(
         params,
         memory.copy(),
@@ -144,7 +143,7 @@ def train_runs(
     if width == 1:
         steps = _train_in_turn(train, slices, hyper, runs, at, by_row=model.by_row)
     else:
-        # Where parameters are recorded on the way, each block is in a slice of its own.
+        # If parameters are recorded on the way, each block is in its own slice.
         in_slice = 1 if at.size else runs_in_slice(hyper.checkpoints, first, samples=samples, slowdown=slowdown)
         steps = _train_side_by_side(train, partial(slices, stops=at.tolist()), hyper, runs, at, width, in_slice)
     for _ in steps:
@@ -155,12 +154,12 @@ def train_runs(
 
 
 def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs, first: int) -> None:
-    """Let runs whose loss is 0 by rounding alone diverge at the first checkpoint where it is, in place."""
-    if runs.params.max() <= LARGE and runs.params.min() >= -LARGE:  # false where there are nans
+    """Mark runs with a spurious zero loss as diverged at the first checkpoint that has it, in place."""
+    if runs.params.max() <= LARGE and runs.params.min() >= -LARGE:  # false if there are nans
         return
     for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):
         losses = runs.losses[: runs.checkpoints[run] - first + 1, run]
-        lost = lost_since(model, loss, runs.params[run], data, losses)
+        lost = first_spurious_zero(model, loss, runs.params[run], data, losses)
         if lost is not None:
             runs.status[run], runs.checkpoints[run] = DIVERGED, first + lost
             runs.losses[lost:, run] = runs.validation_losses[lost:, run] = np.inf
@@ -170,9 +169,9 @@ def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs
 def _train_in_turn(
     train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Integers, *, by_row: bool
 ) -> Iterator[None]:
-    """Train the runs one after the other, in place; yield after each slice of time."""
+    """Train the runs one after another, in place; yield after each slice of time."""
     checkpoints, first = hyper.checkpoints.size, hyper.checkpoints.size - len(runs.losses)
-    # Models with vectors record the last checkpoint alone, where no other is asked for.
+    # Models with vectors record only the last checkpoint, unless others are requested.
     rows = 1 if by_row and not at.size and np.isinf(hyper.patience) else checkpoints
     trajectory, losses = np.empty((rows, runs.params.shape[1])), np.empty(checkpoints)
     validation_losses = np.empty(checkpoints if runs.validation_losses.size else 0)
@@ -187,15 +186,15 @@ def _train_in_turn(
         runs.params[run], runs.status[run], runs.checkpoints[run] = trajectory[min(done, rows - 1)], status, done
         runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
         runs.path[:, run] = trajectory[np.minimum(at, done)]
-        kept, lowest = np.searchsorted(hyper.checkpoints, runs.lowest[run, 1]), runs.lowest[run]
-        if lowest.size > 2 and kept >= first:
-            lowest[2], lowest[3:] = losses[kept], trajectory[kept]
+        best, lowest = np.searchsorted(hyper.checkpoints, runs.lowest[run, 1]), runs.lowest[run]
+        if lowest.size > 2 and best >= first:
+            lowest[2], lowest[3:] = losses[best], trajectory[best]
 
 
 def _train_side_by_side(
     train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Integers, width: int, in_slice: int
 ) -> Iterator[None]:
-    """Train runs in blocks as wide as a lane, some blocks to a slice, in place; the last run fills empty places."""
+    """Train runs in blocks as wide as a lane, several blocks per slice, in place; the last run pads empty places."""
     count, first = len(runs.params), hyper.checkpoints.size - len(runs.losses)
     plan = hyper._replace(rates=NO_NUMBERS, settings=NO_NUMBERS)  # blocks have their own
     room = _allocate_blocks(runs, hyper, width)
@@ -207,7 +206,7 @@ def _train_side_by_side(
             some = Block._make(part[begin : begin + in_slice] for part in blocks)
             for _status, done, _seconds in slices(partial(train, plan, some)):
                 if at.size:
-                    # Later checkpoints are written again when they are reached, unless all runs are over.
+                    # Later checkpoints are overwritten when they are reached, unless all runs have ended.
                     mine = slice(start + width * begin, min(start + width * (begin + 1), count))
                     runs.path[np.searchsorted(at, done) :, mine] = some.params[0].T[: mine.stop - mine.start]
                 yield
@@ -215,7 +214,7 @@ def _train_side_by_side(
 
 
 def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
-    """Return room for some blocks, as many as the runs fill; the state of a lane begins at a cache line."""
+    """Return space for as many blocks as the runs fill; the state of a lane begins at a cache line."""
     count, checkpoints, epochs = len(runs.params), hyper.checkpoints.size, len(hyper.rates)
     params, memory, known = (rows.shape[1] for rows in (runs.params, runs.memory, runs.lowest))
     numbers = 2 * (params + memory) + checkpoints + epochs
@@ -236,7 +235,7 @@ def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
 
 
 def _fill(blocks: Block, runs: Runs, hyper: Hyperparameters, mine: slice, first: int) -> None:
-    """Put some runs, which are at checkpoint `first`, and their hyperparameters into blocks."""
+    """Copy runs, which are at checkpoint `first`, and their hyperparameters into blocks."""
     size, width = blocks.status.size, blocks.status.shape[1]
     full = size == mine.stop - mine.start
     places = mine if full else np.minimum(np.arange(mine.start, mine.start + size), mine.stop - 1)
@@ -254,7 +253,7 @@ def _fill(blocks: Block, runs: Runs, hyper: Hyperparameters, mine: slice, first:
 
 
 def _collect(blocks: Block, runs: Runs, mine: slice, first: int) -> None:
-    """Put the results of blocks, which were trained from checkpoint `first` on, into the runs that they hold."""
+    """Copy the results of blocks, trained from checkpoint `first` on, into their runs."""
     size = mine.stop - mine.start
     runs.status[mine], runs.checkpoints[mine] = blocks.status.reshape(-1)[:size], blocks.checkpoints.reshape(-1)[:size]
     _to_rows(blocks.params, runs.params[mine])
@@ -266,14 +265,14 @@ def _collect(blocks: Block, runs: Runs, mine: slice, first: int) -> None:
 
 
 def _by_block(rows: Floats, width: int) -> Floats:
-    """Return the columns of each block, shape (blocks, K, width), of rows of runs, (blocks * width, K)."""
+    """Return the columns of each block, shape (blocks, K, width), from rows of runs, (blocks * width, K)."""
     return rows.reshape(len(rows) // width, width, rows.shape[1]).transpose(0, 2, 1)
 
 
 def _to_rows(columns: Floats, rows: Floats) -> None:
-    """Put the columns of each block, shape (blocks, K, width), into rows of runs; the last may have no row."""
+    """Copy the columns of each block, shape (blocks, K, width), into rows of runs; padding runs have no row."""
     width = columns.shape[2]
     whole = len(rows) // width
-    # To split an axis makes a view: what goes through no copy takes half the time.
+    # Splitting an axis makes a view, and avoiding a copy halves the time.
     rows[: whole * width].reshape(whole, width, rows.shape[1])[...] = columns[:whole].transpose(0, 2, 1)
     rows[whole * width :] = columns[-1].T[: len(rows) - whole * width]

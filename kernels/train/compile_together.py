@@ -1,7 +1,7 @@
-"""Compiling several kernels at a time, in processes of their own: numba compiles one at a time in a process.
+"""Parallel compilation of kernels in helper processes: numba compiles one function at a time per process.
 
-A helper is given the text of a kernel and writes machine code to the cache folder, from which this process loads it.
-Whatever goes wrong there, this process compiles what is missing.
+A helper receives the text of a kernel and writes machine code to the cache folder, from which this process loads it.
+If a helper fails, this process compiles what is missing.
 """
 
 import atexit
@@ -23,7 +23,7 @@ HELPER = "import sys; sys.path[:] = {path!r}; from kernels.train.compile_togethe
 DONE = b"."
 FEEDER = "sgdbench-feeder"
 """The name of threads that tell other processes what to compile."""
-# Each takes up to a third of a gigabyte.
+# Each process takes up to a third of a gigabyte.
 MOST_PROCESSES = 16
 
 _lock = Lock()
@@ -34,13 +34,13 @@ _helpers: set["subprocess.Popen[bytes]"] = set()
 
 
 def compile_together(specs: Iterable[KernelSpec], processes: int) -> None:
-    """Compile kernels, or load them, with the help of other processes where several are in no cache.
+    """Compile kernels or load them, with the help of other processes if several are not cached.
 
     Parameters
     ----------
     specs : iterable of KernelSpec
     processes : int
-        How many may compile, this one included.
+        The maximum number of compiling processes, including this one.
     """
     specs = list(specs)
     modules = dict.fromkeys(map(module_of, specs))
@@ -72,9 +72,9 @@ def compile_together(specs: Iterable[KernelSpec], processes: int) -> None:
 
 
 def compile_later(specs: Iterable[KernelSpec]) -> None:
-    """Let processes that help `compile_together` compile these too, once they have nothing else to do.
+    """Let the helpers of `compile_together` compile these kernels too, once they are idle.
 
-    It returns at once; a later `compile_together` waits for those among its kernels that have begun.
+    This returns at once; a later `compile_together` waits for those of its kernels that are already being compiled.
     """
     missing = _missing(dict.fromkeys(map(module_of, specs)))
     with _lock:
@@ -82,14 +82,14 @@ def compile_later(specs: Iterable[KernelSpec]) -> None:
 
 
 def _missing(modules: Iterable[Module]) -> list[Module]:
-    """Return the kernels that no process has compiled or compiles, if there is a cache folder to share."""
+    """Return the kernels that no process has compiled or is compiling, if there is a shared cache folder."""
     if not cache.folder():
         return []
     return [module for module in modules if module not in _begun and not is_stored(module)]
 
 
 def _take(waiting: dict[Module, Event]) -> Module | None:
-    """Return a kernel that is compiled from now on, the first of those that wait; None where there is none."""
+    """Take the first of the waiting kernels, which is then being compiled; None if there is none."""
     with _lock:
         if not waiting:
             return None
@@ -99,11 +99,11 @@ def _take(waiting: dict[Module, Event]) -> Module | None:
 
 
 def _start_helpers(processes: int) -> None:
-    """Start processes, as many as there is work for, this process among them."""
+    """Start as many processes as there is work for, counting this process."""
     count = min(processes, MOST_PROCESSES, len(_now) + len(_later)) - 1
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     command = [sys.executable, "-c", HELPER.format(path=sys.path)]
-    with suppress(OSError, ValueError):  # no processes, or no Python to start
+    with suppress(OSError, ValueError):  # processes, or a Python executable, may be unavailable
         while len(_helpers) < count:
             helper = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]  # noqa: S603
             _helpers.add(helper)
@@ -112,17 +112,17 @@ def _start_helpers(processes: int) -> None:
 
 @atexit.register
 def _stop_helpers() -> None:
-    """End the processes that help, in whatever they do."""
+    """Terminate the helper processes, whatever they are doing."""
     for helper in [*_helpers]:
         helper.kill()
         helper.wait()
 
 
 def _feed(helper: "subprocess.Popen[bytes]") -> None:
-    """Tell a helper one kernel after the other, those for later last."""
+    """Send a helper one kernel after another, those of `compile_later` last."""
     assert helper.stdin  # noqa: S101 (for the type)
     assert helper.stdout  # noqa: S101
-    with suppress(OSError), helper:  # it has gone
+    with suppress(OSError), helper:  # the helper may have ended
         while module := _take(_now) or _take(_later):
             try:
                 pickle.dump(module, helper.stdin)
@@ -135,7 +135,7 @@ def _feed(helper: "subprocess.Popen[bytes]") -> None:
 
 
 def help_compiling() -> None:
-    """Compile kernels that come pickled on standard input, and answer each with a byte."""
+    """Compile kernels that arrive pickled on standard input, and answer each with a byte."""
     while True:
         try:
             module = pickle.load(sys.stdin.buffer)  # noqa: S301 (of the process that started this one)

@@ -1,6 +1,6 @@
 """fit(): one training run with any kernel."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
 import time
 from collections.abc import Callable
@@ -40,7 +40,7 @@ from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.fit_result import FitResult, whole_or_fraction
-from kernels.train.lost_targets import lost_since
+from kernels.train.lost_targets import first_spurious_zero
 from kernels.train.slices import slowdown_of, train_in_slices
 from kernels.train.trainer import make_trainer
 
@@ -74,28 +74,28 @@ def fit(
     """Fit a model to data with stochastic gradient descent.
 
     With r = f(x; theta) - y, each update steps against the mean over a batch of dloss/dr * df/dtheta; for the squared
-    loss that is the gradient of HALF the mean squared residual. Losses of the prediction f and the target y, such as
-    ``"logistic"``, have dloss/df in its place.
+    loss that is the gradient of HALF the mean squared residual. For losses of the prediction f and the target y, such
+    as ``"logistic"``, dloss/df replaces dloss/dr.
 
     Parameters
     ----------
     model : Model or str
-        A model, an expression, or the name of a ready-made model such as ``"polynomial(3)"``. An expression calls the
-        columns of a table by their names, by the rule of `kernels.model.column_names.column_name`, and those of an
-        array ``x1``, ``x2``, ..., or ``x`` if there is one; all other names are parameters. One that looks like a
+        A model, an expression, or the name of a ready-made model such as ``"polynomial(3)"``. An expression refers to
+        columns of a table by name, by the rule of `kernels.model.column_names.column_name`, and to those of an array as
+        ``x1``, ``x2``, ..., or ``x`` if there is only one; all other names are parameters. A name that looks like a
         misspelt column is refused.
     x : array, shape (n,) or (n, inputs), or a table
-        Columns of an array are taken by position, those of a table, which is a data frame or a mapping, by the names of
-        the inputs; other columns are left alone. None for a model without inputs, see `minimize`. Columns may be memory
-        maps, as those of `bench.data.open_table`, so that there may be more samples than memory holds. Truth values are
-        0 and 1. Rows are taken by position: pandas data whose x and y have the same index in another order are refused.
+        Columns of an array are matched by position, those of a table (a data frame or a mapping) by the names of the
+        inputs; other columns are ignored. None for a model without inputs, see `minimize`. Columns may be memory maps,
+        as from `bench.data.open_table`, so that the samples may exceed memory. Booleans count as 0 and 1. Rows are
+        matched by position: pandas data whose x and y have the same index in different orders are refused.
     y : array, shape (n,), or str
-        A text names the column of the table `x` that holds them; that column is no input, nor is a pandas Series that
-        is a column of `x`. For the losses ``"logistic"`` and ``"hinge"`` 0 and 1, or two labels that are numbers, texts
-        or truth values: the greater one is class 1, and `FitResult.classes` tells them. For ``"softmax"`` whole numbers
-        from 0 on, or 2 to 100 such labels, each of which has a score of its own. For ``"poisson"`` counts.
+        A string names the column of the table `x` with the targets; that column is not an input, nor is a pandas Series
+        that is a column of `x`. For the losses ``"logistic"`` and ``"hinge"``, 0 and 1, or two labels (numbers, strings
+        or bools): the greater one is class 1, see `FitResult.classes`. For ``"softmax"``, integers from 0, or 2 to 100
+        such labels, each with its own score. For ``"poisson"``, counts.
     init : array, shape (P,), or mapping of names to values, optional
-        Where to start. Without it, standard normal draws of the seed; for models with vectors see
+        Initial parameters; by default standard normal draws of the seed, or for models with vectors see
         `kernels.Model.draw_start`.
     lr : float
         Learning rate, positive.
@@ -104,14 +104,13 @@ def fit(
     batch_size : int or "full"
         Samples per update. 1 is per-sample SGD, "full" gradient descent.
     epochs : int
-        The passes over the data, at most.
+        The maximum number of passes over the data.
     shuffle : bool or str
-        Visit the samples in an order drawn anew for each epoch from (seed, epoch); else as they stand. ``"blocks"``,
-        which is faster from a million samples on, shuffles blocks of 8,192 samples, and then the samples of as many
-        blocks as a buffer of 262,144 holds; ``"blocks(size=1000, buffer=50000)"`` has other numbers. See
-        `kernels.data.order`.
+        Visit the samples in an order drawn for each epoch from (seed, epoch), otherwise in order. ``"blocks"``, faster
+        from a million samples on, shuffles blocks of 8,192 samples, and then the samples of as many blocks as a buffer
+        of 262,144 holds; ``"blocks(size=1000, buffer=50000)"`` changes these numbers. See `kernels.data.order`.
     seed : int
-        Of the order, and of the start where `init` is not given.
+        Seed of the order, and of the initial parameters if `init` is not given.
     drop_last : bool
         Omit the last batch of an epoch if it would be smaller.
     optimizer : str or Optimizer
@@ -121,58 +120,56 @@ def fit(
         ``"cauchy(1.0)"``, ``"epsilon_insensitive(0.1)"``. Of prediction and target: ``"logistic"``, ``"hinge"``,
         ``"softmax"``, ``"poisson"``.
     target : float, optional
-        Stop at the first checkpoint at which the recorded loss, over all samples that are trained on, is at or below
-        this.
+        Stop at the first checkpoint at which the recorded loss, over all training samples, is at most this.
     kernel : str
-        ``"reference"``, ``"fused"`` (compiled; the same bits, but for functions such as exp) or ``"fused-fma"`` (last
-        bits differ).
+        ``"reference"``, ``"fused"`` (compiled; the same bits, except with functions such as exp) or ``"fused-fma"``
+        (the last bits differ).
     record : str or int
         The checkpoints at which the loss and the parameters are recorded: ``"epoch"``, the start and the end of every
         epoch; ``"log"`` or ``"log:PER_DECADE"``, also checkpoints evenly spaced in the logarithm of the samples seen,
-        in the first epochs; a number, also a checkpoint each time after that many updates. A run is stopped only at
-        checkpoints.
+        in the first epochs; a number, also a checkpoint after every so many updates. A run stops only at checkpoints.
     validation : float or (x, y), optional
         Samples that are not trained on; the loss over them is recorded at the same checkpoints. Either data besides x
-        and y, or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which are the
-        first of ``numpy.random.default_rng(0).permutation(n)``, after those for the `test`. That split depends on
-        neither `seed` nor `kernel`, so that runs can be compared; all parts keep the order of the samples.
+        and y, or the share of x and y to hold out, between 0 and 1: the first ``round(validation * n)`` samples of
+        ``numpy.random.default_rng(0).permutation(n)`` after those for the `test`. The split depends on neither `seed`
+        nor `kernel`, so that runs can be compared; all parts keep the order of the samples.
     test : float or (x, y), optional
-        Samples that have no part in the run: `FitResult.test_loss` is the loss on them. Data besides x and y, or a
-        share of them: the first ``round(test * n)`` of that permutation.
+        Samples that have no influence on the run; `FitResult.test_loss` is the loss on them. Data besides x and y, or a
+        share of them: the first ``round(test * n)`` samples of that permutation.
     patience : int, optional
-        Stop at the first checkpoint that lies this many epochs or more after that of the lowest validation loss; the
-        status is ``"stopped"`` then. However the run ends, `params` are those of the lowest validation loss.
+        Stop at the first checkpoint at least this many epochs after that of the lowest validation loss, with the status
+        ``"stopped"``. However the run ends, `params` are those of the lowest validation loss.
     dtype : str or type
-        The numbers to compute with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``,
-        for models of + - * / sqrt, abs, max, min, where, relu and constant powers such as 2 or 0.5. Samples, start,
-        rates and all that is computed of them are rounded to float32; options and clocks of optimizers are numbers of
-        double precision that are rounded where they meet the others, as in PyTorch. `params`, `loss` and `trajectory`
-        are arrays of float64.
+        The floating-point type: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``, for
+        models of + - * / sqrt, abs, max, min, where, relu and constant powers such as 2 or 0.5. Samples, initial
+        parameters, rates and everything computed from them are rounded to float32; options and clocks of optimizers
+        have double precision and are rounded where they meet these, as in PyTorch. `params`, `loss` and `trajectory`
+        are float64 arrays.
     record_params : bool, optional
-        Whether `FitResult.trajectory` has the parameters at every checkpoint, and not at the start and the end alone.
-        Without it, it has them unless the model has vectors and there is no `patience`.
+        Whether `FitResult.trajectory` has the parameters at every checkpoint, not only at the start and the end. By
+        default it does, unless the model has vectors and there is no `patience`.
     callback : callable, optional
         Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
-        of that result cannot be written to.
+        of that result are read-only.
 
     Returns
     -------
     FitResult
-        A run that diverged is a result too.
+        A diverged run returns a result too.
 
     Raises
     ------
     ValueError
         Naming the argument, its value and what would be accepted.
     """
-    # Check all that was given.
+    # Check all arguments.
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     model, classes, ((columns, targets), held_out, for_test) = read_data(model, loss, x, y, validation, test)
     n, epochs, seed = targets.size, check_integer("epochs", epochs), check_seed(seed)
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
     by_default = not model.vectors or patience is not None
     every = check_bool("record_params", by_default if record_params is None else record_params)
-    # Loops over weights record the last checkpoint alone, unless others are asked for.
+    # Loops over weights record only the last checkpoint, unless others are requested.
     only_last = model.by_row and not every and patience is None
     numbers = (0 if only_last else len(model.params)) + (held_out is not None)
     check_room(epochs, most_checkpoints(record, n, size, epochs, drop_last=drop_last), numbers)
@@ -194,7 +191,7 @@ def fit(
         raise ValueError(f"callback must be a function of a result, not {describe(callback)}")
     init = to_dtype("init", model.draw_start(seed) if init is None else model.vector(init, "init"), dtype)
 
-    # Allocate room for samples in visiting order, and for the state at each checkpoint.
+    # Allocate space for samples in visiting order, and for the state at each checkpoint.
     data = allocate_data(
         columns,
         targets,
@@ -212,9 +209,9 @@ def fit(
     recorded = Record(np.empty(checkpoints.size), trajectory, memory, validation_losses, np.array(NO_LOWEST))
 
     # Compile.
-    asked = time.perf_counter()
+    started = time.perf_counter()
     train = make_trainer(kernel, model, loss, optimizer, data)
-    compile_seconds = time.perf_counter() - asked
+    compile_seconds = time.perf_counter() - started
 
     # Train in slices of time.
     per_epoch, updates = samples_per_epoch(n, size, drop_last), count_updates(checkpoints, n, size, drop_last=drop_last)
@@ -225,7 +222,9 @@ def fit(
     seconds = 0.0
     for status, done, spent in steps:
         seconds += spent
-        lost = lost_since(model, loss, trajectory[min(done, len(trajectory) - 1)], data, recorded.losses[: done + 1])
+        lost = first_spurious_zero(
+            model, loss, trajectory[min(done, len(trajectory) - 1)], data, recorded.losses[: done + 1]
+        )
         if lost is not None:
             status, done = DIVERGED, lost  # noqa: PLW2901
             recorded.losses[done] = recorded.validation_losses[done : done + 1] = np.inf
@@ -261,10 +260,10 @@ def _state_at(
     per_epoch: int,
     start: Floats | None,
 ) -> dict[str, Any]:
-    """Return the fields of a result that change between checkpoints; with a start, the trajectory is it and the end."""
+    """Return the fields of a result that change between checkpoints; with `start`, the trajectory is start and end."""
     checkpoints = hyper.checkpoints
-    # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between two
-    # callbacks.
+    # The run continues with these arrays. After millions of epochs, a copy would take longer than the training between
+    # two callbacks.
     protect = _read_only if status == MAX_EPOCHS and done < checkpoints.size - 1 else np.copy
     seen = int(checkpoints[done])
     checkpoint = int(np.searchsorted(checkpoints, recorded.lowest[1])) if np.isfinite(hyper.patience) else done
@@ -287,6 +286,6 @@ def _state_at(
 
 
 def _read_only(view: NDArray[Any]) -> NDArray[Any]:
-    """Return the view, which can no longer be written to."""
+    """Return the view after making it read-only."""
     view.flags.writeable = False
     return view

@@ -1,8 +1,8 @@
-"""The quality of a fit: standard errors and correlations of its parameters, and least squares to compare it with.
+"""The quality of a fit: standard errors and correlations of its parameters, and least squares for comparison.
 
 With the Jacobian J of the model at the end of a run, n samples, P parameters and the residuals r, the covariance of the
 parameters is s**2 (J^T J)**-1 with s**2 = sum(r**2) / (n - P): D. M. Bates, D. G. Watts, Nonlinear Regression Analysis
-and Its Applications (1988), chapter 2. It holds where a run has arrived at a minimum of the squared loss.
+and Its Applications (1988), chapter 2. This assumes that the run has converged to a minimum of the squared loss.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.base.run import Floats
-from kernels.data.pieces import cut
+from kernels.data.pieces import in_pieces
 from kernels.data.samples import Samples
 from kernels.model.linear_data import make_rows, triangle_of_pieces
 from kernels.model.model import Model
@@ -23,10 +23,10 @@ class Uncertainty:
     Attributes
     ----------
     stderr : array, shape (P,)
-        Standard errors; nan where there are none.
+        Standard errors; nan if not available.
     correlation : array, shape (P, P)
     reason : str
-        The reason why there are none; else empty.
+        Why they are not available; else empty.
     """
 
     stderr: Floats
@@ -36,16 +36,16 @@ class Uncertainty:
 
 @np.errstate(all="ignore")  # squares may overflow
 def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Uncertainty:
-    """Return the standard errors and correlations of parameters, by the QR factor of the Jacobian there."""
+    """Return the standard errors and correlations of parameters, from the QR factor of the Jacobian."""
     size, n = params.size, samples[1].size
     if n <= size:
         return unknown(size, f"there are no more samples than parameters, {n} for {size}")
-    # With the residual as a last column, whose length is then that of the last column of the factor.
-    factor = triangle_of_pieces(make_rows(model.program, x, y, params) for x, y in cut(samples))
+    # The residual is appended as a column; its norm is that of the factor's last column.
+    factor = triangle_of_pieces(make_rows(model.program, x, y, params) for x, y in in_pieces(samples))
     if not np.isfinite(factor).all():
         return unknown(size, "the residuals or their derivatives are not finite")
     jacobian, residual = factor[:, :-1], factor[:, -1]
-    # Columns of one length, so that the rank does not depend on units.
+    # Columns are scaled to one norm, so that the rank does not depend on units.
     scale = np.sqrt(np.add.reduce(jacobian * jacobian))
     if not scale.all():
         return unknown(size, f"the samples do not determine {model.params[int(np.argmin(scale))]}")
@@ -60,18 +60,18 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
 
 
 def unknown(params: int, reason: str) -> Uncertainty:
-    """Return the uncertainty of that many parameters of which nothing is known, with the reason."""
+    """Return an unknown uncertainty of that many parameters, with the reason."""
     return Uncertainty(np.full(params, np.nan), np.full((params, params), np.nan), reason)
 
 
 def least_squares(model: Model, samples: Samples) -> tuple[Floats, float]:
-    """Return the best parameters of a linear model, and their mean squared residual; a pass over the samples.
+    """Return the best parameters of a linear model and their mean squared residual, in one pass over the samples.
 
-    All are nan where the model is not finite at a sample, such as `a*log(x)` at 0.
+    All are nan if the model is not finite at a sample, such as `a*log(x)` at 0.
     """
     params = len(model.params)
     model.check_linear()
-    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in cut(samples))
+    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in in_pieces(samples))
     if not np.isfinite(factor).all():
         return np.full(params, np.nan), np.nan
     design, targets = factor[:, :-1], factor[:, -1]
@@ -81,8 +81,8 @@ def least_squares(model: Model, samples: Samples) -> tuple[Floats, float]:
 
 
 def solve_least_squares(design: Floats, targets: Floats, samples: int) -> Floats:
-    """Return the parameters of least squares for a finite design of some samples, or for its triangle."""
-    # Columns of one size, so that the rank does not depend on units.
+    """Return the least-squares parameters for a finite design matrix, or for the triangle of `samples` rows."""
+    # Columns are scaled to one size, so that the rank does not depend on units.
     scale = np.abs(design).max(axis=0, initial=0.0)
     scale[scale == 0] = 1.0
     rcond = np.finfo(float).eps * max(samples, scale.size)

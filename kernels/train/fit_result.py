@@ -1,6 +1,6 @@
 """FitResult: the result of one training run."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
 import math
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The standard errors of more parameters would take a matrix of more than eight megabytes.
+# The standard errors of more parameters would need a matrix of more than eight megabytes.
 MOST_PARAMS = 1000
 
 
@@ -41,12 +41,12 @@ class Snapshot:
     Attributes
     ----------
     checkpoint : int
-        Its place in ``loss``, ``trajectory`` and all that a run records at checkpoints.
+        Its index in ``loss``, ``trajectory`` and everything else recorded at checkpoints.
     samples_seen : int
     epoch : float
-        An int at the end of one, else a fraction.
+        An int at the end of an epoch, else a fraction.
     params : array, shape (P,)
-        nan where they are not recorded: see `record_params` of `kernels.fit`.
+        nan if not recorded; see `record_params` of `kernels.fit`.
     loss : float
     validation_loss : float or None
         None without held-out samples.
@@ -62,63 +62,63 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """The result of a training run; equal to itself alone. No two of its arrays share memory.
+    """The result of a training run; equal only to itself. No two of its arrays share memory.
 
     Attributes
     ----------
     model : Model
     params : array, shape (P,)
-        In the order of ``model.params``: those of the end, or with `patience` those of the checkpoint of the lowest
-        validation loss. See `kept`.
+        In the order of ``model.params``: at the end, or with `patience` at the checkpoint of the lowest validation
+        loss. See `kept`.
     loss : array, shape (M,)
-        The mean over all samples that are trained on of the loss that was trained, at each checkpoint: before the first
-        update, after each epoch, and in between where `record` asks for it. For the squared loss it is the mean squared
-        residual, twice the mean whose gradient is descended. `records` names it.
+        The mean of the trained loss over all training samples, at each checkpoint: before the first update, after each
+        epoch, and in between as `record` requests. For the squared loss it is the mean squared residual, twice the mean
+        whose gradient is descended. `records` names it.
     trajectory : array, shape (M, P)
-        The parameters at the same checkpoints; of models with vectors, shape (2, P), at the start and at the end,
-        unless `kernels.fit` is asked to record them or has a `patience`.
+        The parameters at the same checkpoints; for models with vectors, shape (2, P), at the start and at the end,
+        unless `kernels.fit` was told to record them or has a `patience`.
     samples_seen, updates : array, shape (M,)
-        The samples visited and the updates made by each checkpoint.
+        The numbers of samples visited and of updates made at each checkpoint.
     samples_per_epoch : int
-        The samples that an epoch visits: all but those of a last batch that is left out.
+        The samples that an epoch visits: all except those of an omitted last batch.
     criterion : Loss
         The loss that was trained.
     x : tuple of array, shape (n,)
-        The inputs that were trained on, one array for each; not copied where they were float64 columns already, such
-        as memory maps.
+        The inputs of the training samples, one array each; not copied if they were float64 columns already, such as
+        memory maps.
     y : array, shape (n,)
     rates : array
-        The learning rate of each epoch that was begun.
+        The learning rate of each epoch that was started.
     status : str
         ``"converged"`` (the loss reached the target), ``"max_epochs"``, ``"diverged"`` (the loss or a parameter is no
         longer finite, or parameters are so large that the targets are lost in rounding), or ``"stopped"`` (the
         validation loss had not improved for `patience` epochs).
     epochs : int
-        Epochs finished.
+        The number of completed epochs.
     epochs_to_target : float or None
-        Epochs until the loss was at or below the target: an int at the end of one, else a fraction.
+        The number of epochs until the loss was at or below the target: an int at the end of an epoch, else a fraction.
     seconds : float
-        Time spent training.
+        The training time.
     compile_seconds : float
-        Time spent to derive and compile the kernel, or to load it from the disk cache; not part of `seconds`.
+        The time to derive and compile the kernel, or to load it from the disk cache; not part of `seconds`.
     validation_loss : array, shape (M,), or None
-        As `loss`, over the held-out samples, at the same checkpoints; None without `validation`.
+        As `loss`, over the held-out samples; None without `validation`.
     validation : tuple or None
         The held-out samples: their inputs, as in `x`, and their y.
     test : tuple or None
-        The samples held out for the test, alike.
+        The samples held out for the test, in the same form.
     memory : array
-        The state of the optimizer at the end, to go on with: the slots of each parameter, then its clock.
+        The state of the optimizer at the end, from which to continue: the slots of each parameter, then its clock.
     dtype : str
-        The numbers that were computed with; `x` and `y` are as they were given all the same.
+        The type that was computed with; `x` and `y` keep the type in which they were given.
     order : str
-        The order in which epochs visited the samples, in words: ``"as they stand"``, ``"all samples shuffled"``, or
-        which blocks were shuffled, and how many of them together.
+        The order in which epochs visited the samples, in words: ``"as they stand"``, ``"all samples shuffled"``, or the
+        blocks that were shuffled, and how many at a time.
     kept_checkpoint : int
         The checkpoint at which `params` were recorded: the last one, or with `patience` that of the lowest validation
         loss.
     classes : Classes or None
-        The labels of the classes 0, 1, ..., where y held labels; `y` has the classes.
+        The labels of the classes 0, 1, ..., if y held labels; `y` holds the classes.
     """
 
     model: Model
@@ -162,17 +162,17 @@ class FitResult:
         Raises
         ------
         ValueError
-            If x does not fit the model, or the run diverged and no finite parameters were kept.
+            If x does not fit the model, or the run diverged and has no finite parameters.
         """
         if not np.isfinite(self.params).all():
             raise ValueError("the run diverged: it has no parameters to predict with")
         return self.model.predict(self.params, x)
 
     def predict_mean(self, x: Inputs) -> Floats:
-        """Return the expected targets at x: probabilities where the log loss was trained, rates of counts for poisson.
+        """Return the expected targets at x: probabilities for the log loss, rates of counts for poisson.
 
-        The model itself gives the logarithm of the odds there, or of the rate. Where a residual was trained, it is what
-        that loss estimates: the expected target by the squared loss, a median or a quantile by others.
+        For these, the model itself is the log odds or the log rate. For losses of the residual, this is the model, as
+        an estimate of what the loss estimates: the expected target (squared loss), a median or a quantile.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class FitResult:
         Raises
         ------
         ValueError
-            If the loss says nothing of expected targets, such as ``"hinge"``.
+            If the loss does not determine expected targets, such as ``"hinge"``.
         """
         if not self.criterion.has_mean:
             raise ValueError(
@@ -195,7 +195,7 @@ class FitResult:
         return self.criterion.mean_of(self.predict(x))
 
     def predict_class(self, x: Inputs) -> NDArray[Any]:
-        """Return the label of the most probable class at x, as labels were given; else the number of the class.
+        """Return the most probable class at x: its label if y held labels, else its number.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class FitResult:
         Raises
         ------
         ValueError
-            If the targets of the loss are no classes.
+            If the targets of the loss are not classes.
         """
         if not takes_classes(self.criterion):
             raise ValueError(f"the loss {self.trained!r} has no classes; predict(x) returns the value of the model")
@@ -222,7 +222,7 @@ class FitResult:
         return self.model.params
 
     def coef(self, name: str) -> Floats | pd.Series:
-        """Return the parameters of one name: a Series by the names of the inputs for a vector, else an array.
+        """Return the parameters of one name: for a vector a Series by input name, otherwise an array.
 
         Parameters
         ----------
@@ -248,49 +248,48 @@ class FitResult:
         return pd.Series(values, index=list(vector.columns), name=name)
 
     def loss_at(self, params: Params) -> float:
-        """Return the loss that the run records, at other parameters: shape (P,), or by name."""
+        """Return the recorded loss at other parameters, given as an array of shape (P,) or by name."""
         return mean_loss(self.model, self.criterion, self.model.vector(params), self.x, self.y)
 
     @property
     def trained(self) -> str:
-        """The loss that was trained, such as ``"squared"`` or ``"huber(delta=1.0)"``."""
+        """The trained loss, such as ``"squared"`` or ``"huber(delta=1.0)"``."""
         return self.criterion.text
 
     @property
     def records(self) -> str:
-        """The name of `loss`: ``"mean squared residual"``, or the loss that was trained, such as ``"log loss"``."""
+        """The name of `loss`: ``"mean squared residual"``, or the trained loss, such as ``"log loss"``."""
         return self.criterion.records
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """Other measures of `params` on the samples that were trained on, by name, as `metrics_on` returns them."""
+        """Other measures of `params` on the training samples, by name; see `metrics_on`."""
         known = {"rmse": self.rmse, "r2": self.r2} if self.criterion.of_residual else {}
         return known | mean_metrics(self.model, self.criterion, self.params, self.x, self.y)
 
     @cached_property
     def test_loss(self) -> float | None:
-        """The loss of `params` on the samples for the test; None where there are none.
+        """The loss of `params` on the test samples; None if there are none.
 
-        They had no part in the run: this is the loss to expect on new samples, as long as nothing is chosen by it.
+        These had no influence on the run: this is the expected loss on new samples, unless it is used for a choice.
         """
         return None if self.test is None else mean_loss(self.model, self.criterion, self.params, *self.test)
 
     @cached_property
     def test_metrics(self) -> dict[str, float]:
-        """Other measures of `params` on the samples for the test, by name: see `metrics_on`."""
+        """Other measures of `params` on the test samples, by name; see `metrics_on`."""
         return {} if self.test is None else metrics_on(self.model, self.criterion, self.params, *self.test)
 
     @property
     def epoch_checkpoints(self) -> Integers:
-        """The places of the start and of the ends of epochs among the checkpoints, shape (epochs + 1,)."""
+        """The indices of the start and of the ends of epochs among the checkpoints, shape (epochs + 1,)."""
         return np.flatnonzero(self.samples_seen % self.samples_per_epoch == 0)
 
     @property
     def best(self) -> Snapshot:
-        """The checkpoint of the lowest validation loss, or of the lowest loss without `validation`; ties: the first.
+        """The first checkpoint with the lowest validation loss, or without `validation` the lowest loss.
 
-        Checkpoints at which the loss or a parameter is not finite do not count, but for the start where there is no
-        other.
+        Checkpoints at which the loss or a parameter is not finite are skipped; if there is no other, it is the start.
         """
         losses = self.loss if self.validation_loss is None else self.validation_loss
         counts = np.isfinite(losses) & np.isfinite(self.loss)
@@ -302,7 +301,7 @@ class FitResult:
     def kept(self) -> Snapshot:
         """The checkpoint of `params`: the last one, or with `patience` that of the lowest validation loss.
 
-        Its losses are those that the run is judged by.
+        The run is judged by the losses at this checkpoint.
         """
         return self._snapshot(range(self.loss.size)[self.kept_checkpoint])
 
@@ -318,7 +317,7 @@ class FitResult:
         )
 
     def _params_at(self, checkpoint: int) -> Floats:
-        """Return the parameters of a checkpoint, and nan where they are not recorded."""
+        """Return the parameters at a checkpoint, or nan if they are not recorded."""
         if checkpoint == range(self.loss.size)[self.kept_checkpoint]:
             return self.params.copy()
         if len(self.trajectory) == self.loss.size:
@@ -331,12 +330,12 @@ class FitResult:
 
     @property
     def rmse(self) -> float:
-        """The root of the mean squared residual of `params`, in the units of y; nan where no residual was trained."""
+        """The root of the mean squared residual of `params`, in units of y; nan if no residual was trained."""
         return math.sqrt(self.mean_square)
 
     @cached_property
     def mean_square(self) -> float:
-        """The mean squared residual of `params`; nan where no residual was trained, or it is not finite."""
+        """The mean squared residual of `params`; nan if no residual was trained, or it is not finite."""
         if not self.criterion.of_residual:
             return math.nan
         value = self.kept.loss if self.criterion.is_squared else mean_square(self.model, self.params, self.x, self.y)
@@ -344,9 +343,9 @@ class FitResult:
 
     @cached_property
     def r2(self) -> float:
-        """The share of the variance of y that the model explains with `params`; nan where y does not vary.
+        """The fraction of the variance of y that the model explains with `params`.
 
-        It is nan too where no residual was trained.
+        It is nan if y does not vary, or no residual was trained.
         """
         of_targets = variance(self.y) if self.criterion.of_residual else 0.0
         return 1.0 - self.mean_square / of_targets if of_targets else math.nan
@@ -364,38 +363,39 @@ class FitResult:
 
     @property
     def stderr(self) -> Floats:
-        """The standard errors of the parameters, shape (P,); `uncertainty.reason` says why where they are nan.
+        """The standard errors of the parameters, shape (P,); if they are nan, `uncertainty.reason` says why.
 
-        They suppose that the run has arrived at a minimum.
+        They assume that the run has converged to a minimum.
         """
         return self.uncertainty.stderr if self.uncertainty.stderr.size else np.full(self.params.size, np.nan)
 
     @cached_property
     def optimum(self) -> AttainableLoss:
-        """The lowest loss that the model can reach on these samples, where it is, and the loss of the best constant.
+        """The lowest attainable loss on these samples, its parameters, and the loss of the best constant.
 
-        See `kernels.train.attainable_loss.find_attainable_loss`: all but least squares of linear models takes a moment.
+        See `kernels.train.attainable_loss.find_attainable_loss`. Except for least squares of linear models, it takes a
+        moment to compute.
         """
         found = find_attainable_loss(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
         return found.lowered(self.kept.loss, self.params, "this run", self.dtype)
 
     @property
     def remaining(self) -> float:
-        """The share of the improvement over the best constant that the run leaves: 0 at the lowest loss there is.
+        """The fraction of the improvement over the best constant that the run missed: 0 at the lowest attainable loss.
 
-        It is nan where the lowest loss is not known, or no better than that of the best constant.
+        It is nan if the lowest loss is unknown, or not below that of the best constant.
         """
         return self.optimum.remaining(self.kept.loss)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle: a loss that a user registered by its text, as its functions cannot be pickled."""
+        """Return the state to pickle, with a user-registered loss as its text: its functions cannot be pickled."""
         state = dict(vars(self))
         if self.criterion.name in REGISTERED["loss"]:
             state["criterion"] = self.trained
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a state, in a process that knows the loss."""
+        """Restore a state in a process that knows the loss."""
         vars(self).update(state | {"criterion": make_loss(state["criterion"])})
 
     def __repr__(self) -> str:
@@ -435,10 +435,10 @@ class FitResult:
     def _describe_validation(self) -> list[str]:
         if self.validation_loss is None:
             return []
-        kept, best = self.kept, self.best
-        course = f"{self.validation_loss[0]:.6g} -> {kept.validation_loss:.6g}"
-        if kept.checkpoint < self.loss.size - 1:
-            return [f"  validation  {course}; its parameters, after {kept.epoch:g} epochs, are kept"]
+        end, best = self.kept, self.best
+        course = f"{self.validation_loss[0]:.6g} -> {end.validation_loss:.6g}"
+        if end.checkpoint < self.loss.size - 1:
+            return [f"  validation  {course}; its parameters, after {end.epoch:g} epochs, are kept"]
         return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
 
     def _describe_test(self) -> list[str]:
@@ -455,8 +455,8 @@ class FitResult:
         Returns
         -------
         DataFrame
-            epoch (a fraction within one), lr (of the update before), loss, validation_loss where there is one,
-            param_<name> for each parameter, where the trajectory has every checkpoint; samples and updates.
+            epoch (a fraction within an epoch), lr (of the preceding update), loss, validation_loss if there is one,
+            param_<name> for each parameter if the trajectory has every checkpoint; samples and updates.
         """
         import pandas as pd  # noqa: PLC0415 (only when asked for)
 
@@ -475,15 +475,15 @@ class FitResult:
         return pd.DataFrame(columns)
 
     def plot(self, x: Inputs | None = None, y: ArrayLike | None = None, *, ax: Axes | None = None) -> Figure:
-        """Draw the loss and, beside it, the curve on its data where they are given.
+        """Draw the loss and, if data are given, the fitted curve beside it.
 
         Parameters
         ----------
         x : array, shape (n,) or (n, inputs), or a table, optional
         y : array, shape (n,), or str, optional
-            The data that were trained, as `kernels.fit` takes them.
+            The training data, as `kernels.fit` takes them.
         ax : matplotlib.axes.Axes, optional
-            Where the curve or, without data, the loss is drawn; without it, in a figure of its own.
+            Axes for the curve or, without data, for the loss; by default a new figure.
 
         Returns
         -------
@@ -515,22 +515,22 @@ class FitResult:
         Parameters
         ----------
         x : array, shape (n,) or (n, inputs), or a table
-            For several inputs predicted values are plotted against observed ones.
+            For several inputs, predicted values are plotted against observed ones.
         y : array, shape (n,), or str, optional
-            The data that were trained, as `kernels.fit` takes them.
+            The training data, as `kernels.fit` takes them.
         settings : mapping, optional
-            The settings given to `kernels.fit`. With them (``{}`` if all were left at their defaults) the first epochs
-            are shown update by update; without them, epoch by epoch.
+            The settings passed to `kernels.fit`. With them (``{}`` if all had their defaults), the first epochs are
+            shown update by update; without them, epoch by epoch.
         names : pair of str, optional
-            The names of x and y; without them that of the model's input, and y.
+            The names of x and y; by default the name of the model's input, and y.
         dpi : float, default 100
             The resolution: a frame is 6.4 x 3.6 inches.
 
         Returns
         -------
         matplotlib.animation.FuncAnimation
-            Jupyter shows it. ``save(path)`` writes a file that ends in .gif, .mp4 or .html. A fit that diverged is
-            shown for as long as it is finite.
+            Jupyter displays it. ``save(path)`` writes a .gif, .mp4 or .html file. A diverged fit is shown as long as it
+            is finite.
 
         Raises
         ------
@@ -551,13 +551,13 @@ class FitResult:
         return columns[0] if len(columns) == 1 else np.stack(columns, axis=1), y
 
     def _repr_html_(self) -> str:
-        """Return the HTML that Jupyter shows."""
+        """Return the HTML that Jupyter displays."""
         html: str = _load_view("fit_html")(self)
         return html
 
 
 def _load_view(name: str) -> Callable[..., Any]:
-    """Return a function that shows fits, from the package that has it among its entry points `kernels.views`."""
+    """Return a function that shows fits, from the package that provides it as an entry point of `kernels.views`."""
     from importlib.metadata import entry_points  # noqa: PLC0415 (only when asked for)
 
     found = entry_points(group="kernels.views", name=name)
@@ -568,7 +568,7 @@ def _load_view(name: str) -> Callable[..., Any]:
 
 
 def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:
-    """Return the mean loss that runs record, at parameters of shape (P,), over samples, piece by piece."""
+    """Return the mean recorded loss at parameters of shape (P,) over samples, piece by piece."""
 
     def loss_of(x: tuple[Floats, ...], y: Floats) -> float:
         given, _ = loss.evaluate(model.program, params, stack_columns(x, y.size), y)
@@ -581,7 +581,7 @@ def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y
 def mean_metrics(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
     """Return the means of `Loss.metrics` over samples, piece by piece."""
     names = list(loss.metrics(np.zeros(1), np.zeros(1)))
-    if not names:  # without a pass over the samples
+    if not names:  # saves a pass over the samples
         return {}
 
     def metrics_of(x: tuple[Floats, ...], y: Floats) -> Floats:
@@ -598,9 +598,9 @@ def mean_square(model: Model, params: Floats, x: tuple[Floats, ...], y: Floats) 
 
 
 def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
-    """Return measures of parameters on samples besides the loss that runs record, by name.
+    """Return measures of a fit on samples besides the recorded loss, by name.
 
-    For a residual ``"rmse"`` and ``"r2"``, which is nan where y does not vary; else those of `Loss.metrics`, such as
+    For a residual they are ``"rmse"`` and ``"r2"`` (nan if y does not vary), otherwise those of `Loss.metrics`, such as
     ``"accuracy"``.
     """
     known = mean_metrics(model, loss, params, x, y)
@@ -611,5 +611,5 @@ def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], 
 
 
 def whole_or_fraction(seen: int, per_epoch: int) -> float:
-    """Return epochs as an int at the end of one, else as a fraction."""
+    """Return a number of epochs as an int at the end of an epoch, else as a fraction."""
     return seen / per_epoch if seen % per_epoch else seen // per_epoch

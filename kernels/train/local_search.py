@@ -1,4 +1,4 @@
-"""The mean loss of a model with its gradient, and the local searches for its lowest value, by SciPy."""
+"""The mean loss of a model with its gradient, and local searches for its minimum with SciPy."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -28,7 +28,7 @@ UNSETTLED = "the search had not settled: the lowest loss may lie lower"
 
 
 class Found(NamedTuple):
-    """The lowest loss that was found, -inf where it falls without end, with its place, the method and a remark."""
+    """The lowest loss found (-inf if it decreases without bound), its parameters, the method and a note."""
 
     loss: float
     params: Floats | None
@@ -39,26 +39,26 @@ class Found(NamedTuple):
 Objective = Callable[[Floats], tuple[float, Floats]]
 
 
-def afford(each: int, searches: int, most: int) -> int:
-    """Return how many evaluations of `each` multiplications each of some searches may make, `most` at most.
+def affordable_evaluations(each: int, searches: int, most: int) -> int:
+    """Return how many evaluations, at most `most`, each search may make if one takes `each` multiplications.
 
     With many samples and many parameters, complete searches would take hours.
     """
     return max(LEAST, min(most, WORK // (each * searches)))
 
 
-def afford_searches(each: int, most: int) -> int:
-    """Return how many searches, `most` at most, may each make `LEAST` evaluations of `each` multiplications."""
+def affordable_searches(each: int, most: int) -> int:
+    """Return how many searches, at most `most`, may each make `LEAST` evaluations of `each` multiplications."""
     return max(1, min(most, WORK // (LEAST * each)))
 
 
 def cost_of_gradient(samples: int, params: int) -> int:
-    """Return about how many multiplications a mean loss with its gradient takes."""
+    """Return the approximate number of multiplications of a mean loss with its gradient."""
     return 10 * samples * params
 
 
 def cost_of_step(samples: int, params: int) -> int:
-    """Return about how many multiplications a step of Levenberg and Marquardt's method takes: a QR factorization."""
+    """Return the approximate number of multiplications of a Levenberg-Marquardt step: a QR factorization."""
     return samples * params * (params + 20)
 
 
@@ -80,7 +80,7 @@ def mean_and_gradient(program: Program | Network, loss: Loss, x: tuple[Floats, .
 
 
 def _mean_by_layers(network: Network, loss: Loss, x: Floats, y: Floats, theta: Floats) -> tuple[float, Floats]:
-    """Return the mean recorded loss and its gradient, whose sums are those of matrix products."""
+    """Return the mean recorded loss and its gradient, summed by matrix products."""
     factor = 2.0 if loss.is_squared else 1.0
     with np.errstate(all="ignore"):
         forward = run_network(network, theta, x, y if loss.of_residual else np.zeros_like(y))
@@ -103,11 +103,11 @@ def descend(
     times: int = TIMES,
     steps: int = MOST_EVALUATIONS,
 ) -> tuple[float, Floats, bool]:
-    """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there.
+    """Return the loss and the parameters at which L-BFGS-B ends, and whether it has converged.
 
-    It begins up to `times` times, where it ended before, each time for `steps` evaluations at most. It stops at a loss
-    of `enough`, and where the times that are left, if each lowers the loss as the last did, would not take it `below`.
-    Parameters are in units of `sizes_at` the start.
+    It is restarted where it ended, up to `times` runs in all, each with at most `steps` evaluations. It stops at a loss
+    of `enough`, or if the remaining runs, each lowering the loss as much as the last one, would not take it `below`.
+    Parameters are scaled by `sizes_at` the start.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 
@@ -121,7 +121,7 @@ def descend(
     value, where = guarded(start)[0], start
     if value >= 1e300:
         return np.inf, start, True
-    # The tolerances are for losses of about 1: in other units of y a search would end early.
+    # SciPy's tolerances assume losses of about 1: in other units of y, a search would end early.
     scale = abs(value) or 1.0
 
     sizes = sizes_at(start)
@@ -152,9 +152,9 @@ def descend(
 def _blas_of_scipy() -> ThreadpoolController:
     """Return the control over the threads of SciPy's BLAS.
 
-    OpenBLAS solves the few equations of a step of L-BFGS-B in several threads, which wait for each other: on a busy
-    machine a search takes ten times as long. The products of the objective are those of NumPy's own BLAS, where these
-    are two, as in wheels; they may be large.
+    OpenBLAS solves the few equations of an L-BFGS-B step in several threads, which wait for each other: on a busy
+    machine a search takes ten times as long. The objective's products, which may be large, use NumPy's own BLAS if the
+    two are separate, as in wheels.
     """
     every = ThreadpoolController()
     own = [one.filepath for one in every.lib_controllers if "scipy" in str(Path(one.filepath).parent)]
@@ -162,7 +162,7 @@ def _blas_of_scipy() -> ThreadpoolController:
 
 
 def settle_at_kinks(objective: Objective, start: Floats, most: int) -> tuple[float, Floats]:
-    """Return the loss and the place at which Nelder and Mead's simplex method, which needs no derivatives, settles.
+    """Return the loss and the parameters at which Nelder-Mead, a simplex method without derivatives, converges.
 
     It ends earlier after `most` evaluations.
     """

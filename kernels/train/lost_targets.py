@@ -1,4 +1,4 @@
-"""Losses of 0 that rounding makes where parameters have grown so far that targets are lost beside them."""
+"""Detect zero losses caused by cancellation, where parameters are so large that rounding absorbs the targets."""
 
 import numpy as np
 
@@ -6,29 +6,29 @@ from kernels.base.run import Data, Floats
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
-# Parameters below this leave the targets what they are.
+# Parameters below this do not absorb the targets.
 LARGE = 1e6
-# Samples that are looked at.
-MOST = 1000
+# The number of samples checked.
+MAX_CHECKED = 1000
 
 
-def lost_since(model: Model, loss: Loss, params: Floats, data: Data, losses: Floats) -> int | None:
-    """Return the first checkpoint from which on a run's loss is 0 by rounding alone; None where its last loss is right.
+def first_spurious_zero(model: Model, loss: Loss, params: Floats, data: Data, losses: Floats) -> int | None:
+    """Return the first checkpoint from which a run's loss is a spurious 0; None if its last loss is correct.
 
-    The terms of a model may grow until y is lost in (c - y) + a*sin(x - p), and then cancel: so does a run with a rate
-    that is too high. All residuals and gradients are 0 from there on, and the predictions are off by the targets.
+    With a learning rate that is too high, the terms of a model may grow until y is lost in (c - y) + a*sin(x - p), and
+    then cancel. From there on all residuals and gradients are 0, and the predictions are off by the targets.
 
     Parameters
     ----------
     params : array, shape (P,)
-        At the end.
+        The parameters at the end.
     losses : array, shape (checkpoints reached + 1,)
     """
     if losses[-1] != 0 or not loss.of_residual or not np.abs(params).max() > LARGE:
         return None
-    y = data.y[:MOST]
+    y = data.y[:MAX_CHECKED]
     columns = data.x[0].reshape(data.y.size, -1).T if model.by_row else data.x
-    columns = tuple(column[:MOST] for column in columns)
+    columns = tuple(column[:MAX_CHECKED] for column in columns)
     with np.errstate(all="ignore"):
         residuals = model.predict_columns(params, columns) - y, -y
         found, nothing = (np.mean(loss.recorded(loss.arguments(residual, y))) for residual in residuals)

@@ -1,4 +1,4 @@
-"""The lowest loss of a model that is linear in its parameters, in coordinates that units do not change."""
+"""The lowest loss of a model that is linear in its parameters, in coordinates independent of units."""
 
 import math
 from collections.abc import Callable
@@ -20,8 +20,8 @@ MOST_STEPS_OF_C = 2**31 - 1
 LARGEST = 1e6
 """Parameters in units of the design's singular directions, and of targets, beyond which a loss is approached at
 infinity."""
-# A loss is the largest of these lines, given by slopes and offsets: over the residual, or over the prediction times the
-# side of its class.
+# The loss is the maximum of these lines, given by slopes and offsets: in the residual, or in the prediction times the
+# sign of its class.
 PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
     "absolute": lambda: [(1.0, 0.0), (-1.0, 0.0)],
     "quantile": lambda tau: [(1.0 - tau, 0.0), (-tau, 0.0)],
@@ -35,10 +35,10 @@ SEPARABLE = "the classes can be separated: the loss falls towards 0 as the param
 
 
 def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
-    """Return the lowest loss of a model that is linear in its parameters; None where it is not finite at a sample.
+    """Return the lowest loss of a model that is linear in its parameters; None if it is not finite at a sample.
 
-    In the coordinates of the design's singular directions, and in units of the targets of residuals, so that neither
-    units nor near collinearity matter.
+    The search uses the design's singular directions as coordinates, and scales residuals to the targets, so that
+    neither units nor near collinearity matter.
     """
     found = _basis(model, x, y.size)
     if found is None:
@@ -50,7 +50,7 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
         solved = _linear_program(loss, basis, offset, y, start)
         if solved is not None:
             objective = _mean_of_basis(loss, basis, offset, y)
-            # Of classes that can be separated, samples on a margin leave a loss of 1e-16 by rounding.
+            # For separable classes, rounding leaves a loss of 1e-16 at samples on the margin.
             ends = [solved] if loss.of_residual else [solved, solved * (1 + 1e-9)]
             solved = min(ends, key=lambda end: objective(end)[0])
             return Found(objective(solved)[0], back @ solved, "linear programming", "")
@@ -76,9 +76,9 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
 
 
 def lowest_of_scores(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
-    """Return the lowest loss of scores of classes that are linear in their parameters, which has one minimum or none.
+    """Return the lowest loss of class scores that are linear in their parameters, which has one minimum or none.
 
-    All scores have the design of one of them.
+    All scores share the design matrix of one score.
     """
     found = _basis(model.with_classes(1), x, y.size)
     if found is None:
@@ -89,7 +89,7 @@ def lowest_of_scores(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
     def evaluate_at(where: Floats) -> tuple[float, Floats]:
         with np.errstate(all="ignore"):
             parts = basis @ where.reshape(-1, model.classes)
-            # Where every sample has the highest score of its class, greater parameters have a lower loss.
+            # If every sample has the highest score for its class, scaling up the parameters lowers the loss.
             least = np.take_along_axis(parts, classes, axis=1) - 1e-9 * np.abs(parts).max()
             if np.count_nonzero(parts >= least) == y.size:
                 return -np.inf, np.zeros_like(where)
@@ -107,24 +107,24 @@ def lowest_of_scores(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
 
 
 def _basis(model: Model, x: tuple[Floats, ...], n: int) -> tuple[Floats, Floats, Floats] | None:
-    """Return the singular directions of the design of a linear model, and the part that no parameter scales.
+    """Return the singular directions of the design of a linear model, and the part without parameters.
 
     Returns
     -------
     basis : array, shape (n, rank)
-        Of columns with a mean square of 1.
+        Columns with a mean square of 1.
     back : array, shape (P, rank)
-        From coordinates in the basis to parameters.
+        Maps coordinates in the basis to parameters.
     offset : array, shape (n,)
-        The model for parameters of 0.
+        The model at parameters of 0.
     None
-        In place of all, if a number is not finite, or its square.
+        Instead of all these, if a number or its square is not finite.
     """
     rows = make_rows(model.program, x, np.zeros(n))
     if not np.isfinite(rows).all():
         return None
     design, offset = rows[:, :-1], -rows[:, -1]
-    # Columns of one length, so that the rank does not depend on units.
+    # Columns are scaled to one norm, so that the rank does not depend on units.
     with np.errstate(over="ignore"):
         lengths = np.linalg.norm(design, axis=0)
     if not np.isfinite(lengths).all():
@@ -149,21 +149,21 @@ def _mean_of_basis(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Obje
 
 
 def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Floats:
-    """Return the start of the search: least squares of the residual, or of predictions that give the mean target."""
+    """Return the start of the search: least squares of the residual, or predictions of the mean target."""
     if loss.of_residual:
         return np.asarray(basis.T @ (y - offset) / y.size)
-    wanted = np.log(max(float(np.mean(y)), 1e-8)) if loss.name == "poisson" else 0.0
-    return np.asarray(basis.T @ (np.full(y.size, wanted) - offset) / y.size)
+    constant = np.log(max(float(np.mean(y)), 1e-8)) if loss.name == "poisson" else 0.0
+    return np.asarray(basis.T @ (np.full(y.size, constant) - offset) / y.size)
 
 
 def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start: Floats) -> Floats | None:
-    """Return the coordinates of the lowest mean of a loss with linear pieces; None if HiGHS does not find them.
+    """Return the coordinates of the lowest mean of a piecewise linear loss; None if HiGHS does not find them.
 
-    As quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978). Solved is the dual: the unknowns are the
-    shares, from 0 to 1, of each piece but the last one at each sample; of `PIECES`, no two others exceed the last one
-    at a time. It has a row for each coordinate in place of one for each sample and piece: of 20,000 samples and 3
-    coordinates it took 0.3 s, and the program itself more than 20.
-    Residuals are those of `start`, in units of their median: the tolerances of HiGHS are for numbers of about 1.
+    As in quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978). The dual is solved: its unknowns are the
+    shares, from 0 to 1, of each piece but the last at each sample; of `PIECES`, no two others exceed the last one at a
+    time. It has a row per coordinate instead of one per sample and piece: with 20,000 samples and 3 coordinates it took
+    0.3 s, the primal more than 20 s. Residuals are relative to `start`, in units of their median, because the
+    tolerances of HiGHS assume numbers of about 1.
     """
     from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
 
@@ -182,18 +182,18 @@ def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start:
 
 
 def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:
-    """Return whether some coordinates put every sample on the side of its class, at a distance.
+    """Return whether some coordinates put every sample strictly on the side of its class.
 
-    The shortest weighted mean of the rows separates them, or it is zero and nothing does: P. Gordan, Mathematische
-    Annalen 6 (1873). False where it is not found in time.
+    The shortest weighted mean of the rows separates the classes, or it is zero and nothing does: P. Gordan,
+    Mathematische Annalen 6 (1873). The result is False if it is not found in time.
     """
     from scipy.optimize import nnls  # noqa: PLC0415 (heavy)
 
-    # No parameter scales the offset: growing parameters do not make it small.
+    # Parameters do not scale the offset, but it becomes negligible as they grow.
     rows, _ = _by_side(basis, offset, y)
-    columns, wanted = np.vstack([rows.T, np.ones(y.size)]), np.append(np.zeros(rows.shape[1]), 1.0)
+    columns, target = np.vstack([rows.T, np.ones(y.size)]), np.append(np.zeros(rows.shape[1]), 1.0)
     try:
-        weights, _ = nnls(columns, wanted, maxiter=min(max(1, MOST_WORK // columns.size), MOST_STEPS_OF_C))
+        weights, _ = nnls(columns, target, maxiter=min(max(1, MOST_WORK // columns.size), MOST_STEPS_OF_C))
     except RuntimeError:
         return False
     direction = columns[:-1] @ weights
@@ -201,7 +201,7 @@ def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:
 
 
 def _by_side(basis: Floats, offset: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Return rows and offsets of the prediction times the side of the class, 1 or -1."""
+    """Return rows and offsets of the prediction times the sign of the class, 1 or -1."""
     side = 2.0 * y - 1.0
     return basis * side[:, np.newaxis], offset * side
 

@@ -1,4 +1,4 @@
-"""The lowest loss of a nonlinear model that local searches from many starts find."""
+"""The lowest loss of a nonlinear model, by local searches from many starts."""
 
 import math
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from kernels.train.local_search import (
     UNBOUNDED,
     Found,
     Objective,
-    afford,
-    afford_searches,
+    affordable_evaluations,
+    affordable_searches,
     cost_of_gradient,
     cost_of_step,
     descend,
@@ -49,13 +49,13 @@ NEGLIGIBLE = 1e-7
 def lowest_of_nonlinear(
     model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats, starts: Sequence[Floats]
 ) -> Found | None:
-    """Return the lowest loss found from starts and from random ones; None where none of them is finite.
+    """Return the lowest loss found from the given and from random starts; None if it is finite at none of them.
 
-    Of many samples a part is searched first.
+    With many samples, a subset is searched first.
     """
     rng, params = np.random.default_rng(0), len(model.params)
     cost = cost_of_step if loss.of_residual else cost_of_gradient
-    many = max(LEAST_SAMPLES * params, afford(cost(1, params), SHORT_STEPS, MANY))
+    many = max(LEAST_SAMPLES * params, affordable_evaluations(cost(1, params), SHORT_STEPS, MANY))
     part = np.sort(rng.choice(y.size, many, replace=False)) if y.size > many else slice(None)
     some = tuple(column[part] for column in x), y[part]
     begin = [np.asarray(start, float) for start in starts]
@@ -66,9 +66,12 @@ def lowest_of_nonlinear(
     with np.errstate(all="ignore"):
         if loss.of_residual:
             begin = [solve_linear_params(model.program, start, *some) for start in begin]
-            # Most of the time is that of starts from which parameters grow without end.
+            # Starts from which parameters grow without bound take most of the time.
             each = cost_of_step(some[1].size, params)
-            few, most = afford(each, len(begin), FEW_STEPS), afford(each, LEADING, MOST_STEPS)
+            few, most = (
+                affordable_evaluations(each, len(begin), FEW_STEPS),
+                affordable_evaluations(each, LEADING, MOST_STEPS),
+            )
             ends = sorted((_fit_squares(model, start, *some, few) for start in begin), key=lambda end: end[0])
             ends[:LEADING] = [_fit_squares(model, end[1], *some, most) for end in ends[:LEADING]]
             ends.sort(key=lambda end: end[0])
@@ -89,17 +92,19 @@ def lowest_of_nonlinear(
     objective = mean_and_gradient(model.program, loss, x, y)
     value, lowest = ends[0]
     if loss.name in PIECES:
-        value, lowest = settle_at_kinks(objective, lowest, afford(cost_of_gradient(y.size, params), 1, MOST_AT_KINKS))
-    # The sums of SciPy may differ from those that runs record in the last digits.
+        value, lowest = settle_at_kinks(
+            objective, lowest, affordable_evaluations(cost_of_gradient(y.size, params), 1, MOST_AT_KINKS)
+        )
+    # SciPy's sums may differ from recorded losses in the last digits.
     value = min(value, objective(lowest)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
     return Found(value, lowest, method, MULTIPLE.format(len(begin)))
 
 
 def _lowest_places(objective: Objective, places: Sequence[Floats]) -> list[Floats]:
-    """Return the first of some places and those of the lowest losses, each loss once, `POLISHED` in all.
+    """Return the first place and those of the lowest losses, one per distinct loss, `POLISHED` in all.
 
-    With outliers all minima of squares may be one, which no search with another loss leaves.
+    With outliers, all minima of squares may coincide, and a search with another loss does not leave that minimum.
     """
     by_loss = {float(f"{objective(place)[0]:.4g}"): place for place in reversed(places)}
     lowest = sorted(value for value in by_loss if np.isfinite(value))
@@ -109,20 +114,20 @@ def _lowest_places(objective: Objective, places: Sequence[Floats]) -> list[Float
 def _search_in_stages(objective: Objective, starts: Sequence[Floats], each: int) -> list[tuple[float, Floats]]:
     """Return the losses and places at which local searches end: short ones from all starts, long ones from the best.
 
-    In flat valleys a complete search takes thousands of evaluations, of `each` multiplications, and its first hundred
-    tell most of where it ends.
+    In flat valleys a complete search takes thousands of evaluations, of `each` multiplications, and the first hundred
+    show approximately where it will end.
     """
     ends = [(math.inf, start) for start in starts]
     for count, times, steps in STAGES:
         places = [place for _, place in ends[:count]]
-        affordable = afford(each, times * len(places), steps)
+        affordable = affordable_evaluations(each, times * len(places), steps)
         ends = _descend_all(objective, places, times=times, steps=affordable)
         ends.sort(key=lambda end: end[0])
     return ends
 
 
 def _descend_all(objective: Objective, starts: Sequence[Floats], **settings: Any) -> list[tuple[float, Floats]]:
-    """Return the losses and places at which searches end, each given up if it would not get below those before it."""
+    """Return the losses and places at which searches end; each is abandoned if it would not beat those before it."""
     ends: list[tuple[float, Floats]] = []
     for start in starts:
         lowest = min((value for value, _ in ends), default=math.inf)
@@ -131,7 +136,7 @@ def _descend_all(objective: Objective, starts: Sequence[Floats], **settings: Any
 
 
 def solve_linear_params(program: Program | Network, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
-    """Return parameters of which those that the model is linear in, for the values of the others, are least squares.
+    """Return parameters of which those in which the model is linear are least squares, given the others.
 
     G. H. Golub, V. Pereyra, SIAM Journal on Numerical Analysis 10 (1973).
     """
@@ -149,11 +154,11 @@ def solve_linear_params(program: Program | Network, theta: Floats, x: tuple[Floa
 
 
 def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats, steps: int) -> tuple[float, Floats]:
-    """Return the mean squared residual and the parameters at which Levenberg and Marquardt's method ends."""
+    """Return the mean squared residual and the parameters at which Levenberg-Marquardt ends."""
     from scipy.optimize import least_squares  # noqa: PLC0415 (heavy)
 
     columns, params = stack_columns(x, y.size), len(model.params)
-    # MINPACK asks for the derivatives where it has asked for the residual last.
+    # MINPACK requests derivatives at the point of its last residual.
     known: dict[bytes, tuple[Floats, Sequence[Floats]]] = {}
 
     def at(theta: Floats) -> tuple[Floats, Sequence[Floats]]:
@@ -177,7 +182,7 @@ def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats, 
         end = least_squares(
             residual, start, jacobian, method=method, x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=steps
         )
-    except (ValueError, np.linalg.LinAlgError):  # numbers too large for it
+    except (ValueError, np.linalg.LinAlgError):  # numbers may be too large
         return np.inf, start
     return float(2 * end.cost / y.size), np.asarray(end.x)
 
@@ -189,10 +194,12 @@ def _polish_all(
     params = len(model.params)
     if loss.is_squared:
         each = cost_of_step(y.size, params)
-        starts = starts[: afford_searches(each, len(starts))]
-        return [_fit_squares(model, start, x, y, afford(each, len(starts), MOST_STEPS)) for start in starts]
+        starts = starts[: affordable_searches(each, len(starts))]
+        return [
+            _fit_squares(model, start, x, y, affordable_evaluations(each, len(starts), MOST_STEPS)) for start in starts
+        ]
     objective = mean_and_gradient(model.program, loss, x, y)
-    steps = afford(cost_of_gradient(y.size, params), TIMES * len(starts), MOST_EVALUATIONS)
+    steps = affordable_evaluations(cost_of_gradient(y.size, params), TIMES * len(starts), MOST_EVALUATIONS)
     settings: dict[str, Any] = {"steps": steps}
     if loss.of_residual:
         spread = np.mean(loss.recorded(loss.arguments(y - np.mean(y), y)))
@@ -204,7 +211,7 @@ def _polish_all(
 def _sizes(model: Model, x: tuple[Floats, ...], y: Floats, theta: Floats) -> Floats:
     """Return the change of each parameter that changes predictions by about the residual, shape (P,).
 
-    In a nonlinear model these may be apart by any power of ten, by the units of x and y.
+    In a nonlinear model these may differ by any power of ten, depending on the units of x and y.
     """
     residual, derivatives = evaluate(model.program, theta, stack_columns(x, y.size), y)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -214,7 +221,7 @@ def _sizes(model: Model, x: tuple[Floats, ...], y: Floats, theta: Floats) -> Flo
 
 
 def _random_start(params: int, x: tuple[Floats, ...], rng: np.random.Generator) -> Floats:
-    """Return a start: each parameter a normal draw, one of another order of magnitude, or a value of an input."""
+    """Return a start: per parameter a normal draw, a draw of another order of magnitude, or a value of an input."""
     start = rng.normal(size=params)
     kind = rng.integers(3, size=params)
     start[kind == 1] *= 10.0 ** rng.uniform(-3, 3, np.count_nonzero(kind == 1))

@@ -1,4 +1,4 @@
-"""minimize(): a function of parameters alone, without data."""
+"""minimize(): minimization of a function of parameters, without data."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,26 +34,26 @@ def minimize(
     params: Sequence[str] | None = None,
     callback: Callable[[FitResult], None] | None = None,
 ) -> FitResult:
-    """Minimize an expression in its parameters, by the optimizers and kernels of `fit`.
+    """Minimize an expression in its parameters, with the optimizers and kernels of `fit`.
 
-    A step is an update along the gradient of the whole expression: one epoch over one sample of no inputs.
+    A step is an update by the gradient of the whole expression: one epoch over one sample without inputs.
 
     Parameters
     ----------
     objective : str or Model
         An expression such as ``"(1 - a)**2 + 100*(b - a**2)**2"``, all of whose names are parameters; the name of a
-        ready-made one, ``"rosenbrock"``, ``"rastrigin(3)"``, ``"beale"`` or ``"himmelblau"``; or a model without
+        ready-made model, ``"rosenbrock"``, ``"rastrigin(3)"``, ``"beale"`` or ``"himmelblau"``; or a model without
         inputs.
     init : array, shape (P,), or mapping of names to values, optional
-        Where to start. Without it, standard normal draws of the seed.
+        Initial parameters; by default standard normal draws of the seed.
     steps : int
-        The steps, at most.
+        The maximum number of steps.
     target : float, optional
-        Stop at the first step after which the objective is at or below this.
+        Stop after the first step at which the objective is at most this.
     params : sequence of str, optional
-        The order of the parameters; without it that of their appearance.
+        The order of the parameters; by default their order of appearance.
     lr, schedule, seed, optimizer, kernel, callback
-        As for `fit`, with a step in the place of an epoch.
+        As for `fit`, with a step in place of an epoch.
 
     Returns
     -------

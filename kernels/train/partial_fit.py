@@ -22,7 +22,7 @@ from kernels.train.trainer import make_trainer
 
 
 class RunState(NamedTuple):
-    """The state of a run: its parameters, the memory of its optimizer (`FitResult.memory`), and epochs finished."""
+    """The state of a run: its parameters, the memory of its optimizer (`FitResult.memory`), and completed epochs."""
 
     params: Floats
     memory: Floats
@@ -50,25 +50,25 @@ def partial_fit(
     loss: str | Loss = "squared",
     kernel: str = "fused",
 ) -> tuple[RunState, float]:
-    """Train one epoch, and return the state after it with the loss over its samples, as `kernels.fit` records it.
+    """Train one epoch; return the new state and the loss over the samples, as recorded by `kernels.fit`.
 
-    Called again and again with the same samples and the rates of a schedule, it gives the bits of `kernels.fit`.
+    Repeated calls with the same samples and the rates of a schedule give the bits of `kernels.fit`.
 
     Parameters
     ----------
     model : Model
-        For the loss softmax one with a score for each class, ``Model("W @ x + b", inputs, classes=K)``: the samples of
-        a call need not have all of them.
+        For the softmax loss, a model with a score per class, ``Model("W @ x + b", inputs, classes=K)``: the samples of
+        a call need not include all classes.
     x : array, shape (n,) or (n, inputs), or a table
-        See `kernels.base.columns`. Rows are taken by position, as by `kernels.fit`.
+        See `kernels.base.columns`. Rows are matched by position, as in `kernels.fit`.
     y : array, shape (n,)
-        For losses of classes the numbers of these, from 0 on, not labels.
+        For losses of classes, class numbers from 0, not labels.
     state : RunState
-        From `start_run` or from the call before.
+        From `start_run` or from the previous call.
     lr : float
-        The rate of this epoch, not negative.
+        The learning rate of this epoch, nonnegative.
     batch_size, shuffle, seed, drop_last, optimizer, loss, kernel
-        As for `kernels.fit`. The order of the samples follows from the seed and from the number of the epoch.
+        As for `kernels.fit`. The order of the samples depends on the seed and on the number of the epoch.
 
     Raises
     ------
@@ -102,9 +102,9 @@ def partial_fit(
 
 
 def _check_state(model: Model, optimizer: Optimizer, state: RunState) -> RunState:
-    """Return a state as a copy in float64; that of another model or optimizer is refused.
+    """Return a copy of a state in float64, refusing that of another model or optimizer.
 
-    A kernel would look for its numbers where there are none.
+    A kernel would access memory outside of the arrays.
     """
     params, memory = model.vector(state.params, "the parameters of the state"), np.array(state.memory, np.float64)
     remembered = optimizer.initial_memory(params).size

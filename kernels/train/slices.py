@@ -1,4 +1,4 @@
-"""Training in slices of time, so that Ctrl-C and callbacks take effect; the results are the same."""
+"""Training in slices of time, so that Ctrl-C and callbacks take effect; results do not depend on it."""
 
 import time
 from bisect import bisect_right
@@ -10,11 +10,11 @@ from kernels.model.model import Model
 
 SLICE_SECONDS = 0.05
 FIRST_SLICE = 1_000_000  # sample-updates of a compiled kernel
-REFERENCE_SLOWDOWN = 1000  # how many times as long the reference takes
+REFERENCE_SLOWDOWN = 1000  # time of the reference relative to a compiled kernel
 
 
 def reference_cost(model: Model) -> int:
-    """Return the time of the reference for a sample, as a multiple of that with a model without vectors."""
+    """Return the time of the reference per sample, relative to a model without vectors."""
     if model.network is None:
         return 1
     units = sum(layer.units for layer in model.network.layers)
@@ -22,9 +22,9 @@ def reference_cost(model: Model) -> int:
 
 
 def slowdown_of(kernel: str, model: Model, width: int = 1) -> int:
-    """Return the time of a sample-update of `width` runs, as a multiple of that of one run of a small model by `fused`.
+    """Return the time of a sample-update of `width` runs, relative to one run of a small model by `fused`.
 
-    It sizes the first slice: during a million updates of 10,000 weights, Ctrl-C would not be heard for seconds.
+    It sizes the first slice: during a million updates of 10,000 weights, Ctrl-C would have no effect for seconds.
     """
     if kernel == "reference":
         return REFERENCE_SLOWDOWN * reference_cost(model)
@@ -32,12 +32,12 @@ def slowdown_of(kernel: str, model: Model, width: int = 1) -> int:
 
 
 def work_until(checkpoint: int, checkpoints: Integers, samples: int) -> float:
-    """Return the sample-updates of a run until a checkpoint, those of losses included; see `train_in_slices`."""
+    """Return the sample-updates of a run until a checkpoint, including loss evaluations; see `train_in_slices`."""
     return (int(checkpoints[checkpoint]) + samples * checkpoint) / 2
 
 
 def runs_in_slice(checkpoints: Integers, first: int, *, samples: int, slowdown: int) -> int:
-    """Return how many runs from checkpoint `first` to the last one fit into the first slice, and 1 where none does."""
+    """Return how many runs from checkpoint `first` to the last one fit into the first slice, at least 1."""
     work = work_until(checkpoints.size - 1, checkpoints, samples) - work_until(first, checkpoints, samples)
     return max(1, int(FIRST_SLICE / slowdown / max(1.0, work)))
 
@@ -60,11 +60,11 @@ def train_in_slices(
         See `kernels.data.checkpoints.make_checkpoints`.
     first : int
     samples : int
-        The samples on which a loss is evaluated at each checkpoint, which counts like an update from each.
+        The samples on which a loss is evaluated at each checkpoint; each counts like an update.
     slowdown : int
-        See `slowdown_of`. The first slice is sized by it, the others by the clock.
+        See `slowdown_of`. It determines the size of the first slice; the clock determines the others.
     stops : sequence of int
-        Integers, increasing, at which a slice ends.
+        Increasing checkpoints at which a slice ends.
 
     Yields
     ------
@@ -73,7 +73,7 @@ def train_in_slices(
     work = partial(work_until, checkpoints=checkpoints, samples=samples)
     budget, last = FIRST_SLICE / slowdown, checkpoints.size - 1
     while True:
-        # No array is made here: a block of few epochs takes 100 microseconds.
+        # No array is allocated here: a block with few epochs takes only 100 microseconds.
         limit = work(first) + budget
         end = last if work(last) <= limit else max(first + 1, bisect_right(range(last), limit, key=work) - 1)
         later = bisect_right(stops, first)

@@ -1,4 +1,4 @@
-"""Functions that train on given samples: the reference, or a kernel compiled for a model, a loss and an optimizer."""
+"""Training functions for given samples: the reference, or a kernel compiled for a model, a loss and an optimizer."""
 
 from collections.abc import Callable
 from functools import partial
@@ -32,10 +32,10 @@ def make_trainer(
     *,
     options_per_run: bool = False,
 ) -> Train:
-    """Return the function that trains on these samples with a kernel, compiled where it has to be.
+    """Return the function that trains on these samples with a kernel, which is compiled if necessary.
 
-    Kernels of width 1 train a `Record`, the others blocks of as many runs as their lanes are wide, in the arrays of one
-    `Block`. They compute with float64 or float32, as the samples are.
+    Kernels of width 1 train a `Record`, others train blocks of as many runs as their lanes are wide, in the arrays of
+    one `Block`. They compute in the type of the samples, float64 or float32.
     """
     dtype = data.dtype
     if kernel == "reference":
@@ -49,13 +49,13 @@ def make_trainer(
     def train_from(hyper: Hyperparameters, record: Any, first: int, last: int) -> tuple[int, int]:
         return drive(built.address, samples, hyper, record, room, first, last)
 
-    # Kernels have the addresses of these, which nothing else may keep.
+    # Kernels use the addresses of these arrays, so the function must keep them alive.
     train_from.arrays = data, scratch  # type: ignore[attr-defined]
     return train_from
 
 
 def _samples_of(data: Data) -> Samples:
-    """Return the samples as kernels are given them."""
+    """Return the samples in the form that kernels take."""
     return Samples(
         data.y.size,
         data.validation_y.size,
@@ -70,7 +70,7 @@ def _samples_of(data: Data) -> Samples:
 
 
 def _room_of(spec: KernelSpec, data: Data) -> tuple[Room, Any]:
-    """Return the buffers of a run, and the arrays whose addresses are in it."""
+    """Return the buffers of a run, and the arrays whose addresses they contain."""
     program, width, optimizer = spec.model.program, spec.width, spec.optimizer
     params, n = len(spec.model.params), max(data.y.size, data.validation_y.size)
     memory = params * optimizer.slots + len(optimizer.clock_start)
@@ -81,7 +81,7 @@ def _room_of(spec: KernelSpec, data: Data) -> tuple[Room, Any]:
         buffers = allocate_buffers(program.layout, *units, optimizer.slots, n, width, spec.dtype)
         counts = np.concatenate([np.zeros(LAYOUT, np.int64), program.layout])
         return Room(cells, optimizer.slots, columns, counts, np.empty(0), addresses(buffers)), buffers
-    # Each value that samples alone determine is made by an instruction; a run by itself keeps none.
+    # An instruction computes each value that depends on samples alone; a single run stores none.
     values = len(program.instructions) if width > 1 else 0
     scratch = allocate_scratch(params, n, width, values, spec.dtype)
     return Room(cells, 0, columns, scratch.counts, scratch.partials, addresses([scratch.values])), scratch

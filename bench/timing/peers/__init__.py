@@ -1,1 +1,1 @@
-"""The same problem solved in C and with other packages, each written to win."""
+"""Peers: the same problem solved in C and with other packages, each optimized."""

@@ -1,4 +1,4 @@
-"""Helpers that peers share: a model's program on their own arrays, and runs trained one after the other."""
+"""Helpers that peers share: a model's program on their own arrays, and training run by run."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -11,15 +11,15 @@ from kernels.model.network import HIDDEN, SCALAR, Network, Symbol
 from kernels.model.program import OPERATORS, Program
 from kernels.optimizers import make_optimizer
 
-# With more runs at a time, the arrays of layers leave the processor's cache: 1,024 runs of ten scores took 1.6 times as
-# long in JAX.
+# With more runs at a time, the arrays of layers exceed the processor's cache: 1,024 runs of ten scores took 1.6 times
+# as long in JAX.
 MOST_RUNS = 64
 
 
 class Loss(NamedTuple):
     """A loss of a residual, or of a prediction or scores and the targets, as elementwise functions of arrays.
 
-    They are ``slope(found, y, scale) -> scale * derivative`` and ``value(found, y) -> loss``, as it is recorded.
+    They are ``slope(found, y, scale) -> scale * derivative`` and ``value(found, y) -> loss``, as recorded.
     """
 
     slope: Callable[[Any, Any, Any], Any]
@@ -29,10 +29,10 @@ class Loss(NamedTuple):
 def residual_and_derivatives(
     program: Program, library: Any, theta: Iterable[Any], x: Iterable[Any], y: Any
 ) -> tuple[Any, Sequence[Any]]:
-    """Return the residual and its derivatives by the parameters, by hand.
+    """Return the residual and its derivatives with respect to the parameters, without autodiff.
 
-    `library` has the functions under NumPy's names, by which programs call them; theta, x and y are its arrays.
-    Derivatives that do not depend on the parameters have no more axes than the inputs; a constant is a float.
+    `library` has the functions under NumPy's names, as programs call them; theta, x and y are its arrays. Derivatives
+    that do not depend on the parameters have no more axes than the inputs; a constant is a float.
     """
     values = [*theta, *x, y, *program.constants]
     for function, operands in program.instructions:
@@ -44,7 +44,7 @@ def residual_and_derivatives(
 def layered_network(problem: Problem) -> Network | None:
     """Return the network of a model that is computed layer by layer, with an array for each symbol.
 
-    A linear residual is one product with a matrix, unless weights decay: scalars of models with vectors do not.
+    A linear residual is one product with a matrix, unless weights decay, because scalars of models with vectors do not.
     """
     optimizer = make_optimizer(problem.optimizer)
     decays = optimizer.weight_decay or optimizer.decay_options
@@ -53,7 +53,7 @@ def layered_network(problem: Problem) -> Network | None:
 
 
 def share_out(problem: Problem, *, together: bool) -> list[slice]:
-    """Return the runs that are trained at a time."""
+    """Return the slices of runs that are trained at a time."""
     width = 1 if not together else problem.runs if layered_network(problem) is None else MOST_RUNS
     return [slice(first, first + width) for first in range(0, problem.runs, width)]
 
@@ -74,12 +74,12 @@ def split_params(network: Network, params: Any) -> list[Any]:
 def run_layers(
     network: Network, library: Any, theta: Sequence[Any], x: Any, y: Any
 ) -> tuple[Any, Callable[[Any], list[tuple[Any, Any]]]]:
-    """Return the scores or the residual of a network, shape (runs, scores, samples), and the way back, by hand.
+    """Return the scores or the residual of a network, shape (runs, scores, samples), and its backward pass.
 
-    `theta` is as `split_params` returns it, x has the shape (inputs, samples), and y is 0 for scores. The way back
-    takes the derivatives of the loss by the scores, and returns for each symbol the derivatives by it, with the axes
-    runs, units and samples, and the inputs or hidden units that its dot is taken of, or None for a scalar: the gradient
-    is their product ``slopes @ source.mT``, or the sum over the samples.
+    `theta` is as `split_params` returns it, x has the shape (inputs, samples), and y is 0 for scores. The backward pass
+    takes the derivatives of the loss with respect to the scores, and returns for each symbol the derivatives with
+    respect to it, with the axes runs, units and samples, and the inputs or hidden units of its dot product, or None for
+    a scalar: the gradient is their product ``slopes @ source.mT``, or the sum over the samples.
     """
     parts, hidden, steps = iter(theta), None, []
     for layer in network.layers:
@@ -104,7 +104,7 @@ def run_layers(
 
 
 def _source(symbol: Symbol, x: Any, hidden: Any) -> Any:
-    """Return the array that the dot of a symbol is taken of, or None."""
+    """Return the array that a symbol's weights are multiplied with, or None."""
     if symbol.source == SCALAR:
         return None
     return hidden if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
@@ -119,7 +119,7 @@ def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:
 def run_by_run(
     problem: Problem, train: Callable[[Floats, Floats], tuple[Floats, Sequence[float]]]
 ) -> Callable[[], Trained]:
-    """Return a call that trains one run after the other by `train`, ``(init, rates) -> params, losses``."""
+    """Return a call that trains runs one after another with `train`, ``(init, rates) -> params, losses``."""
 
     def call() -> Trained:
         trained = [train(init, rates) for init, rates in zip(problem.inits, problem.rates.T, strict=True)]

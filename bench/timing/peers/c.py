@@ -22,17 +22,17 @@ from kernels.base.run import Floats, allocate_aligned
 WRITER = Path(__file__).with_name("formula.py")
 LOOPS = Path(__file__).with_name("sgd.c")
 LINEAR = Path(__file__).with_name("linear.c")
-# It takes a tenth of a second.
+# Compilation normally takes a tenth of a second.
 COMPILE_SECONDS = 60
-# gcc contracts to FMAs anyway; clang has to be told.
+# gcc contracts to FMAs by default; clang needs the flag.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 
 
 def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     """Return a call that trains in C.
 
-    With `tree`, in the kernels' order of operations instead of the formula as it is written down. A missing compiler,
-    or output of it that cannot be loaded, is an UnavailableError.
+    With `tree`, it uses the kernels' order of operations instead of the formula as written. A missing compiler, or
+    compiler output that cannot be loaded, raises an UnavailableError.
     """
     if problem.model.network is not None:
         return _prepare_linear(problem)
@@ -54,7 +54,7 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
         _pointer(losses),
     )
 
-    def run(_alive: object = (columns, room)) -> Trained:  # C knows only where they are
+    def run(_alive: object = (columns, room)) -> Trained:  # keeps arrays alive of which C has only the addresses
         params[:] = problem.inits.T
         train()
         return Trained(params.T, losses)
@@ -89,7 +89,7 @@ def _prepare_linear(problem: Problem) -> Callable[[], Trained]:
 
 
 def formula(model: Model, tree: bool) -> str:
-    """Return the text of `formula.in_c`, kept on disk: sympy takes longer to import than the compiler to compile."""
+    """Return the text of `formula.in_c`, cached on disk: importing sympy takes longer than compiling the C code."""
     about = repr((model.expression, model.inputs, model.params, tree)).encode()
     name = f"c_formula_{hashlib.sha256(about + WRITER.read_bytes()).hexdigest()[:16]}.c"
     text = cache.read(name)
@@ -103,10 +103,10 @@ def formula(model: Model, tree: bool) -> str:
 
 @once
 def library(text: str) -> ctypes.CDLL:
-    """Return a text in C, compiled anew in every process: a stored file could be another machine's.
+    """Return a compiled C text, compiled anew in every process: a stored file could be another machine's.
 
-    A missing compiler is an UnavailableError. One that fails is a FailedError with the first line of its message, and
-    so is output that cannot be loaded.
+    A missing compiler raises an UnavailableError. A failing compiler raises a FailedError with the first line of its
+    message, and so does output that cannot be loaded.
     """
     with tempfile.TemporaryDirectory(dir=cache.folder()) as folder:
         source, target = Path(folder) / "sgd.c", Path(folder) / "sgd.so"
@@ -116,7 +116,7 @@ def library(text: str) -> ctypes.CDLL:
             loaded = ctypes.CDLL(str(target))
             loaded.train.restype = None
         except (OSError, AttributeError) as error:
-            # On a file system that is mounted noexec nothing can be loaded.
+            # Nothing can be loaded from a file system that is mounted noexec.
             raise FailedError(f"the library that the C compiler made in {folder} cannot be loaded: {error}") from error
     return loaded
 
@@ -140,15 +140,15 @@ def _compile(source: Path, target: Path) -> None:
     else:
         if not done.returncode:
             return
-        said = (line.strip() for line in done.stderr.splitlines() if line.strip())
-        reason = next(said, f"exit code {done.returncode}")
+        messages = (line.strip() for line in done.stderr.splitlines() if line.strip())
+        reason = next(messages, f"exit code {done.returncode}")
     raise FailedError(f"the C compiler, {shlex.join(command)}, failed: {reason}")
 
 
 def compiler() -> list[str]:
     """Return the command in CC, or cc.
 
-    A CC that is no command is a FailedError, and a program that is not there an UnavailableError.
+    A CC that is not a command raises a FailedError, and a missing program an UnavailableError.
     """
     named = os.environ.get("CC", "")
     try:
@@ -161,14 +161,14 @@ def compiler() -> list[str]:
 
 
 def _aligned(array: Floats) -> Floats:
-    """Return a copy that begins at a cache line, as the kernels' arrays do; by chance one in four would."""
+    """Return a copy that begins at a cache line, like the kernels' arrays; by chance one in four would."""
     copy = allocate_aligned(array.size).reshape(array.shape)
     copy[...] = array
     return copy
 
 
 def _pointer(array: Floats) -> ctypes.c_void_p:
-    """Return the address of the values; the array lives as long as the pointer does."""
+    """Return the address of the values; the array is kept alive by the pointer."""
     return array.ctypes.data_as(ctypes.c_void_p)
 
 

@@ -1,4 +1,4 @@
-"""A model in C: the formula as it is written down, or the kernels' program. Names given by users never get into it."""
+"""A model in C: the formula as written, or the kernels' program; no user-given names enter the code."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -31,7 +31,7 @@ static inline double sigmoid(double u) { double e = exp(-fabs(u)); return (u < 0
 static inline double sigmoid_complement(double u) { return sigmoid(-u); }
 static inline double softplus(double u) { return (u < 0 ? 0 : u) + log1p(exp(-fabs(u))); }
 """
-# Functions that sympy would write out, and C has or is given above.
+# Functions that sympy would expand, but that C has or that are defined above.
 IN_C = ("sigmoid", "softplus", "log1p", "expm1")
 CALLED = {name: name for name in (*IN_C, "sigmoid_complement", "relu", "by_size", "sign")}
 CALLED |= {name: name for name in ("less", "less_equal", "where", "maximum", "minimum")} | {"absolute": "fabs"}
@@ -58,7 +58,7 @@ class Formula(NamedTuple):
 
 
 class _Printer(C99CodePrinter):
-    """Whole powers are multiplications, as in a*x*x."""
+    """Prints integer powers as multiplications, as in a*x*x."""
 
     def _print_Pow(self, u: sympy.Pow) -> str:  # noqa: N802 (as sympy calls it)
         if u.exp.is_Number and u.exp.is_negative:
@@ -77,7 +77,7 @@ class _Printer(C99CodePrinter):
 def in_c(model: Model, *, tree: bool) -> str:
     """Return the text that `sgd.c` continues.
 
-    With `tree` it is the program of the kernels; else the formula as it is written down, with the derivatives of sympy.
+    With `tree` it is the program of the kernels, otherwise the formula as written, with derivatives by sympy.
     """
     formula = _program_formula(model) if tree else _written_formula(model)
     count, columns = len(model.params), len(model.inputs) + 1
@@ -136,7 +136,7 @@ def _written_formula(model: Model) -> Formula:
     symbols = [sympy.Symbol(name, real=True) for name in names]
     f = f.xreplace(dict(zip((*params, *inputs), symbols, strict=True)))
     derivatives = [sympy.diff(f, symbol) for symbol in symbols[: len(params)]]
-    # A compiler calls exp twice where it is written twice, because a call may set errno.
+    # A compiler does not merge two equal calls of exp, because a call may set errno.
     printer = _Printer({"user_functions": CALLED})
     called: dict[sympy.Expr, sympy.Symbol] = {}
     statements: list[str] = []
@@ -157,7 +157,7 @@ def _written_formula(model: Model) -> Formula:
 
 
 def _calls(u: sympy.Expr) -> Iterator[sympy.Expr]:
-    """Yield calls of functions, inner ones before those that they are in."""
+    """Yield calls of functions, inner ones before those that contain them."""
     return (v for v in sympy.postorder_traversal(u) if v.is_Function or (v.is_Pow and not v.exp.is_Integer))
 
 
@@ -177,7 +177,7 @@ def _program_formula(model: Model) -> Formula:
             dependent.add(name)
     derivatives = [values[derivative] for derivative in program.derivatives]
     steps = [f"step_{k} = lr*{derivative}" for k, derivative in enumerate(derivatives)]
-    # Statements that do not wait for the parameters come first: then there are no copies of registers on the chain.
+    # Statements that do not wait for the parameters come first, which avoids register copies on the chain.
     named = list(zip([*values[first:], *derivatives], [*statements, *steps], strict=True))
     descent = [line for late in (False, True) for name, line in named if (name in dependent) is late]
     alone = statements[: program.residual + 1 - first]

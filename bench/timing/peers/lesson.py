@@ -1,4 +1,4 @@
-"""The training loop in NumPy as lessons write it, and a careful one over NumPy scalars: the quadratic, as it stands."""
+"""The quadratic in NumPy: the training loop as lessons write it, and a careful one over NumPy scalars."""
 
 from collections.abc import Callable
 from functools import partial

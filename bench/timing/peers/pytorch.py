@@ -1,8 +1,8 @@
-"""PyTorch: eager, with gradients by hand; run after run, or many runs as arrays.
+"""PyTorch: eager, with gradients computed explicitly; run after run, or many runs as arrays.
 
 Parameters are one tensor, (P,) for one run and (P, R) for many. The residual of a linear model is a product with its
-design matrix; any other model is computed step by step, or layer by layer where it has vectors: then there is a tensor
-for each symbol, (R, units, size).
+design matrix; any other model is computed step by step, or layer by layer if it has vectors: then there is a tensor per
+symbol, (R, units, size).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,11 +29,11 @@ from kernels.model.network import SCALAR, Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
-# Residuals that are computed at a time after an epoch: as many as the processor's cache holds.
+# The number of residuals computed at a time after an epoch, which fit into the processor's cache.
 PIECE = 2**15
 # Options that torch takes as a pair.
 PAIRS = {"betas": ("beta1", "beta2"), "etas": ("etaminus", "etaplus"), "step_sizes": ("step_min", "step_max")}
-# Faster for few parameters.
+# Optimizers with a fused implementation, which is faster for few parameters.
 FUSED = ("adam", "adamw")
 
 Batch = tuple[Any, ...]
@@ -42,9 +42,9 @@ Batch = tuple[Any, ...]
 class Form(NamedTuple):
     """One way to compute gradients.
 
-    `batches` are the samples of each update, and `pieces` the data set in parts of a size that is good for arrays.
-    ``adding(targets)`` returns ``add``, and ``add(scale, *batch)`` adds to the targets `scale` times the sum of the
-    gradients. ``losses(*piece)`` are those that are recorded; their first axis is that of the samples.
+    `batches` are the samples of each update, and `pieces` the data set in parts of a size suitable for arrays.
+    ``adding(targets)`` returns ``add``, and ``add(scale, *batch)`` adds `scale` times the sum of the gradients to the
+    targets. ``losses(*piece)`` are the recorded losses; their first axis is that of the samples.
     """
 
     batches: Sequence[Batch]
@@ -74,7 +74,7 @@ LOSSES = {
 def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained]:
     """Return a call that trains run after run, or all as arrays: plain SGD in place, other optimizers by torch.optim.
 
-    A sample takes 2 microseconds in place and 10 with torch.optim.SGD; autograd on top of that makes it 50.
+    A sample takes 2 microseconds in place and 10 with torch.optim.SGD; autograd in addition would make it 50.
     """
     shares, network = share_out(problem, together=together), layered_network(problem)
 
@@ -181,13 +181,13 @@ def _layered(problem: Problem, network: Network, theta: Sequence[Any]) -> Form:
     if problem.loss == "softmax":
         y = torch.nn.functional.one_hot(y.long(), problem.model.classes).double().mT
 
-    def run(columns: Any, wanted: Any) -> tuple[Any, Callable[[Any], Any]]:
-        return run_layers(network, functions, theta, columns, wanted if problem.loss == "squared" else 0.0)
+    def run(columns: Any, y: Any) -> tuple[Any, Callable[[Any], Any]]:
+        return run_layers(network, functions, theta, columns, y if problem.loss == "squared" else 0.0)
 
     def adding(targets: Sequence[Any]) -> Callable[..., None]:
-        def add(scale: Any, columns: Any, wanted: Any) -> None:
-            found, go_back = run(columns, wanted)
-            terms = go_back(loss.slope(found, wanted, scale))
+        def add(scale: Any, columns: Any, y: Any) -> None:
+            found, go_back = run(columns, y)
+            terms = go_back(loss.slope(found, y, scale))
             for target, (slopes, source) in zip(targets, terms, strict=True):
                 if source is None:
                     target.add_(slopes.sum(-1, keepdim=True))
@@ -198,12 +198,12 @@ def _layered(problem: Problem, network: Network, theta: Sequence[Any]) -> Form:
 
         return add
 
-    def losses(columns: Any, wanted: Any) -> Any:
-        return loss.value(run(columns, wanted)[0], wanted)[:, 0].mT
+    def losses(columns: Any, y: Any) -> Any:
+        return loss.value(run(columns, y)[0], y)[:, 0].mT
 
     def parts(size: int) -> list[Batch]:
         pairs = zip(rows.split(size), y.split(size, -1), strict=True)
-        return [(part.mT, wanted.contiguous()) for part, wanted in pairs]
+        return [(part.mT, y.contiguous()) for part, y in pairs]
 
     whole = problem.y.size // problem.batch_size
     most = max(part.shape[0] * part.shape[1] for part in theta)
@@ -220,18 +220,18 @@ def _linear(problem: Problem, theta: Any) -> Form:
     def adding(targets: Sequence[Any]) -> Callable[..., None]:
         (target,) = targets
 
-        def add(scale: float, rows: Any, columns: Any, wanted: Any) -> None:
-            target.addmv_(columns, torch.mv(rows, theta).sub_(wanted), alpha=scale)
+        def add(scale: float, rows: Any, columns: Any, y: Any) -> None:
+            target.addmv_(columns, torch.mv(rows, theta).sub_(y), alpha=scale)
 
-        def add_many(scale: Any, rows: Any, columns: Any, wanted: Any) -> None:
-            target.addmm_(columns, torch.mm(rows, theta).sub_(wanted).mul_(scale))
+        def add_many(scale: Any, rows: Any, columns: Any, y: Any) -> None:
+            target.addmm_(columns, torch.mm(rows, theta).sub_(y).mul_(scale))
 
         return add_many if many else add
 
     def parts(size: int) -> list[Batch]:
         return list(zip(matrix.split(size), targets.split(size), strict=True))
 
-    batches = [(rows, rows.T, wanted) for rows, wanted in parts(problem.batch_size)]
+    batches = [(rows, rows.T, y) for rows, y in parts(problem.batch_size)]
     whole = problem.y.size // problem.batch_size
 
     def losses(rows: Any, columns: Any) -> Any:
@@ -283,7 +283,7 @@ def _chunk_size(theta: Any) -> int:
 
 
 class _Functions:
-    """The functions of torch, which take numbers too; some of torch's own take tensors only."""
+    """The functions of torch, extended to numbers; some of torch's own take tensors only."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function = getattr(torch, name)
@@ -310,7 +310,7 @@ def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Train in one thread, where the numbers that belong to no parameter are of 64 bits too."""
+    """Train in one thread, with 64-bit numbers even outside of parameters."""
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)

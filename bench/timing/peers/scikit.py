@@ -12,7 +12,7 @@ from kernels.base.run import Floats
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains with a `partial_fit` for each epoch, at the rate `eta0`; its loss is r**2 / 2."""
+    """Return a call that trains with a `partial_fit` per epoch, at the rate `eta0`; its loss is r**2 / 2."""
     matrix, targets = problem.linear_system()
 
     def train(init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
@@ -24,7 +24,7 @@ def prepare(problem: Problem) -> Callable[[], Trained]:
             model.eta0 = lr
             try:
                 model.partial_fit(matrix, targets)
-            except ValueError:  # numbers that are not finite are an error to it
+            except ValueError:  # raised for numbers that are not finite
                 return np.full(init.size, np.nan), losses + [np.nan] * (rates.size + 1 - len(losses))
             losses.append(mean_square(matrix, targets, model.coef_))
         return model.coef_, losses

@@ -1,9 +1,9 @@
 """JAX: a scan over the samples inside a scan over the epochs, all in one `jit`, over arrays of the runs.
 
-The fastest form depends on the model, the machine and JAX's version, so several are tried, and the fastest is kept:
-parameters as arrays of their own or stacked in one, a linear model step by step or with its design matrix, the scan
-over the samples unrolled or not. A model with vectors is computed layer by layer, with an array for each symbol, unless
-its residual is one product with a matrix.
+The fastest form depends on the model, the machine and JAX's version, so several are tried, and the fastest is used:
+parameters as separate arrays or stacked in one, a linear model step by step or with its design matrix, the scan over
+the samples unrolled or not. A model with vectors is computed layer by layer, with an array per symbol, unless its
+residual is one product with a matrix.
 """
 
 import os
@@ -30,7 +30,7 @@ from kernels.model.network import SCALAR, Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
-# One thread; both are read when JAX starts. The flag is not enough: matrix products were shared by all processors.
+# One thread; both are read when JAX starts. The flag is not enough: all processors shared matrix products.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("PJRT_NPROC", "1")
 
@@ -39,14 +39,14 @@ import jax.numpy as jnp
 
 jax.config.update("jax_enable_x64", True)
 
-# jax.numpy has no error function.
+# jax.numpy lacks the error function.
 FUNCTIONS = SimpleNamespace(**vars(jnp) | {"erf": jax.scipy.special.erf})
 UNROLLED = (1, 4)
-# Each form is timed at least this often, and for this many seconds.
+# Each form is timed at least TRIES times, and for TRYING seconds.
 TRIES, TRYING = 3, 0.03
-# Sample-updates that are enough to tell which form is the fastest, and so few that it would not pay to try.
+# Sample-updates that suffice to find the fastest form, and so few that trying would not pay.
 ENOUGH, FEW = 4_000_000, 10_000
-# Samples whose losses the layers compute at a time.
+# The number of samples whose losses the layers compute at a time.
 PIECE = 32
 
 Arrays = tuple[Any, ...]
@@ -82,9 +82,9 @@ LOSSES = {
 
 
 def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained]:
-    """Return a call that trains one run after the other, as arrays of one, or all runs together.
+    """Return a call that trains runs one after another, as arrays of one run, or all runs together.
 
-    The form is the fastest on enough epochs to tell.
+    The form is the fastest one on enough epochs to tell.
     """
     found = forms(problem)
     if problem.sample_updates < FEW:
@@ -97,7 +97,7 @@ def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained
 
 
 def forms(problem: Problem) -> list[Form]:
-    """Return the forms of a step, with derivatives by hand."""
+    """Return the forms of a step, with explicit derivatives."""
     if problem.model.network is not None:
         network = layered_network(problem)
         return [_matrix_form(problem) if network is None else _layered_form(problem, network)]
@@ -108,7 +108,7 @@ def forms(problem: Problem) -> list[Form]:
 
 
 def _formula_forms(problem: Problem) -> list[Form]:
-    """Return the forms of a formula: parameters as arrays of their own, and stacked in one."""
+    """Return the forms of a formula: parameters as separate arrays, and stacked in one."""
     size, loss, columns = problem.batch_size, LOSSES[problem.loss], (*problem.x, problem.y)
 
     def run(theta: Iterable[Any], batch: Arrays) -> tuple[Any, Sequence[Any]]:
@@ -139,7 +139,7 @@ def _formula_forms(problem: Problem) -> list[Form]:
 
 
 def _with_samples(theta: Iterable[Any]) -> list[Any]:
-    """Return parameters with a further axis, along which the samples lie."""
+    """Return parameters with a further axis for the samples."""
     return [value[..., None] for value in theta]
 
 
@@ -195,7 +195,7 @@ def _layered_form(problem: Problem, network: Network) -> Form:
 
 
 def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -> Callable[[], Trained]:
-    """Return a call that trains with this form, all runs together or one after the other."""
+    """Return a call that trains with this form, all runs together or one after another."""
     size, whole = problem.batch_size, problem.y.size // problem.batch_size
     optimizer = make_optimizer(problem.optimizer)
     rule = None if optimizer.text == "sgd" else _rule(optimizer)
@@ -272,7 +272,7 @@ def _rule(optimizer: Optimizer) -> Callable[..., tuple[Any, Arrays]]:
 
 
 def find_fastest(calls: Sequence[Callable[[], object]], clock: Callable[[], float] = time.perf_counter) -> int:
-    """Return the place of the call that takes the least time, by the shortest of several tries after a first one."""
+    """Return the index of the fastest call, by the shortest of several tries after a first one."""
     least = []
     for call in calls:
         call()

@@ -51,7 +51,9 @@ def test_every_kind_is_listed_with_descriptions(ran, kind, names):
 
 def test_options_have_their_defaults(ran):
     assert "lookahead(inner=sgd, sync_period=5, slow_step_size=0.5)  " in ran("list", "optimizers")
-    assert "centered=false)  RMSprop, an Adagrad that forgets.\n" in ran("list", "optimizers")
+    assert "centered=false)  RMSprop: Adagrad with a moving average of squared gradients.\n" in ran(
+        "list", "optimizers"
+    )
     assert "halve(period) " in ran("list", "schedules")
     assert ran("list", "studies") == ran("studies")
 

@@ -1,4 +1,4 @@
-"""Messages about a run that ends before its report: its results are safe, and how to go on."""
+"""Messages about a run that ends before its report: its results are safe, and how to continue."""
 
 import shlex
 import sys
@@ -11,25 +11,25 @@ from bench.system.atomic import DISK_ERRORS
 
 
 @contextmanager
-def keep_parts(folder: Path, kept: str = "what is done is kept") -> Iterator[None]:
-    """Say how to go on if the block, which trains, is interrupted."""
+def explain_resuming(folder: Path, finished: str = "what is done is kept") -> Iterator[None]:
+    """Print how to continue if the block, which trains, is interrupted."""
     try:
         yield
     except BaseException as error:
         if is_interrupted() or isinstance(error, KeyboardInterrupt):
-            print(f"sgdbench: {kept} in {folder}; --resume continues from there", file=sys.stderr)
+            print(f"sgdbench: {finished} in {folder}; --resume continues from there", file=sys.stderr)
         raise
 
 
 @contextmanager
-def keep_results(folder: Path) -> Iterator[None]:
-    """Say how to go on if the block, which comes after the training, is interrupted or cannot write to the disk.
+def explain_report(folder: Path) -> Iterator[None]:
+    """Print how to continue if the block, which follows training, is interrupted or cannot write to the disk.
 
-    The error of a disk that is full or cannot be written becomes a ValueError that names the file, and how to get the
+    The error of a disk that is full or not writable becomes a ValueError that names the file, and how to get the
     report.
     """
     try:
-        with keep_parts(folder, "all configurations are trained and kept"):
+        with explain_resuming(folder, "all configurations are trained and kept"):
             yield
     except OSError as error:
         if error.errno not in DISK_ERRORS or is_interrupted():
