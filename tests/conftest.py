@@ -33,14 +33,13 @@ if CACHE:
 
 # The files that take longest, from the longest on.
 LONGEST = [
+    "kernels/test_equality",
     "test_browser",
     "test_documents",
-    "kernels/loops/test_network",
     "bench/engine/test_dask",
     "bench/report/test_report",
     "bench/engine/test_digests",
     "bench/report/test_reproduce",
-    "kernels/test_equality",
     "bench/engine/test_tune",
     "bench/timing/test_peers",
     "test_assembly",
@@ -49,10 +48,8 @@ LONGEST = [
     "bench/test_cli",
     "test_notebook",
     "bench/test_held_out",
-    "kernels/simd/test_lanes",
     "bench/analysis/test_advice",
     "bench/engine/test_sweep",
-    "kernels/test_float32",
     "kernels/train/test_block",
     "kernels/base/test_cache",
 ]
