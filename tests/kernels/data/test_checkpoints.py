@@ -42,6 +42,15 @@ def test_updates_by_hand():
     assert count_updates(np.array([0, 6, 9, 12, 18]), 10, 3, drop_last=True).tolist() == [0, 2, 3, 4, 6]
 
 
+def test_marks_beyond_the_integers_of_32_bits():
+    n = 3 * 10**9
+    assert make_checkpoints("log:1", n, 1, 2, drop_last=True).tolist()[-3:] == [10**9, n, 2 * n]
+    checkpoints = make_checkpoints(10**9, n, 1, 2, drop_last=True)
+    assert checkpoints.tolist() == [k * 10**9 for k in range(7)]
+    assert count_updates(checkpoints, n, 1, drop_last=True).tolist() == checkpoints.tolist()
+    assert make_checkpoints(10**6, n, 1000, 1, drop_last=True).tolist() == [0, 10**9, 2 * 10**9, n]
+
+
 @given(
     n=st.integers(1, 300),
     size=st.integers(1, 300),

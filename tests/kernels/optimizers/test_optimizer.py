@@ -10,7 +10,7 @@ from kernels.compile.kinds import FLOAT32_OPTIMIZERS
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.descent_rules import sgd_per_sample
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay
-from kernels.optimizers.wrappers import clipped
+from kernels.optimizers.wrappers import clipped, lookahead
 from tests.support.refusals import refusal_of
 from tests.support.rules import FORMS, code_of, first_slots, names_of
 
@@ -290,6 +290,24 @@ def test_every_rule_that_is_compared_is_compiled_too():
     compared = [make_optimizer(spec).rule for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]]
     compiled = [make_optimizer(spec).rule for spec in ["sgd", *FORMS]]
     assert set().union(*map(code_of, compared)) <= set().union(*map(code_of, compiled))
+
+
+@pytest.mark.parametrize("wrapper", ["{}", "averaged({})", "lookahead({}, 3)", "clipped({}, 2)", "inverse_scaled({})"])
+@pytest.mark.parametrize(
+    "inner",
+    ["sgd(weight_decay=0.1)", "adam(amsgrad=true)", "rmsprop(centered=true)", "nadam(decoupled_weight_decay=true)"],
+)
+def test_the_text_of_an_optimizer_makes_it_again(wrapper, inner):
+    made = make_optimizer(wrapper.format(inner))
+    again = make_optimizer(made.text)
+    assert (again.text, again.options, again.rule, again.clock) == (made.text, made.options, made.rule, made.clock)
+    assert made.text.count("true") == inner.count("true")
+
+
+@pytest.mark.parametrize("period", [0, 0.5, 2.5])
+def test_lookahead_has_a_whole_period(period):
+    with pytest.raises(ValueError, match=f"^sync_period must be a whole number of at least 1, not {period}"):
+        lookahead(sync_period=period)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.optimizers.schedules import SCHEDULES, learning_rates
+from kernels.optimizers.schedules import SCHEDULES, canonical_schedule, learning_rates
 from tests.support.refusals import refusal_of
 
 EPOCHS = 60
@@ -194,3 +194,10 @@ def test_errors(schedule, lr, epochs, message):
     told = refusal_of(learning_rates, schedule, lr, epochs)
     assert told.startswith(message)
     assert len(told) < 120
+
+
+def test_spellings_of_one_schedule_have_one_text():
+    texts = {canonical_schedule(text) for text in ("warmup_cosine", "warmup_cosine(5)", "warmup_cosine(minimum=0)")}
+    assert len(texts) == 1
+    assert canonical_schedule("multistep([3, 5])") == canonical_schedule("multistep(milestones=[3, 5], gamma=0.1)")
+    assert len({canonical_schedule(text) for text in ("halve(10)", "halve(11)", "step(10)", "cosine")}) == 4
