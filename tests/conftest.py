@@ -19,6 +19,8 @@ from tests.support.constants import BENCHMARKS, HANG, ROOT  # noqa: E402
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("sgdbench", deadline=None)
+# pytest --hypothesis-profile=nightly
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=100_000)
 hypothesis.settings.load_profile("sgdbench")
 
 # Nearly all that importing, collecting and compiling make stays: looking for garbage as often as by default takes
