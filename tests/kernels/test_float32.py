@@ -3,18 +3,12 @@
 import numpy as np
 import pytest
 
-from kernels import Model, fit, models
+from kernels import fit, models
 from kernels.base.weak_scalars import WeakScalar
 from kernels.compile.kinds import FLOAT32_LOSSES
-from kernels.compile.spec import KernelSpec
-from kernels.losses import LOSSES, make_loss
-from kernels.optimizers import make_optimizer
+from kernels.losses import LOSSES
 
 FIT = {"init": [-1, 10, 26], "lr": 0.05, "schedule": "halve(1)", "epochs": 2, "seed": 7, "dtype": "float32"}
-
-
-def both(model, x, y, **settings):
-    return [fit(model, x, y, kernel=kernel, **settings) for kernel in ("reference", "fused")]
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
@@ -77,34 +71,3 @@ def test_weak_numbers_are_of_double_precision_until_they_meet_an_array():
 
 def test_losses_that_float32_has_not_are_known():
     assert set(LOSSES) - set(FLOAT32_LOSSES) == {"logcosh", "cauchy", "logistic", "softmax", "poisson"}
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"dtype": "float16"}, r"^dtype must be one of float64, float32, not 'float16'$"),
-        (
-            {"kernel": "fused-fma"},
-            "^kernel must be one of reference, fused with dtype 'float32', not 'fused-fma'$",
-        ),
-        ({"model": "a*exp(b*x)"}, "^dtype must be 'float64' for a model with exp, whose bits"),
-        ({"loss": "logcosh"}, "^loss must be one of squared, huber, .* with dtype 'float32', not 'logcosh'$"),
-        ({"optimizer": "asgd"}, "^optimizer must be one of sgd, .* with dtype 'float32', not 'asgd'$"),
-        ({"optimizer": "averaged(polyak)"}, "with dtype 'float32', not 'polyak'$"),
-        ({"x": [1.0, 1e39]}, "^the input 1 must lie within the range of float32, .*, and is 1e[+]39 in row 1"),
-        ({"y": [1.0, -1e39]}, "^y must lie within the range of float32"),
-        ({"init": [1e300, 0]}, "^init must lie within the range of float32"),
-    ],
-)  # fmt: skip
-def test_refusals(settings, reason):
-    data = {"model": "a*x + b", "x": [1.0, 2.0], "y": [1.0, 2.0], "dtype": "float32"}
-    with pytest.raises(ValueError, match=reason):
-        fit(**data | settings)
-
-
-def test_lanes_of_functions_are_refused_too():
-    made_of = Model("a*exp(x)"), make_loss("squared"), make_optimizer("sgd")
-    with pytest.raises(ValueError, match="dtype must be 'float64' for a model with exp"):
-        KernelSpec("lanes", *made_of, dtype="float32")
-    with pytest.raises(ValueError, match="lanes with dtype 'float32', not 'lanes-fma'"):
-        KernelSpec("lanes-fma", *made_of, dtype="float32")

@@ -160,19 +160,3 @@ def test_the_order_is_part_of_the_result():
 )
 def test_the_words_for_an_order(n, shuffle, order):
     assert describe_order(n, make_shuffle(shuffle)).replace(" in a random order", "") == order
-
-
-@pytest.mark.parametrize(
-    ("shuffle", "message"),
-    [
-        ("blocks(buffer=0)", "buffer must be a whole number of at least 1, not 0"),
-        ("blocks(size=0)", "size must be a whole number of at least 1, not 0"),
-        ("blocks(rows=3)", "blocks has no option rows; it takes size, buffer"),
-        ("yes", "shuffle must be True, False or 'blocks', not 'yes'"),
-        (1, "shuffle must be True, False or 'blocks', not 1"),
-    ],
-)
-def test_what_is_no_order(shuffle, message):
-    x, y = samples(30)
-    with pytest.raises(ValueError, match=message):
-        fit(MODEL, x, y, epochs=1, shuffle=shuffle)

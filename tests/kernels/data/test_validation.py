@@ -12,7 +12,6 @@ from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.train.block import WIDTH, train_runs
-from tests.support.refusals import refusal_of
 
 RNG = np.random.default_rng(8)
 X = RNG.uniform(-1, 1, 61)
@@ -391,44 +390,3 @@ def test_of_classes_the_test_says_the_accuracy():
     assert run.test_loss == pytest.approx(
         np.mean(np.log1p(np.exp(run.predict(HELD_X))) - (HELD_Y > 2) * run.predict(HELD_X))
     )
-
-
-# What is refused
-
-
-TOO_FEW = "validation must hold out at least one sample and leave one to train on, and "
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        *(
-            (
-                {"validation": value},
-                f"validation must be a share of the samples between 0 and 1, or a pair (x, y), not {shown}",
-            )
-            for value, shown in [(0, "0"), (1, "1"), (1.5, "1.5"), (-0.2, "-0.2"), (np.nan, "nan"), (True, "True"),
-                                 ("0.2", "'0.2'"), ((X,), "(array("), (np.zeros((2, 5)), "array("), ({}, "{}")]
-        ),
-        ({"validation": 0.001}, f"{TOO_FEW}0.001 holds out 0 of 61"),
-        ({"validation": 0.999}, f"{TOO_FEW}0.999 holds out 61 of 61"),
-        ({"validation": 0.5, "test": 0.51}, f"{TOO_FEW}0.5 holds out 30 of 61 besides the 31 for the test"),
-        ({"test": 0.001}, "test must hold out at least one sample and leave one to train on, and 0.001 holds out 0 of"),
-        ({"test": 2}, "test must be a share of the samples between 0 and 1, or a pair (x, y), not 2"),
-        ({"test": (X, Y[:3])}, "test: y must have shape (61,), one value for each sample of x, not (3,)"),
-        ({"validation": (X, Y[:3])}, "validation: y must have shape (61,), one value for each sample of x, not (3,)"),
-        ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for the inputs x"),
-        ({"validation": ([], [])}, "validation: x"),
-        ({"validation": ([1.0], [np.nan])}, "validation: y must be finite, and is nan in row 0 (counted from 0)"),
-        ({"validation": None, "patience": 3}, "patience needs validation"),
-        ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
-        ({"patience": 2.5}, "patience must be a whole number of at least 1, not 2.5"),
-        ({"patience": True}, "patience must be a whole number of at least 1, not True"),
-        ({"validation": 0.5, "batch_size": 31}, 'batch_size must be "full" or a whole number from 1 to the 31'),
-    ],
-)  # fmt: skip
-def test_what_it_refuses_in_one_line(settings, message):
-    if settings.get("batch_size"):
-        quadratic(**settings)  # round(30.5) is 30: that leaves 31
-        settings = settings | {"batch_size": 32}
-    assert refusal_of(quadratic, **settings).startswith(message)
