@@ -51,7 +51,7 @@ def test_names_and_shapes():
     assert scores.vector({"W": np.ones((3, 2)), "b": 0.0}).tolist() == [1.0] * 6 + [0.0] * 3
     with pytest.raises(ValueError, match=r"params\['W'\] must have shape \(3, 2\), not \(2, 3\)"):
         scores.vector({"W": np.ones((2, 3)), "b": 0.0})
-    with pytest.raises(ValueError, match=r"there is not a parameter 'w' .*these are W, b"):
+    with pytest.raises(ValueError, match=r"there is no parameter 'w' .*these are W, b"):
         scores.coef(params, "w")
     with pytest.raises(ValueError, match="name must be that of a parameter, not 3"):
         scores.coef(params, 3)
