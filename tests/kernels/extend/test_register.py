@@ -314,7 +314,7 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
         (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (np.nan, 1)}), ".*the bounds of b must be"),
         (lambda: register_optimizer(plain, slots_start=1.0), r"clock_start and slots_start must .* and 1\.0$"),
         (lambda: register_optimizer(plain, clock_start="a"), "clock_start and slots_start must .* not 'a' and"),
-        (lambda: register_optimizer(plain, clock_start=(0.0,)), ".*there is a clock_start, and no clock$"),
+        (lambda: register_optimizer(plain, clock_start=(0.0,)), ".*there is a clock_start but no clock$"),
         (lambda: register_optimizer(plain, slots=2**31), r".*slots must be a whole number from 0 to 100, not 2147"),
         (lambda: register_optimizer(lambda a, *, b: (a, b), name="s"), r".*must take .*, options\), not \(a, \*, b\)$"),
         (lambda: register_optimizer(lambda times=None: Optimizer("", plain), name="s"), r".*'s\(times=None\)': opti"),

@@ -133,7 +133,7 @@ def test_expected_targets(samples):
     np.testing.assert_array_equal(poisson.predict_mean(x), np.exp(poisson.predict(x)))
     squared = fit(model, x, counts, **shared)
     np.testing.assert_array_equal(squared.predict_mean(x), squared.predict(x))
-    with pytest.raises(ValueError, match="the loss 'hinge' says nothing of expected targets"):
+    with pytest.raises(ValueError, match="the loss 'hinge' does not define expected targets"):
         fit(model, x, y, loss="hinge", **shared).predict_mean(x)
 
 

@@ -343,7 +343,7 @@ def test_all_real_numbers_are_computed_with_as_float64(convert):
 
 
 def test_sparse_arrays_are_refused():
-    with pytest.raises(ValueError, match=r"^x must be a dense array, not a sparse one: take its toarray\(\)$"):
+    with pytest.raises(ValueError, match=r"^x must be a dense array, not a sparse one: call its toarray\(\) first$"):
         fit("w @ x + b", csr_array(np.eye(4)), np.ones(4))
 
 
