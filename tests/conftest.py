@@ -19,6 +19,8 @@ from tests.support.constants import BENCHMARKS, HANG, ROOT  # noqa: E402
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("sgdbench", deadline=None)
+# pytest --hypothesis-profile=nightly
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=100_000)
 hypothesis.settings.load_profile("sgdbench")
 
 # Nearly all that importing, collecting and compiling make stays: looking for garbage as often as by default takes
@@ -33,14 +35,13 @@ if CACHE:
 
 # The files that take longest, from the longest on.
 LONGEST = [
+    "kernels/test_equality",
     "test_browser",
     "test_documents",
-    "kernels/loops/test_network",
     "bench/engine/test_dask",
     "bench/report/test_report",
     "bench/engine/test_digests",
     "bench/report/test_reproduce",
-    "kernels/test_equality",
     "bench/engine/test_tune",
     "bench/timing/test_peers",
     "test_assembly",
@@ -49,10 +50,8 @@ LONGEST = [
     "bench/test_cli",
     "test_notebook",
     "bench/test_held_out",
-    "kernels/simd/test_lanes",
     "bench/analysis/test_advice",
     "bench/engine/test_sweep",
-    "kernels/test_float32",
     "kernels/train/test_block",
     "kernels/base/test_cache",
 ]

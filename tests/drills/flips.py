@@ -1,18 +1,7 @@
-"""A drill: bits of a run's files are flipped, and what is read then must be what was written, or nothing.
+"""A drill: bits of a run's files are flipped, and what is read then must be what was written, or nothing."""
 
-The suite runs it with a few flips. By hand, with as many as there is time for, from the root of the repository:
-
-    python -m tests.drills.flips --flips 400
-
-It prints what became of them, file by file, and ends with exit code 1 if a number was wrong or there was a traceback.
-"""
-
-import argparse
-import sys
-import tempfile
 import warnings
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,7 +20,6 @@ from bench.tables.rank import ranking
 from tests.support.studies import sweep_settings
 
 SAME, WRONG, TRACEBACK = "same", "wrong", "traceback"
-OUTCOMES = (SAME, "warned", "refused", WRONG, TRACEBACK)
 STUDY = """
 name = "drill"
 data = { path = "table.csv", x = ["x"], y = "y" }
@@ -162,24 +150,3 @@ def count_outcomes(folder, earlier, damage, times, seed=0):
             if outcome in (WRONG, TRACEBACK) or "\n" in words:
                 failures.append(f"{name}: {outcome}: {words}")
     return counts, failures
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flips", type=int, default=400, help="how many of each file")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    failed = []
-    with tempfile.TemporaryDirectory() as place:
-        folder, earlier = make_run(Path(place))
-        for damage, times in ((flip, arguments.flips), (truncate, max(1, arguments.flips // 10))):
-            counts, failures = count_outcomes(folder, earlier, damage, times, arguments.seed)
-            table = pd.DataFrame(counts, index=OUTCOMES).T.fillna(0).astype(int)
-            print(f"{damage.__name__}, {times:,} of each file:\n{table.to_string()}\n{table.sum().to_string()}\n")
-            failed += failures
-    print("\n".join(failed))
-    sys.exit(1 if failed else 0)
-
-
-if __name__ == "__main__":
-    main()

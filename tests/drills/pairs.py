@@ -1,18 +1,7 @@
-"""A drill: every pair of features meets in some run, which must train, print, report, extend and hand out what holds.
+"""A drill: every two features meet in some run, which must train, print, report, extend and hand out what holds."""
 
-The suite takes two of them (`tests/drills/test_pairs.py`). By hand, all of them, or those of some numbers:
-
-    python -m tests.drills.pairs
-    python -m tests.drills.pairs 3 14
-
-Printed is what goes wrong with each; the exit code is 1 if anything does.
-"""
-
-import argparse
 import io
-import os
 import sys
-import tempfile
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache, partial
@@ -285,26 +274,3 @@ def conduct(case, folder):
     except Exception:
         return [traceback.format_exc(limit=-6)]
     return found
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Conduct runs in which every two features meet.")
-    parser.add_argument("numbers", nargs="*", type=int, help="the runs to conduct; all without")
-    numbers = parser.parse_args().numbers
-    cases = make_cases()
-    chosen = numbers or range(len(cases))
-    wrong = 0
-    for number in chosen:
-        with tempfile.TemporaryDirectory() as name:
-            faults = conduct(cases[number], Path(name))
-        wrong += bool(faults)
-        print(f"{number}: {'; '.join(f'{key}={value}' for key, value in cases[number].items())}", flush=True)
-        for fault in faults:
-            print(f"    {fault}", flush=True)
-    print(f"{len(chosen)} runs of {len(cases)}, {wrong} with faults.")
-    return int(wrong > 0)
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("PYTHONWARNINGS", "error")
-    sys.exit(main())

@@ -1,9 +1,10 @@
-"""The drill of flips in its short form."""
+"""The drill of flips: two of each file, or thousands with `--hypothesis-profile=nightly`."""
 
 import shutil
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from bench.study.load import load_study
 from tests.drills.flips import SAME, count_outcomes, files_of, flip, make_run, resume, truncate, what_is_read
@@ -21,7 +22,7 @@ def test_the_drill_reads_every_file_of_a_run(made):
     assert found == files | {"parts", "evidence", "confirmation"}
 
 
-@pytest.mark.parametrize(("damage", "times"), [(flip, 2), (truncate, 1)])
+@pytest.mark.parametrize(("damage", "times"), [(flip, settings().max_examples // 50), (truncate, 1)])
 def test_no_wrong_number_and_no_traceback(made, damage, times):
     counts, failures = count_outcomes(*made, damage, times)
     assert not failures

@@ -1,14 +1,17 @@
-"""The drill of pairs in its short form: two of its runs."""
+"""The drill of pairs: two of its runs, or all with `--hypothesis-profile=nightly`."""
 
 from functools import partial
 
 import pytest
+from hypothesis import settings
 
 from kernels import fit
 from tests.drills.pairs import FACTORS, conduct, is_possible, make_cases
 
 # In Python and by the command line, extended by epochs and by seeds. Kernels of others compile for ten seconds.
-CHOSEN = [6, 22]
+NIGHTLY = settings.get_current_profile_name() == "nightly"
+SHORTER = [] if NIGHTLY else ["nothing_timed", "one_figure", "replayed_by_reference"]
+CHOSEN = range(len(make_cases())) if NIGHTLY else [6, 22]
 
 
 def test_every_pair_of_features_that_go_together_is_in_a_run():
@@ -27,9 +30,9 @@ def test_every_pair_of_features_that_go_together_is_in_a_run():
                     assert not is_possible(pair) or "objective" in pair.values() or "float32" in str(pair)
 
 
-@pytest.mark.usefixtures("rules_forgotten", "nothing_timed", "one_figure", "replayed_by_reference")
+@pytest.mark.usefixtures("rules_forgotten", *SHORTER)
 @pytest.mark.parametrize("number", CHOSEN)
 def test_a_run_holds_what_it_says(number, tmp_path, monkeypatch):
-    # No rule is compiled to be tried, nor a kernel for the code that is handed out: others do that.
-    monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))
+    if not NIGHTLY:  # no kernel is compiled for the code that is handed out: others do that
+        monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))
     assert conduct(make_cases()[number], tmp_path) == []

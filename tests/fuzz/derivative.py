@@ -1,16 +1,16 @@
 """Models at random: their residuals and derivatives against those of mpmath, or a refusal in one line.
 
-An input is a string of choices, from which an expression grows. mpmath computes the expression and, by differences, its
+mpmath computes the expression and, by differences, its
 derivatives, with 60 digits. So is the program of the model computed, so that what differs are formulas, not roundings.
 """
 
 import random
 import zlib
-from collections.abc import Iterator
 from importlib import import_module
 from unittest.mock import patch
 
 import mpmath
+from hypothesis import strategies as st
 from mpmath import mp
 
 from kernels import Model
@@ -26,6 +26,17 @@ SMOOTH = ["exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "
 UNARY = [*SMOOTH, "arcsin", "arccos", "arctan", "sigmoid", "softplus", "relu", "abs", "-"]
 COMPARISONS = ["<", "<=", ">", ">="]
 NAMES = ("a", "b", "c", "x")
+TREES = st.recursive(
+    st.sampled_from(LEAVES),
+    lambda inner: st.one_of(
+        st.builds("({} {} {})".format, inner, st.sampled_from(BINARY), inner),
+        st.builds("({})**{}".format, inner, st.sampled_from(POWERS)),
+        st.builds("{}({})".format, st.sampled_from(UNARY), inner),
+        st.builds("{}({}, {})".format, st.sampled_from(["max", "min"]), inner, inner),
+        st.builds("where({} {} {}, {}, {})".format, inner, st.sampled_from(COMPARISONS), inner, inner, inner),
+    ),
+    max_leaves=12,
+)
 DIGITS = 60
 
 
@@ -37,14 +48,11 @@ def make_target(place):
     """Return the target."""
     import_module("sympy")  # which evaluates a text, and of which a program in the cache has no need
     assert Model("a*x").program  # opens the cache folder
-    rng = random.Random(0)
-    corpus = [rng.randbytes(size) for size in (4, 6, 8, 12, 16, 24) for _ in range(12)]
-    return Target(corpus, [bytes([value]) * count for value in (0, 1, 7, 64, 255) for count in (1, 3)], examine, place)
+    return Target(TREES, examine, place)
 
 
-def examine(data):
+def examine(text):
     """Compare a model with mpmath."""
-    text = grow(iter(data), 6)
     with patch.object(cache, "write", lambda *_: None):  # of millions of programs none is kept
         model = refusal(lambda: Model(text, ("x",) if "x" in names(parse(text)) else ()), ValueError)
         program = model and refusal(lambda: model.program, ValueError)
@@ -52,7 +60,7 @@ def examine(data):
             return "refused"
     if LARGE in text:  # beside which what is not rounded away is
         return "derived"
-    rng = random.Random(zlib.crc32(data))
+    rng = random.Random(zlib.crc32(text.encode()))
     with mp.workdps(DIGITS):
         point = {name: mp.mpf(rng.uniform(-2.5, 2.5)) for name in NAMES}
         try:
@@ -67,26 +75,6 @@ def examine(data):
             tolerance = mp.mpf(10) ** -9 * abs(theirs) + 1000 * rounding + mp.mpf(10) ** -25
             assert abs(ours - theirs) <= tolerance, f"{text} at {point}: {ours} and not {theirs}"
     return "equal"
-
-
-def grow(choices: Iterator[int], depth: int) -> str:
-    """Return an expression; where there are no more choices, leaves end it."""
-    choice = next(choices, None)
-    if depth == 0 or choice is None or choice < 64:
-        return LEAVES[(choice or 0) % len(LEAVES)]
-    branch, kind = choice % 16, choice // 16
-    if branch < 8:
-        left, right = grow(choices, depth - 1), grow(choices, depth - 1)
-        return f"({left} {BINARY[kind % len(BINARY)]} {right})"
-    if branch < 10:
-        return f"({grow(choices, depth - 1)})**{POWERS[kind % len(POWERS)]}"
-    if branch < 14:
-        function = UNARY[next(choices, 0) % len(UNARY)]
-        return f"{function}({grow(choices, depth - 1)})"
-    if branch < 15:
-        return f"{('max', 'min')[kind % 2]}({grow(choices, depth - 1)}, {grow(choices, depth - 1)})"
-    sides = [grow(choices, depth - 1) for _ in range(4)]
-    return f"where({sides[0]} {COMPARISONS[kind % 4]} {sides[1]}, {sides[2]}, {sides[3]})"
 
 
 def expected_values(tree, params, point):

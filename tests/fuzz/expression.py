@@ -4,7 +4,7 @@ import re
 
 from kernels import Model
 from kernels.model.expression import names, parse
-from tests.fuzz.harness import Target, refusal
+from tests.fuzz.harness import Target, mutations, refusal
 
 CORPUS = [
     "a*x**2 + b*x + c",
@@ -23,7 +23,8 @@ COLUMN = re.compile(r"expression, column (\d+): ")
 
 def make_target(place):
     """Return the target."""
-    return Target([text.encode() for text in CORPUS], [text.encode() for text in PIECES], examine, place)
+    corpus, pieces = ([text.encode() for text in texts] for texts in (CORPUS, PIECES))
+    return Target(mutations(corpus, pieces), examine, place, corpus)
 
 
 def examine(data):

@@ -1,18 +1,14 @@
-"""What all targets have in common: mutations, limits, counts, and what an input must not do."""
+"""What all targets have in common: the inputs that are drawn, and what an input must not do."""
 
-import gc
 import os
-import random
-import signal
 import sys
 import sysconfig
-import time
-import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from hypothesis import strategies as st
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib") + "/"
 MAX_LENGTH = 8000  # bytes of an input
@@ -25,18 +21,14 @@ WATCHED |= {"os.remove", "os.rename", "os.rmdir", "os.chmod", "os.chown", "os.sy
 class Target(NamedTuple):
     """What is fuzzed.
 
-    `examine` returns in a word what became of an input, ``"refused"`` where that was an error in one line, and raises
-    whatever is wrong. `place` is the one folder that it may write to.
+    `examine` returns in a word what became of one of the `inputs`, ``"refused"`` where that was an error in one line,
+    and raises whatever is wrong. The `corpus` is examined first. `place` is the one folder that it may write to.
     """
 
-    corpus: list[bytes]
-    pieces: list[bytes]
-    examine: Callable[[bytes], str]
+    inputs: st.SearchStrategy
+    examine: Callable
     place: Path
-
-
-class HangError(BaseException):
-    """An input that took too long; no `except Exception` catches it."""
+    corpus: Sequence = ()
 
 
 class ForbiddenError(BaseException):
@@ -53,74 +45,22 @@ def refusal(examine, *errors):
         return None
 
 
-def mutate(rng: random.Random, corpus: list[bytes], pieces: list[bytes]) -> bytes:
-    """Return an input of the corpus with a few changes."""
-    data = rng.choice(corpus)
-    for _ in range(rng.choice((1, 1, 2, 3, 5, 8))):
-        start = rng.randrange(len(data) + 1)
-        stop = min(len(data), start + rng.choice((0, 1, 1, 2, 4, 16, 64)))
-        match rng.randrange(6):
-            case 0:
-                new = rng.choice(pieces)
-            case 1:
-                new = b""
-            case 2:
-                new = data[start:stop] * rng.choice((2, 3, 50))
-            case 3:
-                new = rng.randbytes(rng.choice((1, 1, 2, 8)))
-            case 4:
-                other = rng.choice(corpus)
-                first = rng.randrange(len(other) + 1)
-                new = other[first : first + rng.choice((4, 16, 64))]
-            case _:
-                new = bytes(byte ^ (1 << rng.randrange(8)) for byte in data[start:stop])
-        data = data[:start] + new + data[stop:]
+def mutations(corpus: list[bytes], pieces: list[bytes]) -> st.SearchStrategy:
+    """Return the strategy that draws an input of the corpus with a few changes."""
+    places, sizes = st.integers(0, MAX_LENGTH), st.sampled_from((0, 1, 2, 4, 16, 64))
+    known = st.sampled_from(corpus)
+    parts = st.builds(lambda data, start, size: data[start % len(data) :][:size], known, places, sizes)
+    # A number is how often what stands there is repeated.
+    new = st.sampled_from(pieces) | st.binary(max_size=8) | parts | st.sampled_from((2, 3, 50))
+    return st.builds(_change, known, st.lists(st.tuples(places, sizes, new), min_size=1, max_size=8))
+
+
+def _change(data, changes):
+    for place, size, new in changes:
+        start = place % (len(data) + 1)
+        changed = data[start : start + size] * new if isinstance(new, int) else new
+        data = data[:start] + changed + data[start + size :]
     return data[:MAX_LENGTH]
-
-
-def fuzz(target: Target, inputs: int, seed: int, *, limit: float) -> "Fuzzed":
-    """Examine the corpus and then mutations of it; an input may take `limit` seconds of processor time."""
-    rng = random.Random(seed)
-    fuzzed = Fuzzed()
-    gc.collect()  # what other tests have left in cycles, whose files Python removes when it finds them
-    with guarded(target.place), suppress(KeyboardInterrupt):  # Ctrl-C ends a long run, and what was done counts
-        for number in range(inputs):
-            known = number < len(target.corpus)
-            fuzzed.examine(target, target.corpus[number] if known else mutate(rng, target.corpus, target.pieces), limit)
-    return fuzzed
-
-
-class Fuzzed:
-    """Outcomes, and for each place where something failed one message and the input that had it."""
-
-    def __init__(self) -> None:
-        self.inputs = 0
-        self.outcomes: Counter = Counter()
-        self.failures: dict[str, tuple[str, bytes]] = {}
-        self.slowest = 0.0
-
-    def examine(self, target: Target, data: bytes, limit: float) -> None:
-        """Examine an input under guard."""
-        self.inputs += 1
-        _happened.clear()
-        # Processor time: what others do on the machine does not count.
-        started = time.process_time()
-        try:
-            signal.setitimer(signal.ITIMER_PROF, limit)
-            outcome = target.examine(data)
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            if _happened:
-                raise ForbiddenError(_happened[0])
-        except (Exception, HangError, ForbiddenError) as error:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            outcome = "failed"
-            # Of a message that is refused, the error that has it is told.
-            cause = error.__cause__ or error
-            place = traceback.extract_tb(cause.__traceback__)[-1]
-            where = f"{type(cause).__name__} at line {place.lineno} of {place.filename}: {str(cause)[:20]}"
-            self.failures.setdefault(where, (f"{type(error).__name__}: {error}", data))
-        self.outcomes[outcome] += 1
-        self.slowest = max(self.slowest, time.process_time() - started)
 
 
 _happened: list[str] = []
@@ -153,18 +93,15 @@ def is_inside(path: object) -> bool:
 
 @contextmanager
 def guarded(place: Path) -> Iterator[None]:
-    """Watch what happens, and turn the end of the time of an input into `HangError`."""
-
-    def end(_signal, _frame):
-        raise HangError
-
+    """Raise `ForbiddenError` where something happens that must not."""
     if not getattr(_watch, "installed", False):
         sys.addaudithook(_watch)
         _watch.installed = True
-    before = signal.signal(signal.SIGPROF, end)
+    _happened.clear()
     _allowed.append(place)
     try:
         yield
     finally:
         _allowed.clear()
-        signal.signal(signal.SIGPROF, before)
+    if _happened:
+        raise ForbiddenError(_happened[0])

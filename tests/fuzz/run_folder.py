@@ -13,7 +13,7 @@ from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner
 from kernels.base.checksum import add_checksum
 from tests.drills.flips import files_of, resume, what_is_read, write_study
-from tests.fuzz.harness import Target, refusal
+from tests.fuzz.harness import Target, mutations, refusal
 
 # Four runs of four epochs, without a kernel that has to be compiled.
 STUDY = """
@@ -63,4 +63,4 @@ def make_target(place):
         return "warned" if told else "other, with its checksum"
 
     corpus = [bytes([number, seal]) + whole[name] for number, name in enumerate(names) for seal in (0, 255)]
-    return Target(corpus, PIECES, examine, place)
+    return Target(mutations(corpus, PIECES), examine, place, corpus)

@@ -5,7 +5,7 @@ from functools import partial
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
-from tests.fuzz.harness import Target, refusal
+from tests.fuzz.harness import Target, mutations, refusal
 
 CORPUS = ["averaged(clipped(adam(beta1=0.8, amsgrad=true), max_norm=2))", "adan(0.9, 0.8, 0.95, 1e-3)", "polyak(0.5)"]
 CORPUS += ["multistep([30, 60], gamma=0.1)", "one_cycle(0.45, 10, 100)", "huber(delta=1.5)", "\ud800", "f('\\d')"]
@@ -18,7 +18,7 @@ MAKE = (make_optimizer, make_loss, partial(learning_rates, lr=0.1, epochs=9))
 def make_target(place):
     """Return the target."""
     corpus, pieces = ([text.encode("utf-8", "surrogatepass") for text in texts] for texts in (CORPUS, PIECES))
-    return Target(corpus, pieces, examine, place)
+    return Target(mutations(corpus, pieces), examine, place, corpus)
 
 
 def examine(data):

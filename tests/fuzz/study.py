@@ -2,7 +2,7 @@
 
 from bench.study.builtin import describe_builtin
 from bench.study.load import load_study, study_of_table, to_table, to_toml
-from tests.fuzz.harness import Target, refusal
+from tests.fuzz.harness import Target, mutations, refusal
 
 STUDY = """\
 name = "fuzzed"
@@ -64,4 +64,5 @@ def make_target(place):
         return "accepted"
 
     built_in = [to_toml(load_study(name)).encode() for name in describe_builtin("studies")]
-    return Target([STUDY.encode(), SHORT.encode(), *built_in], [piece.encode() for piece in PIECES], examine, place)
+    corpus = [STUDY.encode(), SHORT.encode(), *built_in]
+    return Target(mutations(corpus, [piece.encode() for piece in PIECES]), examine, place, corpus)

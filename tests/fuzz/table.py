@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.data import load_table
 from bench.data.batches import column_headings
-from tests.fuzz.harness import Target, refusal
+from tests.fuzz.harness import Target, mutations, refusal
 
 TEXTS = [
     "x,y\n1,2\n3.5e-3,-4\n",
@@ -57,4 +57,4 @@ def make_target(place):
                 outcome = "accepted"
         return outcome
 
-    return Target(corpus, [piece.encode() for piece in PIECES], examine, place)
+    return Target(mutations(corpus, [piece.encode() for piece in PIECES]), examine, place, corpus)

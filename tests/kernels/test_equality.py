@@ -1,6 +1,6 @@
-"""The equality contract: `fused` gives the bits of `reference`, `fused-fma` stays within a bound."""
+"""The equality contract: kernels give the bits of the reference, or stay within a bound where no bits are promised."""
 
-from itertools import product
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +10,121 @@ from numba import njit
 
 from bench.timing.problem import exponential
 from kernels import Model, fit, models
+from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS
+from kernels.compile.kinds import KERNELS
+from kernels.model import written_out
 from tests.support.bits import bits
+from tests.support.cases import BLOCKS, KINKS, Case, by_reference, check
 
 EPS = np.finfo(float).eps
-BATCH_SIZES = [1, 2, 7, 8, 9, 16, 100, 128, 129, 800, "full"]
+EVERY, ONE, LANES = tuple(KERNELS)[1:], ("fused",), ("lanes",)
+MIXED = Case(runs=37, epochs=8, target=2e-5, diverging=True)
+WEIGHTS = Case("w @ x + b", inputs=14)
+# A kernel takes seconds to compile, so that features cross: each rule, loss and kind of model is in one. All other
+# combinations are drawn below, in pure Python.
+CASES = [
+    # Whatever becomes of the other runs, in any order and in batches of any size.
+    *(
+        replace(MIXED, kernels=EVERY, **given)
+        for given in (
+            {},
+            {"shuffle": True, "path": False},
+            {"batch": 9, "shuffle": True, "drop_last": True},
+            {"batch": 9, "record": 3, "patience": 2.0},
+            {"batch": 43, "path": False, "patience": 2.0},
+        )
+    ),
+    *(Case(samples=811, batch=size, drop_last=size % 2 == 1) for size in (2, 7, 8, 100, 128, 129, 800, 811)),
+    *(Case(batch=size, zeros=True, runs=37) for size in (1, 2, 9, 43)),
+    Case(shuffle=BLOCKS, record=3, batch=8, patience=2.0, epochs=8, samples=700),
+    *(
+        replace(MIXED, optimizer="adam", **given)
+        for given in (
+            {"record": "log:5", "shuffle": True, "patience": 2.0},
+            {"batch": 9, "drop_last": True},
+            {"batch": 43, "zeros": True, "diverging": False, "target": -np.inf},
+        )
+    ),
+    Case(optimizer="adam", shuffle=True, runs=37, kernels=("lanes-fma",)),
+    *(Case(optimizer="averaged(polyak)", loss="epsilon_insensitive", batch=size, samples=811) for size in (1, 9, 811)),
+    Case(optimizer="adagrad(lr_decay=0.1, weight_decay=0.1)", batch=7),
+    Case(optimizer="rmsprop(centered=true, momentum=0.5)", shuffle=True),
+    Case(optimizer="adadelta", loss="huber(0.5)", batch=16, kernels=ONE),
+    Case(optimizer="adamax", loss="quantile(0.3)", kernels=LANES),
+    Case(optimizer="nadam(weight_decay=0.1)", shuffle=True, batch=3, kernels=ONE),
+    Case(optimizer="radam(0.8, 0.9)", by_run=True, kernels=LANES),
+    Case("a*x + where(x > 0.3, b, c)", optimizer="rprop", batch=43, patience=2.0, kernels=LANES),
+    Case(optimizer="adam(amsgrad=true)", loss="absolute", by_run=True, batch=5),
+    Case(optimizer="adan", shuffle=BLOCKS, kernels=LANES),
+    Case(optimizer="lookahead(adam, 3)", by_run=True, kernels=LANES),
+    Case(optimizer="schedule_free_sgd(0.7, 0.1)", batch=8, kernels=ONE),
+    Case("max(a*x, b) + relu(c - x)", loss="hinge", optimizer="averaged(clipped(momentum(0.5), 0.1))", shuffle=True),
+    Case("a*x + b", weighted=True, loss="huber(1.5)", optimizer="clipped(inverse_scaled(adam))", batch=4, kernels=ONE),
+    Case(" + ".join(f"p{k}*x**{k}" for k in range(1, 13)), samples=300, batch=150),
+    Case("a*exp(b*x) + c", optimizer="yogi"),
+    Case(loss="logistic", optimizer="adabelief", batch=7),
+    # The range of float32, and every lane of a kernel with all that there is to get wrong.
+    *(replace(MIXED, dtype="float32", batch=size, shuffle=size > 1, kernels=ONE) for size in (1, 7, 16, 43)),
+    *(
+        Case(
+            KINKS, loss="huber(0.5)", optimizer="adam(weight_decay=0.1)", dtype="float32", batch=size, shuffle=True,
+            patience=1000.0, runs=70, kernels=LANES,
+        )
+        for size in (1, 16, 43)
+    ),
+    Case("a/(1 + x**2) + b", dtype="float32", optimizer="nesterov", batch=8, kernels=ONE),
+    # Vectors, in loops: any number of weights, batch and order.
+    *(replace(WEIGHTS, inputs=size, path=False) for size in (1, 7, 8, 9, 64, 1000)),
+    *(replace(WEIGHTS, inputs=9, batch=size, samples=400) for size in (7, 16, 128, 200, 400)),
+    *(replace(WEIGHTS, inputs=129, batch=size, samples=400, shuffle=True, patience=1.0) for size in (1, 8, 200)),
+    Case("(u @ x)*(v @ x) + a*x1", inputs=11, optimizer="lion", batch=6, kernels=LANES),
+    Case("w @ x + b", inputs=3, optimizer="adamw", loss="huber(0.1)", kernels=ONE),
+    *(
+        Case(
+            "mlp(3, relu)", inputs=14, loss="huber(0.5)", optimizer="adam(weight_decay=0.1)", dtype="float32",
+            batch=size, shuffle=True, kernels=ONE,
+        )
+        for size in (1, 9)
+    ),
+    *(
+        Case(
+            "mlp(4)", inputs=14, loss="softmax", classes=3, optimizer="averaged(polyak)", shuffle=BLOCKS, by_run=True,
+            batch=size, kernels=LANES,
+        )
+        for size in (1, 8)
+    ),
+    *(
+        Case("W @ x + b", inputs=14, loss="softmax", classes=3, batch=size, shuffle=size > 1, kernels=ONE)
+        for size in (1, 8)
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.optimizer}-{case.loss}-{case.dtype}-{case.batch}")
+def test_compiled_kernels_are_the_reference(case, slicing, monkeypatch):
+    """One run, runs side by side, and their slices of time."""
+    monkeypatch.setattr(written_out, "MOST_PARAMS", 0)  # short vectors go through loops too
+    check(case)
+
+
+def test_the_cases_come_to_every_end():
+    """And their losses change, so that equal ones say something."""
+    ends = {int(run.status[0]) for run in by_reference(MIXED)}
+    assert ends == {MAX_EPOCHS, CONVERGED, DIVERGED}
+    assert len({int(run.checkpoints[0]) for run in by_reference(MIXED)}) > 5
+    found = [by_reference(case) for case in CASES]
+    assert all(
+        case.zeros or run.losses[0, 0] != run.losses[1, 0]
+        for case, runs in zip(CASES, found, strict=True)
+        for run in runs
+    )
+    assert STATUS.index("stopped") in {int(run.status[0]) for runs in found for run in runs}
+
+
+def test_whatever_is_drawn_is_the_reference_in_pure_python(python):
+    """Every feature, and any settings: the text that runs at once is the one that would be compiled."""
+    examples = settings().max_examples // 2
+    python(f"from tests.support.cases import check_drawn; check_drawn({examples})", NUMBA_DISABLE_JIT="1")
 
 
 def both(model, x, y, kernel="fused", **settings):
@@ -36,49 +147,6 @@ def difference(reference, other):
     return (np.abs(other.trajectory - reference.trajectory) / size).max()
 
 
-@pytest.mark.parametrize("shuffle", [False, True], ids=["sequential", "shuffled"])
-@pytest.mark.parametrize("drop_last", [True, False], ids=["drop", "keep"])
-# A kernel takes seconds to compile, and differs from others of its form in the rule alone, which is compared by itself
-# for every optimizer (tests/kernels/optimizers/test_optimizer.py). So there is one without state, one with a clock, and
-# one with gradients taken elsewhere, the norm and the loss. Weight decay is in kernels below; other forms are held in
-# pure Python (tests/kernels/loops/test_network.py). Sums are taken by the same code for every optimizer, but where the
-# loss is one more of them.
-@pytest.mark.parametrize(
-    ("optimizer", "batch_size"),
-    [*product(["sgd", "averaged(polyak)"], BATCH_SIZES), *product(["adam"], [1, 9, "full"])],
-)
-def test_fused_is_the_reference_bit_for_bit(noisy, optimizer, batch_size, drop_last, shuffle):
-    assert_same_bits(
-        models.quadratic,
-        *noisy,
-        init=[-1, 10, 26],
-        lr=10.0 if "polyak" in optimizer else 0.05,  # above what the loss and the norm make of it
-        schedule="halve(2)",
-        epochs=3,
-        optimizer=optimizer,
-        batch_size=batch_size,
-        drop_last=drop_last,
-        shuffle=shuffle,
-        seed=7,
-    )
-
-
-@pytest.mark.parametrize("batch_size", [1, 16, "full"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_diverging_run_has_the_same_bits_too(noisy, optimizer, batch_size):
-    lr = 1e200 if optimizer != "sgd" else 5.0
-    settings = {"init": [-1, 10, 26], "lr": lr, "epochs": 999, "optimizer": optimizer, "batch_size": batch_size}
-    assert assert_same_bits(models.quadratic, *noisy, **settings).status == "diverged"
-
-
-@pytest.mark.parametrize("batch_size", [1, 9, 129])
-def test_two_inputs(batch_size):
-    rng = np.random.default_rng(2)
-    x = rng.standard_normal((300, 2))
-    y = x @ [3.0, -1.0] + 0.5 + 0.1 * rng.standard_normal(300)
-    assert_same_bits(models.plane, x, y, init=[0, 0, 0], epochs=3, batch_size=batch_size, shuffle=True)
-
-
 ORDINARY = st.floats(-10, 10, width=32)
 SMALL = ORDINARY | st.sampled_from(
     [s * number for number in (0.0, 5e-324, 1e-310, 2.0**-1022, 1e-160) for s in (1, -1)]
@@ -89,7 +157,6 @@ RATIONAL = Model("(a*x**2 + b)/(1 + (c*x)**2) + sqrt(abs(a - x))/c - x**-3*b**2.
 KINKS = Model("max(a*x, b) - min(x, c)*a + where(x >= 0, b*sqrt(x), relu(c - x)) + where(a*x < b, c, max(c, -0.1))")
 # Every model, rule and loss that has something to get wrong, each once: every other combination is a kernel to compile.
 EDGES = [
-    (models.linear, "sgd", "squared"),
     (models.quadratic, "adam", "squared"),
     (RATIONAL, "momentum", "huber(0.5)"),
     (KINKS, "sgd(0.1)", "objective"),
@@ -119,12 +186,12 @@ def test_zeros_of_both_signs_and_numbers_too_small_or_too_large(
                      shuffle=shuffle, drop_last=drop_last, seed=seed, optimizer=optimizer, loss=loss)  # fmt: skip
 
 
-@pytest.mark.parametrize("batch_size", BATCH_SIZES)
-def test_negative_zeros_add_up_to_a_negative_zero(batch_size):
+def test_negative_zeros_add_up_to_a_negative_zero():
     """The gradient is -0.0 then, and a step against it makes 0.0 of -0.0."""
     x, y = np.ones(800), np.zeros(800)
-    result = assert_same_bits(models.linear, x, y, init=[-0.0, -0.0], epochs=1, batch_size=batch_size)
-    assert not np.signbit(result.params).any()
+    for size in (1, 8, 9, 129, "full"):
+        result = assert_same_bits(models.quadratic, x, y, init=[-0.0] * 3, epochs=1, batch_size=size)
+        assert not np.signbit(result.params).any()
 
 
 def test_the_sign_of_a_negative_zero_is_zero():

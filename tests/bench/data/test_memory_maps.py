@@ -378,7 +378,7 @@ def test_rows_for_models_with_vectors_take_little_memory_too(tmp_path):
     x, _ = write_wide(path, 200_000)
     table = open_table(path, WIDE, "y", by_row=True)
     settings = {"epochs": 1, "batch_size": 32, "lr": 0.01, "init": np.r_[np.full(20, 0.5), 0.0]}
-    model = "w @ x + b"  # which tests/kernels/loops/test_network.py compiles too
+    model = "w @ x + b"  # which tests/kernels/test_equality.py compiles too
     for shuffle in (False, "blocks"):
         fit(model, table.x[:1000], table.y[:1000], shuffle=shuffle, **settings)
         tracemalloc.start()

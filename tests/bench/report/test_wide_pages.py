@@ -134,7 +134,7 @@ def test_starts_of_a_sweep_in_python_are_known_by_their_numbers(tmp_path):
 
 
 def test_updates_of_networks_are_timed():
-    """By the kernels that tests/kernels/loops/test_network.py compiles too."""
+    """By the kernels that tests/kernels/test_equality.py compiles too."""
     result = sweep("w @ x + b", X, NUMBERS, Grid(lr=0.01), epochs=1, kernel="reference", confirm=0)
     costs = update_seconds(result, X, NUMBERS, RunTable(), seconds=0.01)
     assert costs["note"].tolist() == [""]

@@ -2,12 +2,16 @@
 
 import re
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from kernels import fit, minimize
+from kernels import fit, minimize, models
+from kernels.base import memory
 from kernels.base.memory import available_memory
+
+X = np.linspace(-1, 1, 4)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,23 @@ def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):
     assert available_memory() > 123456
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     assert available_memory() > 123456
+
+
+@pytest.mark.parametrize("settings", [{"epochs": 50_000}, {"epochs": 5000, "record": 1}, {"validation": 0.5}], ids=str)
+def test_a_run_takes_no_more_than_its_estimate(settings, monkeypatch):
+    """So where a little less than it took is available, it is refused."""
+
+    def run(**changed):
+        return fit(models.quadratic, X, 2 * X, init=[0, 0, 0], **{"epochs": 30_000} | settings | changed)
+
+    run(epochs=1)  # its kernel is compiled
+    tracemalloc.start()
+    run()
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: taken - 2**16)  # what does not grow with the epochs
+    with pytest.raises(ValueError, match="GB of memory, and"):
+        run()
+    monkeypatch.setattr(memory, "available_memory", lambda: 1.3 * taken)
+    assert run().loss.size > 10_000

@@ -131,31 +131,6 @@ def test_the_longest_composed_optimizer_is_read_back():
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (
-            "averaged(adamm)",
-            r"optimizer 'averaged\(adamm\)': optimizer 'adamm' is not known \(did you mean 'adam'\?\); known are ",
-        ),
-        ("averaged(1)", r".*averaged is made of another optimizer, as in averaged\(adam\), not of 1$"),
-        (
-            "averaged(averaged)",
-            r".*averaged takes an optimizer whose gradients are taken where it stands, not averaged; averages go out",
-        ),
-        ("inverse_scaled(averaged)", r".*not averaged; averages go outside, as in averaged\(clipped"),
-        ("clipped(polyak)", r".*clipped takes an optimizer that does not need the norm of the gradient, not polyak$"),
-        ("adam(adam)", r".*beta1 must be a number in \[0, 1\), not <Optimizer adam\(beta1=0.9, .*>"),
-        ("adam(amsgrad=1)", r".*amsgrad must be True or False, not 1$"),
-        ("averaged(__import__('os').system('x'))", r"optimizer .* does not have the form name or name\(options\)$"),
-        ("averaged(x.y)", r"optimizer 'averaged\(x.y\)': options must be "),
-    ],
-)
-def test_errors_of_composed_optimizers(text, reason):
-    with pytest.raises(ValueError, match=reason):
-        make_optimizer(text)
-
-
-@pytest.mark.parametrize(
     ("check", "given", "plain"),
     [
         *((check_positive, value, 1.0) for value in (1, 1.0, np.float32(1), np.int64(1))),

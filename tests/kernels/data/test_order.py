@@ -108,17 +108,6 @@ def test_an_order_that_is_drawn_ahead_is_used_by_its_own_run_alone(batch_size, a
     assert len(np.unique(np.concatenate([found[0, 1:] for found in rows.values()]), axis=0)) == 18
 
 
-def test_marks_and_held_out_samples_work_in_blocks():
-    """So does float32, in tests/kernels/loops/test_by_register.py."""
-    x, y = samples(700)
-    asked = START | {"epochs": 8, "shuffle": "blocks(size=50, buffer=120)", "record": 3, "batch_size": 8}
-    asked |= {"validation": 0.2, "patience": 2, "lr": 0.3}
-    found, expected = (fit(MODEL, x, y, kernel=kernel, **asked) for kernel in ("fused", "reference"))
-    assert found.loss.size > 9
-    for name in ("params", "loss", "trajectory", "validation_loss", "memory"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
-
-
 @pytest.mark.parametrize("shuffling", ["all", "blocks(size=50, buffer=120)"])
 def test_lanes_visit_as_single_runs_do(shuffling, monkeypatch):
     monkeypatch.setattr(many_samples, "MANY", 100)
@@ -171,19 +160,3 @@ def test_the_order_is_part_of_the_result():
 )
 def test_the_words_for_an_order(n, shuffle, order):
     assert describe_order(n, make_shuffle(shuffle)).replace(" in a random order", "") == order
-
-
-@pytest.mark.parametrize(
-    ("shuffle", "message"),
-    [
-        ("blocks(buffer=0)", "buffer must be a whole number of at least 1, not 0"),
-        ("blocks(size=0)", "size must be a whole number of at least 1, not 0"),
-        ("blocks(rows=3)", "blocks has no option rows; it takes size, buffer"),
-        ("yes", "shuffle must be True, False or 'blocks', not 'yes'"),
-        (1, "shuffle must be True, False or 'blocks', not 1"),
-    ],
-)
-def test_what_is_no_order(shuffle, message):
-    x, y = samples(30)
-    with pytest.raises(ValueError, match=message):
-        fit(MODEL, x, y, epochs=1, shuffle=shuffle)

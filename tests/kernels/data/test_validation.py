@@ -1,12 +1,10 @@
 """Held-out data: the split, the losses on it, the best checkpoint, and runs that stop when it gets no better."""
 
-from functools import cache as once
-
 import numpy as np
 import pytest
 
 from kernels import fit, models
-from kernels.base.run import STATUS, Hyperparameters
+from kernels.base.run import Hyperparameters
 from kernels.data.checkpoints import make_checkpoints
 from kernels.data.samples import allocate_data
 from kernels.data.validation import choose_split
@@ -14,7 +12,6 @@ from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.train.block import WIDTH, train_runs
-from tests.support.refusals import refusal_of
 
 RNG = np.random.default_rng(8)
 X = RNG.uniform(-1, 1, 61)
@@ -118,18 +115,6 @@ def test_its_sum_is_that_of_numpy(n):
     x, y = RNG.standard_normal((2, n)) * 10.0 ** RNG.integers(-8, 8, (2, n))
     run = fit(models.linear, [1.0], [1.0], init=[0, 0], epochs=1, validation=(x, y))
     assert run.validation_loss[0] == np.add.reduce(y * y) / n
-
-
-@pytest.mark.parametrize("patience", [None, 1, 3])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("batch", [{}, {"batch_size": 8, "shuffle": True, "drop_last": False}, {"batch_size": "full"}])
-@pytest.mark.parametrize("record", ["epoch", "log:5", 3])
-def test_fused_is_the_reference_at_every_mark(record, batch, optimizer, patience, slicing):
-    settings = batch | {"record": record, "optimizer": optimizer, "patience": patience, "lr": 0.1, "seed": 3}
-    reference, fused = (quadratic(kernel=kernel, **settings) for kernel in ("reference", "fused"))
-    assert (reference.status, reference.epochs) == (fused.status, fused.epochs)
-    for name in ("loss", "validation_loss", "trajectory"):
-        np.testing.assert_array_equal(getattr(reference, name), getattr(fused, name))
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
@@ -250,48 +235,6 @@ def many(kernel, *, optimizer="sgd", batch_size=1, shuffle=False, record="epoch"
     starts, memory = state or (np.zeros((rates.size, 3)), rule.initial_memory(np.zeros((rates.size, 3))))
     data = allocate_data((X,), Y, shuffle=shuffle, validation=validation)
     return train_runs(kernel, models.quadratic, SQUARED, rule, data, hyper, starts, memory, **rest)
-
-
-@once
-def each_alone(optimizer, batch_size, shuffle, record):
-    """The same runs one by one, by the reference."""
-    settings = {"optimizer": optimizer, "batch_size": batch_size, "shuffle": shuffle, "record": record, "patience": 2}
-    rates = np.append(RATES[:-1], 1e300)
-    return [quadratic(lr=lr, seed=7, target=0.012, kernel="reference", **settings) for lr in rates]
-
-
-@pytest.mark.parametrize("kernel", ["fused", "lanes"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize(("batch_size", "shuffle", "record"), [(1, True, "log:5"), (8, False, "epoch"), (8, True, 3)])
-def test_many_runs_are_what_fit_makes_of_each(kernel, optimizer, batch_size, shuffle, record, slicing):
-    runs = many(kernel, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle, record=record, patience=2.0)
-    assert runs.validation_losses.shape == runs.losses.shape
-    assert len(set(runs.checkpoints[runs.status == STATUS.index("stopped")])) > 2
-    assert {"stopped", "diverged", "max_epochs"} <= {STATUS[status] for status in runs.status}
-    for k, alone in enumerate(each_alone(optimizer, batch_size, shuffle, record)):
-        size = alone.loss.size
-        assert (runs.checkpoints[k], STATUS[runs.status[k]]) == (size - 1, alone.status)
-        np.testing.assert_array_equal(runs.losses[:size, k], alone.loss)
-        np.testing.assert_array_equal(runs.validation_losses[:size, k], alone.validation_loss)
-        np.testing.assert_array_equal(runs.params[k], alone.trajectory[-1])
-        kept = alone.kept
-        assert kept.checkpoint == alone.best.checkpoint
-        assert runs.lowest[k].tolist() == [kept.validation_loss, kept.samples_seen, kept.loss, *alone.params]
-
-
-def test_lanes_of_other_bits_keep_the_parameters_of_their_best_mark(slicing):
-    """Each is held against the reference, and what it keeps against its own losses."""
-    runs = many("lanes-fma", record="log:5", patience=2.0)
-    for k, alone in enumerate(each_alone("sgd", 1, False, "log:5")[:-1]):
-        own = runs.validation_losses[: runs.checkpoints[k] + 1, k]
-        checkpoint = int(np.argmin(own))
-        assert runs.lowest[k, :3].tolist() == [
-            own[checkpoint],
-            alone.samples_seen[checkpoint],
-            runs.losses[checkpoint, k],
-        ]
-        np.testing.assert_allclose(runs.lowest[k, 3:], alone.trajectory[checkpoint], rtol=1e-9, atol=1e-12)
-    assert runs.lowest[-1].tolist()[3:] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -447,44 +390,3 @@ def test_of_classes_the_test_says_the_accuracy():
     assert run.test_loss == pytest.approx(
         np.mean(np.log1p(np.exp(run.predict(HELD_X))) - (HELD_Y > 2) * run.predict(HELD_X))
     )
-
-
-# What is refused
-
-
-TOO_FEW = "validation must hold out at least one sample and leave one to train on, and "
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        *(
-            (
-                {"validation": value},
-                f"validation must be a share of the samples between 0 and 1, or a pair (x, y), not {shown}",
-            )
-            for value, shown in [(0, "0"), (1, "1"), (1.5, "1.5"), (-0.2, "-0.2"), (np.nan, "nan"), (True, "True"),
-                                 ("0.2", "'0.2'"), ((X,), "(array("), (np.zeros((2, 5)), "array("), ({}, "{}")]
-        ),
-        ({"validation": 0.001}, f"{TOO_FEW}0.001 holds out 0 of 61"),
-        ({"validation": 0.999}, f"{TOO_FEW}0.999 holds out 61 of 61"),
-        ({"validation": 0.5, "test": 0.51}, f"{TOO_FEW}0.5 holds out 30 of 61 besides the 31 for the test"),
-        ({"test": 0.001}, "test must hold out at least one sample and leave one to train on, and 0.001 holds out 0 of"),
-        ({"test": 2}, "test must be a share of the samples between 0 and 1, or a pair (x, y), not 2"),
-        ({"test": (X, Y[:3])}, "test: y must have shape (61,), one value for each sample of x, not (3,)"),
-        ({"validation": (X, Y[:3])}, "validation: y must have shape (61,), one value for each sample of x, not (3,)"),
-        ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for the inputs x"),
-        ({"validation": ([], [])}, "validation: x"),
-        ({"validation": ([1.0], [np.nan])}, "validation: y must be finite, and is nan in row 0 (counted from 0)"),
-        ({"validation": None, "patience": 3}, "patience needs validation"),
-        ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
-        ({"patience": 2.5}, "patience must be a whole number of at least 1, not 2.5"),
-        ({"patience": True}, "patience must be a whole number of at least 1, not True"),
-        ({"validation": 0.5, "batch_size": 31}, 'batch_size must be "full" or a whole number from 1 to the 31'),
-    ],
-)  # fmt: skip
-def test_what_it_refuses_in_one_line(settings, message):
-    if settings.get("batch_size"):
-        quadratic(**settings)  # round(30.5) is 30: that leaves 31
-        settings = settings | {"batch_size": 32}
-    assert refusal_of(quadratic, **settings).startswith(message)

@@ -258,6 +258,14 @@ def test_a_rule_for_single_samples_is_held_against_the_rule():
         register_optimizer(lambda sign=1: signed(sign), name="wrong")
 
 
+def test_a_rule_that_differs_after_its_first_update_is_refused():
+    def drifting(theta, slots, gradient, lr, clock, options):
+        return theta - lr * gradient - slots[0] * np.random.random(), (slots[0] + 1.0,)  # noqa: NPY002
+
+    with pytest.raises(ValueError, match="results differ: a parameter or a slot is"):
+        register_optimizer(drifting, slots=1)
+
+
 def test_the_same_function_replaces_itself_and_another_is_refused():
     register_optimizer(plain)
     register_optimizer(plain, options={"beta": 1.0})
@@ -306,6 +314,7 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
         (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (np.nan, 1)}), ".*the bounds of b must be"),
         (lambda: register_optimizer(plain, slots_start=1.0), r"clock_start and slots_start must .* and 1\.0$"),
         (lambda: register_optimizer(plain, clock_start="a"), "clock_start and slots_start must .* not 'a' and"),
+        (lambda: register_optimizer(plain, clock_start=(0.0,)), ".*there is a clock_start but no clock$"),
         (lambda: register_optimizer(plain, slots=2**31), r".*slots must be a whole number from 0 to 100, not 2147"),
         (lambda: register_optimizer(lambda a, *, b: (a, b), name="s"), r".*must take .*, options\), not \(a, \*, b\)$"),
         (lambda: register_optimizer(lambda times=None: Optimizer("", plain), name="s"), r".*'s\(times=None\)': opti"),
@@ -689,14 +698,14 @@ class Point:
     dist = None
 
     def __init__(self, name, load):
-        self.name = self.value = self.module = name
+        self.name = self.module = name
+        self.value = object()  # each is loaded once in a process
         self.load = load
 
 
 @pytest.fixture
 def installed(monkeypatch):
     def install(*points):
-        monkeypatch.setattr(plugins, "_loaded", set())
         monkeypatch.setattr(plugins, "entry_points", lambda group: points if group == "sgdbench.plugins" else ())
 
     return install

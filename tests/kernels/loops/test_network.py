@@ -1,4 +1,4 @@
-"""Kernels of models with vectors: the bits of the reference, one run and side by side, and the gradients of PyTorch."""
+"""Models with vectors: the gradients of PyTorch, how samples lie in memory, and which parameters are recorded."""
 
 import numpy as np
 import pytest
@@ -7,59 +7,7 @@ from kernels import fit
 from kernels.base.run import CACHE_LINE, allocate_aligned
 from kernels.data import samples
 from kernels.data.samples import lay_in_rows
-from kernels.model import written_out
 from kernels.model.models import make_model
-from tests.support.network_runs import BLOCKS, check_bits, check_digits
-
-
-@pytest.fixture
-def loops_alone(monkeypatch):
-    """Short vectors go through loops too, with the kernel of long ones."""
-    monkeypatch.setattr(written_out, "MOST_PARAMS", 0)
-
-
-@pytest.mark.usefixtures("loops_alone")
-@pytest.mark.parametrize("size", [1, 7, 8, 9, 64, 129, 1000])
-def test_any_number_of_weights(size):
-    check_bits(size=size)
-
-
-@pytest.mark.usefixtures("loops_alone")
-@pytest.mark.parametrize("batch", [7, 16, 128, 200, 400])
-@pytest.mark.parametrize("size", [1, 9, 129])
-def test_any_batch(size, batch):
-    check_bits(size=size, batch=batch, n=400)
-
-
-@pytest.mark.parametrize("batch", [1, 8])
-def test_any_order(batch):
-    check_bits(shuffle=True, batch=batch, patience=1.0)
-
-
-# A kernel takes seconds to compile, so features cross: a hidden layer in float32 with a clock, slots, a decay and an
-# option of the loss, of one run; and scores of hidden units side by side, whose gradients are taken elsewhere, in
-# batches of gathered samples whose norm and loss are needed. One run and runs side by side share what is written for
-# these features; in pure Python, below, both are compared.
-@pytest.mark.parametrize("batch", [1, 9])
-def test_a_hidden_layer_in_float32(batch):
-    given = {"model": "mlp(3, relu)", "loss": "huber(0.5)", "optimizer": "adam(weight_decay=0.1)"}
-    check_bits(**given, dtype="float32", batch=batch, shuffle=True, kernels=("fused",))
-
-
-@pytest.mark.parametrize("batch", [1, 8])
-def test_scores_of_hidden_units_to_twelve_digits(batch):
-    given = {"loss": "softmax", "classes": 3, "optimizer": "averaged(polyak)", "shuffle": BLOCKS, "by_run": True}
-    check_digits(model="mlp(4)", batch=batch, **given, kernels=("lanes",))
-
-
-@pytest.mark.parametrize("order", [{}, {"batch": 8, "shuffle": True}], ids=["per sample", "batches"])
-def test_scores_to_twelve_digits(order):
-    check_digits(model="W @ x + b", loss="softmax", classes=3, **order, kernels=("fused",))
-
-
-def test_every_feature_is_the_reference_in_pure_python(python):
-    """One by one, of the text that is compiled above: in Python it runs at once."""
-    python("from tests.support.network_runs import check_features; check_features()", NUMBA_DISABLE_JIT="1")
 
 
 def test_scores_of_any_size_overflow_nothing():

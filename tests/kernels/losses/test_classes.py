@@ -13,7 +13,8 @@ from bench.data import load_table
 from bench.report.run_data import read_run_data
 from bench.study.load import load_study
 from kernels import fit
-from kernels.losses.classes import Classes
+from kernels.losses import make_loss
+from kernels.losses.classes import Classes, find_classes
 from tests.support.refusals import refusal_of
 
 X = np.linspace(-1, 1, 40)
@@ -243,3 +244,19 @@ def test_held_out_rows_of_a_file_have_the_classes_of_the_others(table):
     )
     data, _ = load_study(table / "s.toml").dataset()
     assert data.validation[1].tolist() == [1, 1]
+
+
+def test_whole_numbers_below_the_scores_of_a_model_are_its_classes():
+    """Also where some are missing, as in a part of the samples; a model without scores has those that there are."""
+    softmax = make_loss("softmax")
+    assert find_classes(softmax, [0, 2, 0], scores=3) is None
+    assert find_classes(softmax, [0, 2, 0], scores=2) == find_classes(softmax, [0, 2, 0]) == Classes((0, 2))
+    assert find_classes(make_loss("logistic"), [0, 2, 0], scores=3) == Classes((0, 2))
+
+
+def test_a_score_of_exactly_0_is_class_0_to_all():
+    run = fit("a*x", [1.0, 2.0, 3.0], ["no", "no", "yes"], loss="logistic", init=[0.0], epochs=1, lr=1e-300,
+              kernel="reference", test=([1.0, 1.0, 1.0], ["no", "no", "yes"]))  # fmt: skip
+    assert run.predict([1.0]).tolist() == [0.0]
+    assert run.predict_class([1.0]).tolist() == ["no"]
+    assert run.test_metrics["accuracy"] == 2 / 3

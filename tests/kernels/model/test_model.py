@@ -45,53 +45,6 @@ def test_consoles_complete_the_ready_made_models_alone():
     )
 
 
-UNUSED = "the expression {!r} must use its input {!r}{}: inputs must say which of {} stand for data"
-HP_OR_HPP = " (did you mean 'hp' instead of 'hpp'?)"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"expression": "x + 1"}, "the expression 'x + 1' has no parameters besides its inputs ('x',)"),
-        ({"expression": "a*t"}, UNUSED.format("a*t", "x", "", "a, t")),
-        ({"expression": "hpp", "inputs": ("hp",)}, UNUSED.format("hpp", "hp", HP_OR_HPP, "hpp")),
-        ({"expression": "a*x", "inputs": ("x", "unused")}, UNUSED.format("a*x", "unused", "", "a, x")),
-        ({"expression": "a*t", "params": ("a",)}, "the expression uses 't', which is neither in inputs nor in params"),
-        ({"expression": "a*x", "params": ("a", "b")}, "the parameter 'b' does not occur in the expression 'a*x'"),
-        ({"expression": "a*x", "params": ("a", "x")}, "'x' is both an input and a parameter"),
-        ({"expression": "a*x", "params": ("a", "a")}, "params must be distinct, and 'a' occurs twice"),
-        ({"expression": "a*x", "params": "a"}, "params must be a sequence of names such as ('a',), not the text 'a'"),
-        ({"expression": "a*x", "inputs": "x"}, "inputs must be a sequence of names such as ('x',), not the text 'x'"),
-        ({"expression": "a*x", "inputs": ("x", "x")}, "inputs must be distinct, and 'x' occurs twice"),
-        ({"expression": "a*x", "inputs": ("x", 3)}, "inputs must be names, and 3 is none"),
-        ({"expression": "a*x", "inputs": ("x", "NaN")}, "inputs must be names, and 'NaN' reads as a number"),
-        ({"expression": "a*x", "inputs": ("x", "exp")}, "inputs must be names, and 'exp' is none"),
-        ({"expression": "a*(x"}, "expression, column 3: '(' was never closed"),
-        (
-            {"expression": "+".join(f"a{k}*x" for k in range(30))},
-            "the expression has 30 parameters; at most 29 are accepted",
-        ),
-    ],
-)
-def test_what_is_no_model(arguments, message):
-    assert refusal_of(Model, **arguments) == message
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        ([[1, 2], [3, 4]], "x must have shape (n,) or (n, 1) for the inputs x, not (2, 2)"),
-        (1.0, "x must have shape (n,) or (n, 1) for the inputs x, not ()"),
-        ([1j], "x must hold real numbers, not values of type complex128"),
-        (["1"], "x must hold real numbers, not values of type <U1"),
-        ([[1], [2, 3]], "x must be an array of numbers, not a ragged list"),
-        (np.array(["2026-01-01"], "datetime64[D]"), "x must hold real numbers, not values of type datetime64[D]"),
-    ],
-)
-def test_what_is_no_input(x, message):
-    assert refusal_of(models.linear.columns, x) == message
-
-
 def test_a_tensor_that_numpy_cannot_read_is_refused():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -104,21 +57,6 @@ def test_a_tensor_that_numpy_cannot_read_is_refused():
 def test_the_number_of_inputs_is_checked():
     with pytest.raises(ValueError, match=re.escape("x must have shape (n, 2) for the inputs x1, x2, not (3,)")):
         models.plane.columns([1, 2, 3])
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ([1], "params must be 2 numbers for a, b, not an array of shape (1,)"),
-        ([1, np.inf], "params must be finite numbers, not [1.0, inf]"),
-        (["1", "2"], "params must hold real numbers, not values of type <U1"),
-        ({"a": 1}, "params has no value for b; the parameters are a, b"),
-        ({"a": 1, "b": 2, "c": 3}, "params has a value for c, which is not a parameter; these are a, b"),
-        ({"a": [1], "b": 2}, "params['a'] must be a number, not [1]"),
-    ],
-)
-def test_what_is_no_parameter_vector(params, message):
-    assert refusal_of(models.linear.vector, params) == message
 
 
 def test_columns_are_views_where_they_can_be():
@@ -184,25 +122,6 @@ def test_every_ready_made_model_is_tested():
 def test_every_ready_made_model_is_known_by_its_name():
     ready = {name: model for name, model in vars(models).items() if isinstance(model, Model)}
     assert {name: build() for name, build in MODELS.items() if name not in ("polynomial", "rastrigin", "mlp")} == ready
-
-
-@pytest.mark.parametrize(
-    ("text", "inputs", "message"),
-    [
-        ("polynomial(0)", ("x",), "model 'polynomial(0)': degree must be a whole number of at least 1, not 0"),
-        ("polynomial(29)", ("x",), "model 'polynomial(29)': degree must be at most 28, not 29"),
-        ("polynomial", ("x",), "model 'polynomial': missing a required argument: 'degree'; polynomial takes degree"),
-        ("sine(model=2)", ("x",), "model 'sine(model=2)': sine has no option model; it takes no options"),
-        ("plane", ("x",), "the model 'plane' has the inputs x1, x2, not x"),
-        ("linear", ("u", "v"), "the model 'linear' has the inputs x, not u, v"),
-        ("rosenbrok", (), "model 'rosenbrok' is not known (did you mean 'rosenbrock'?); known are linear, quadratic, "),
-        ("a*hp + b", ("x",), "the expression 'a*hp + b' must use its input 'x': inputs must say which of a, hp, b "),
-        ("a*x + sim(x)", ("x",), "expression, column 7: unknown function 'sim' (did you mean 'sin'?); known are "),
-    ],
-)
-def test_what_make_model_refuses(text, inputs, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        make_model(text, inputs)
 
 
 @pytest.mark.parametrize("text", ["a*u + b*v + c", "w @ x + b"])

@@ -78,8 +78,8 @@ def test_optimizers_share_a_kernel_if_they_differ_in_numbers_alone():
     assert len(set(map(key, different))) == len(different)
 
 
-def numbers(texts, kernel="lanes"):
-    plan = Grid(optimizer=texts).frame(models.quadratic, 800)
+def numbers(texts, kernel="lanes", **grid):
+    plan = Grid(optimizer=texts, **grid).frame(models.quadratic, 800)
     return share_kernels(plan, RunTable(kernel=kernel)).numbers.tolist()
 
 
@@ -88,6 +88,9 @@ def test_many_sets_of_options_share_jobs_and_few_do_not():
     assert numbers(["sgd", *many]) == [0] + [1] * MANY_OPTIONS
     assert numbers(["sgd", *many[1:]]) == list(range(MANY_OPTIONS))
     assert numbers(many, "fused") == list(range(MANY_OPTIONS))
+    # In float32 options are of double precision until they meet an array, and a lane of them is one.
+    assert numbers(many, dtype=["float32"]) == list(range(MANY_OPTIONS))
+    assert numbers(many, dtype=["float32", "float64"]) == list(range(MANY_OPTIONS))
     assert numbers([f"radam(0.{k})" for k in range(1, MANY_OPTIONS + 1)]) == [0] * MANY_OPTIONS
 
 

@@ -21,7 +21,6 @@ from kernels.simd import math as lane_math
 from kernels.simd.lanes import broadcast, read_lane, read_spaced, write_lane
 from kernels.simd.sums import sum_each, sum_lanes
 from tests.support.lane_functions import EPS, EXACT, FUNCTIONS, LARGEST, arguments, results
-from tests.support.network_runs import check_digits
 
 # As `lane_exp` and `lane_log` state them; there the vector library has no part in these.
 ON_AVX512 = {"expm1": 2, "log": 1.5, "log1p": 2}
@@ -189,11 +188,6 @@ def test_lanes_of_different_widths_do_not_mix():
 
     with pytest.raises(TypingError, match=r"Lane\(8, float64\)"):
         mixed(np.ones(8), np.empty(8))
-
-
-def test_a_block_with_fused_quotients_and_roots_stays_close_to_the_reference():
-    """A few rounding errors in each update, which has a root and quotients, none of them exact."""
-    check_digits(model="a*x**2 + b*x + c", size=1, optimizer="adam", shuffle=True, runs=32, kernels=["lanes-fma"])
 
 
 @pytest.mark.skipif(not lane_math.LIBRARY_FUNCTIONS, reason="there is no library that could be missing")

@@ -1,13 +1,12 @@
 """Many runs side by side: the same bits as one by one, whatever becomes of the others."""
 
-from functools import cache as once
 from itertools import count
 
 import numpy as np
 import pytest
 
 from kernels import Model, fit
-from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters
+from kernels.base.run import CONVERGED, DIVERGED, STATUS, Hyperparameters
 from kernels.compile import kinds
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
@@ -17,9 +16,6 @@ from kernels.optimizers.run_options import option_values
 from kernels.train import block, slices
 from kernels.train.block import WIDTH, train_runs
 
-# Without state, and with a clock. Others, whose kernels take seconds to compile, are held in pure Python
-# (tests/kernels/loops/test_network.py), and `sgdbench info --verify --every-optimizer` has all of them.
-OPTIMIZERS = ["sgd", "adam"]
 EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)
 Y = 2 * X**2 - 4 * X + 3
@@ -61,46 +57,6 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found.losses[: done + 1, run], expected.losses[: done + 1, run])
 
 
-ORDERS = {
-    "per sample": {},
-    "shuffled": {"shuffle": True},
-    "batches": {"batch_size": 9, "shuffle": True},
-    "with the rest": {"batch_size": 9, "drop_last": False},
-    "full": {"batch_size": X.size},
-}
-
-
-@once
-def by_reference(optimizer, order):
-    """Some runs by the reference, which takes a thousand times as long as a kernel."""
-    return train("reference", optimizer, *some_runs(), **ORDERS[order])
-
-
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, slicing):
-    runs, expected = some_runs(), by_reference(optimizer, order)
-    assert {MAX_EPOCHS, CONVERGED, DIVERGED} <= set(expected.status)
-    assert len(set(expected.checkpoints)) > 5
-    for kernel in ("fused", "lanes"):
-        assert_same(train(kernel, optimizer, *runs, **ORDERS[order]), expected)
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 9, X.size])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
-    starts, rates = np.random.default_rng(3).choice([0.0, -0.0], (RUNS, 3)), np.full((EPOCHS, RUNS), 0.1)
-    given = {"batch_size": batch_size, "drop_last": False, "y": np.zeros(X.size), "target": -np.inf}
-    kernels = ("reference", "fused", "lanes")
-    expected, *found = (train(kernel, optimizer, starts, rates, **given) for kernel in kernels)
-    assert (expected.checkpoints == EPOCHS).all()
-    assert 0 < np.signbit(expected.params).sum() < expected.params.size
-    for runs in found:
-        assert_same(runs, expected)
-        np.testing.assert_array_equal(np.signbit(runs.params), np.signbit(expected.params))
-        np.testing.assert_array_equal(np.signbit(runs.memory), np.signbit(expected.memory))
-
-
 def test_a_loss_of_0_in_which_the_targets_are_lost_is_none():
     """(a*x - y) + b*x is 0 where y is lost beside a*x, and the gradient too: such a run would be the best of all."""
     model, x = Model("a*x + b*x"), np.linspace(1, 2, 6)
@@ -121,29 +77,6 @@ def test_a_loss_of_0_at_large_weights_is_right():
     x, weights = np.random.default_rng(0).integers(-9, 10, (50, 20)).astype(float), np.full(20, 2e7)
     found = fit("w @ x", x, x @ weights, init=weights, lr=0.1, epochs=2, target=0.0, kernel="reference")
     assert (found.status, found.loss.tolist()) == ("converged", [0.0])
-
-
-@pytest.mark.parametrize("kernel", ["fused", "lanes"])
-def test_parameters_at_marks_are_those_of_shorter_runs(kernel, slicing):
-    """A run that is over stays there, while others beside it go on."""
-    starts, rates = some_runs()
-    at = np.array([0, 1, 5, EPOCHS])
-    runs = train(kernel, "adam", starts, rates, batch_size=9, shuffle=True, at=at)
-    np.testing.assert_array_equal(runs.path[0], starts)
-    for place, checkpoint in enumerate(at[1:], 1):
-        shorter = train(kernel, "adam", starts, rates[:checkpoint], batch_size=9, shuffle=True)
-        np.testing.assert_array_equal(runs.path[place], shorter.params)
-
-
-@pytest.mark.parametrize("size", [1, WIDTH - 1, WIDTH, WIDTH + 1, 3 * WIDTH])
-def test_a_run_does_not_depend_on_its_neighbours(size):
-    starts, rates = some_runs(3 * WIDTH)
-    rng = np.random.default_rng(2)
-    chosen = rng.choice(3 * WIDTH, size, replace=False)
-    together = train("lanes", "adam", starts, rates)
-    apart = train("lanes", "adam", starts[chosen], rates[:, chosen])
-    for name in ("params", "memory", "status", "checkpoints"):
-        np.testing.assert_array_equal(getattr(apart, name), getattr(together, name)[chosen])
 
 
 def test_lanes_are_twice_as_wide_in_float32_and_with_functions(monkeypatch):

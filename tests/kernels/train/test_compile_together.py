@@ -38,11 +38,8 @@ class Builder:
 
 @pytest.fixture(autouse=True)
 def built(monkeypatch):
-    """Queues of this test's own, and kernels that are numbers."""
+    """Kernels that are numbers; the queues are empty before and after each test."""
     builder = Builder()
-    for name in ("_now", "_later", "_begun"):
-        monkeypatch.setattr(together, name, {})
-    monkeypatch.setattr(together, "_helpers", set())
     monkeypatch.setattr(together, "module_of", lambda spec: Module(str(spec.number)))
     monkeypatch.setattr(together, "build", builder)
     monkeypatch.setattr(together, "compile_driver", lambda *, lanes: None)

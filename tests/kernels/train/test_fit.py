@@ -16,7 +16,6 @@ from kernels import fit, models
 from kernels.compile.kinds import SINGLE
 from kernels.data.order import permutation
 from kernels.train import slices
-from tests.support.refusals import refusal_of
 
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
@@ -343,29 +342,8 @@ def test_all_real_numbers_are_computed_with_as_float64(convert):
     np.testing.assert_array_equal(result.trajectory, expected.trajectory)
 
 
-MASKED = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 1])
-
-
-@pytest.mark.parametrize(
-    ("settings", "name", "count"),
-    [
-        ({"x": MASKED}, "x", 2),
-        ({"y": MASKED}, "y", 2),
-        ({"x": MASKED[:, np.newaxis]}, "x", 2),
-        ({"x": [MASKED[:1], MASKED[1:2], MASKED[2:3], MASKED[3:]]}, "x", 2),
-        ({"x": [[1.0], [2.0], (np.ma.masked,), [4.0]]}, "x", 1),
-        ({"init": {"a": 1.0, "b": np.ma.masked}}, "init", 1),
-        ({"schedule": MASKED, "epochs": 4}, "schedule", 2),
-    ],
-)
-def test_masked_values_are_refused(settings, name, count):
-    message = f"{name} must hold no masked values, not {count} of them: leave those out, or fill them with"
-    with pytest.raises(ValueError, match=f"^{message} numpy.ma.filled$"):
-        fit(models.linear, **{"x": [1, 2, 3, 4], "y": [1, 2, 3, 4]} | settings)
-
-
 def test_sparse_arrays_are_refused():
-    with pytest.raises(ValueError, match=r"^x must be a dense array, not a sparse one: take its toarray\(\)$"):
+    with pytest.raises(ValueError, match=r"^x must be a dense array, not a sparse one: call its toarray\(\) first$"):
         fit("w @ x + b", csr_array(np.eye(4)), np.ones(4))
 
 
@@ -389,67 +367,6 @@ def test_strided_columns_are_the_same_as_contiguous_ones():
 def test_one_sample_is_enough():
     result = fit("a*x + b", [2.0], [6.0], init=[0, 0], lr=0.25, epochs=1, batch_size="full", shuffle=True)
     assert result.params.tolist() == [3.0, 1.5]
-
-
-def with_bad(value, row):
-    changed = Y.copy()
-    changed[row] = value
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"x": None}, "x must be given, for the inputs ('x',)"),
-        (
-            {"x": "cars.csv", "y": "mpg"},
-            "x must be samples, not the path 'cars.csv': bench.data.load_table",
-        ),
-        ({"x": [], "y": []}, "x and y must hold at least one sample, not none"),
-        ({"x": X[:-1]}, "y must have shape (59,), one value for each sample of x, not (60,)"),
-        ({"y": Y[:, np.newaxis]}, "y must have shape (60,), one value for each sample of x, not (60, 1)"),
-        ({"y": ["1"] * 60}, "y must hold real numbers for the loss 'squared', not labels such as '1'"),
-        ({"x": with_bad(np.nan, 7)}, "x must be finite, and is nan in row 7 (counted from 0)"),
-        ({"y": with_bad(-np.inf, 59)}, "y must be finite, and is -inf in row 59 (counted from 0)"),
-        ({"init": [1, 2]}, "init must be 3 numbers for a, b, c, not an array of shape (2,)"),
-        ({"lr": 0}, "lr must be a positive finite number, not 0.0"),
-        ({"schedule": "halv(10)"}, "schedule 'halv' is not known (did you mean 'halve'?); known are constant, halve, "),
-        ({"batch_size": 0}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 0'),
-        ({"batch_size": 61}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 61'),
-        ({"batch_size": True}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not True'),
-        ({"batch_size": "all"}, "batch_size must be \"full\" or a whole number from 1 to the 60 samples, not 'all'"),
-        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
-        ({"shuffle": 1}, "shuffle must be True, False or 'blocks', not 1"),
-        ({"drop_last": "no"}, "drop_last must be True or False, not 'no'"),
-        ({"seed": -1}, "seed must be a whole number from 0 to 2**64 - 1, not -1"),
-        ({"seed": 2**64}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
-        (
-            {"seed": np.timedelta64(3, "D")},
-            "seed must be a whole number from 0 to 2**64 - 1, not np.timedelta64(3,'D')",
-        ),
-        ({"epochs": np.timedelta64(3, "D")}, "epochs must be a whole number of at least 1, not np.timedelta64(3,'D')"),
-        ({"lr": np.timedelta64(3, "D")}, "lr must be a positive finite number, not np.timedelta64(3,'D')"),
-        ({"optimizer": "adamm"}, "optimizer 'adamm' is not known (did you mean 'adam'?); known are sgd, momentum, "),
-        ({"target": np.nan}, "target must be a finite number >= 0, not nan"),
-        ({"kernel": "slow"}, "kernel must be one of reference, fused, fused-fma, not 'slow'"),
-        ({"schedule": 10**400}, "schedule must be text, a function of the epoch, or an array of numbers"),
-        ({"schedule": [1j] * 20}, "schedule must be text, a function of the epoch, or an array of numbers"),
-        ({"schedule": [[1], [1, 2]]}, "schedule must be text, a function of the epoch, or an array of numbers"),
-        ({"callback": 3}, "callback must be a function of a result, not 3"),
-        ({"y": Y + 0j, "loss": "softmax"}, "y must hold real numbers, not values of type complex128"),
-        (
-            {"y": with_bad(np.inf, 7).astype(object), "loss": "softmax"},
-            "y must be finite, and is inf in row 7 (counted",
-        ),
-        ({"y": [*Y[1:].astype(object), [1, 2]], "loss": "softmax"}, "y must be an array of numbers, not a ragged list"),
-        ({"y": "mpg" * 100}, "y must be targets or the name of a column of x, not 'mpgmpg"),
-        ({"x": np.full(60, np.longdouble("1e400"))}, "x must be finite, and is inf in row 0 (counted from 0)"),
-    ],
-    ids=str,
-)
-def test_what_it_refuses_in_one_line(settings, message):
-    arguments = {"model": models.quadratic, "x": X, "y": Y, "epochs": 20} | settings
-    assert refusal_of(fit, **arguments).startswith(message)
 
 
 def test_the_input_with_a_bad_value_is_named():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, rosen, rosen_der
 
-from kernels import Model, fit, minimize, models
+from kernels import fit, minimize, models
 
 MINIMA = {
     "rosenbrock": [[1.0, 1.0]],
@@ -83,21 +83,6 @@ def test_the_polyak_step_finds_the_minimum_of_a_parabola():
     """With the lowest value known to be 0, lr * f / |gradient|**2 halves the distance at once."""
     result = minimize("x**2 + y**2", [3.0, -4.0], lr=1.0, optimizer="polyak", steps=40, kernel="reference")
     np.testing.assert_allclose(result.params, 0, atol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("objective", "settings", "message"),
-    [
-        ("quadratic", {}, "the model 'quadratic' has the inputs x, not none"),
-        ("rastrigin(40)", {}, "size must be at most 12, not 40"),
-        ("x**2", {"init": [1.0, 2.0]}, "init must be 1 number for x"),
-        ("x**2", {"steps": 0}, "steps must be"),
-        (Model("a*x"), {"init": [1.0]}, "objective must have no inputs, and 'a\\*x' has x"),
-    ],
-)
-def test_bad_input(objective, settings, message):
-    with pytest.raises(ValueError, match=message):
-        minimize(objective, **settings)
 
 
 def test_models_without_inputs_take_no_data():

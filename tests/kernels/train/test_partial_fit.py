@@ -53,7 +53,7 @@ def test_a_call_need_not_have_all_classes(kernel):
 
 
 def test_a_weight_is_a_factor_on_the_step_through_a_hidden_layer():
-    """By the reference; tests/kernels/loops/test_network.py holds the kernels against it.
+    """By the reference; tests/kernels/test_equality.py holds the kernels against it.
 
     Without one, weights are those of scikit-learn: tests/bench/estimators/test_classifier.py.
     """
