@@ -131,7 +131,7 @@ def test_the_curve_is_drawn_where_parameters_were_recorded_at_the_ends_alone(cla
     """It was refused, with the advice to train once more."""
     x, y = classic
     figure = fit(models.quadratic, x, y, epochs=2, kernel="reference", record_params=False).plot(x, y)
-    assert "fit" in figure.axes[0].get_legend_handles_labels()[1]
+    assert "fit" in legend(figure)
 
 
 def test_the_axis_of_a_curve_has_the_name_of_the_input(classic):
@@ -403,8 +403,9 @@ def test_fits_of_several_inputs_are_drawn_without_a_film():
     x = rng.normal(size=(60, 3))
     kinds = np.array(["<i>a</i>", "b"])[(x.sum(axis=1) > 0).astype(int)]
     figure = plot_fit(fit("w @ x + b", x, kinds, loss="logistic", lr=0.5, epochs=5, kernel="reference"), x, kinds)
-    assert [entry.get_text() for entry in figure.axes[0].get_legend().get_texts()] == ["<i>a</i>", "b"]
-    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 60
+    assert legend(figure) == ["<i>a</i>", "b"]
+    assert figure.axes[0].get_xlabel() == "predicted probability of b"
+    assert len(figure.axes[0].collections) == 2
     figure = plot_fit(fit("w @ x + b", x, x.sum(axis=1), epochs=5, kernel="reference"), x, x.sum(axis=1))
     assert figure.axes[0].get_ylabel() == "y, predicted"
 

@@ -397,9 +397,9 @@ def _write_figures(
 
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
-    """Draw data and curve into a file; of many rows only some."""
-    from bench.charts.fit_curves import fit_curves, two_classes  # noqa: PLC0415
-    from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
+    """Draw data and curve into a file; only some of many rows."""
+    from bench.charts.fit import fit_chart, two_classes  # noqa: PLC0415
+    from bench.plots.draw import draw_chart  # noqa: PLC0415 (matplotlib, only when asked for)
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
@@ -407,7 +407,7 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
         raise ValueError("--plot: there is no curve to be drawn, as the run diverged")
     shown, known = thin_rows(table), two_classes(result)
     with _explain_failure("--plot", path):
-        curves = fit_curves(
+        chart = fit_chart(
             curve_in_table_units(result.model, result.criterion, fitted.scaling),
             shown.x,
             shown.y,
@@ -416,8 +416,9 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
             names=(shown.x_names[0], shown.y_name),
             samples=table.y.size,
             classes=tuple(map(str, table.classes.labels)) if known and table.classes else known,
+            differences=result.criterion.has_mean,
         )
-        save_as(fitted_curve(curves, differences=result.criterion.has_mean), path)
+        save_as(draw_chart(chart), path)
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.charts import fit
 from bench.charts.chart import Chart
 from bench.charts.choices import best_optimizers, spread_evenly
-from bench.charts.fit_curves import FitCurves, fit_curves
 from bench.charts.losses import CLOCKS, loss_charts, with_words
 from bench.charts.rate_map import caption_of_map, map_settings, name_map, rate_map_figure, rate_maps
 from bench.charts.rates import RateChoices, rate_chart, rate_choices
@@ -22,7 +22,7 @@ from bench.tables.costs import COST_NAMES, KERNEL, settle_cost
 from bench.tables.formatting import text
 from bench.tables.outcomes import best_runs
 from bench.tables.rank import leaders, varies
-from bench.tables.words import describe_choice
+from bench.tables.words import describe_choice, format_count
 from kernels.model.param_columns import params_from_columns
 
 MOST_MARKERS = 6000  # in the charts of learning rates of a page
@@ -162,10 +162,11 @@ def ranked_measure(run_data: RunData) -> str:
     return settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
 
 
-def fit_chart(run_data: RunData) -> FitCurves | None:
+def fit_chart(run_data: RunData, *, with_words: bool = False) -> Chart | None:
     """Return the data and the curves of the best choice from each start, in the table's units; None if there are none.
 
-    Classes are no numbers to be compared with several inputs: `RunData.confusions` counts them.
+    Classes are no numbers to be compared with several inputs: `RunData.confusions` counts them. The page has room for
+    words about each run, and for the caption above the others.
     """
     data, model, best = run_data.data, run_data.result.model, best_runs(run_data.own_runs)
     if data is None or best.empty or not model.inputs:
@@ -176,11 +177,26 @@ def fit_chart(run_data: RunData) -> FitCurves | None:
     x, y = rows.x, rows.y
     if scaling is not None:
         x, y = scaling.x_mean + scaling.x_scale * x, scaling.y_mean + scaling.y_scale * y
-    return fit_curves(
+    names, caption = best["init"].astype(str), fit_caption(run_data)
+    chart = fit.fit_chart(
         curve_in_table_units(model, run_data.criterion, scaling),
         x,
         y,
-        params_by_name=dict(zip(best["init"].astype(str), ends, strict=True)),
+        params_by_name=dict(zip(names, ends, strict=True)),
         names=(data.x_names[0], data.y_name),
         samples=data.y.size,
+        differences=run_data.criterion.has_mean,
+        words=dict(zip(names, _describe_fits(run_data, best), strict=True)) if with_words else None,
     )
+    return replace(chart, caption=caption, notes=f"{caption} {chart.notes}".strip() if with_words else chart.notes)
+
+
+def _describe_fits(run_data: RunData, best: pd.DataFrame) -> list[str]:
+    """Return the start of each run, the samples that it has seen and its loss."""
+    # The parameters that a run keeps are those after these samples.
+    seen = best["best_samples" if run_data.result.run.identity["patience"] != "none" else "samples_seen"]
+    units = " (standardized)" if run_data.has_standardized_losses else ""
+    return [
+        f"{text(str(name))}, {format_count(int(samples), 'sample')} seen, loss {text(loss)}{units}"
+        for name, samples, loss in zip(best["init"], seen, best["final_loss"], strict=True)
+    ]

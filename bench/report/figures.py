@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.surface import loss_surface
+from bench.charts.chart import Chart
 from bench.charts.choices import best_optimizers
 from bench.plots.basins import basin_map
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
-from bench.plots.curves import fitted_curve
 from bench.plots.draw import draw_chart
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
@@ -20,7 +20,6 @@ from bench.plots.weights import has_weights, weight_bars
 from bench.report.charts import (
     CONFUSION_CAPTION,
     effect_chart,
-    fit_caption,
     fit_chart,
     loss_figure,
     map_figure,
@@ -69,23 +68,8 @@ def loss_by_optimizer(run_data: RunData, *, axis: Axes | None = None) -> tuple[s
     return chart.caption, draw_chart(chart, axis=axis)
 
 
-def _optimizer_ratios(run_data: RunData) -> Drawn:
-    chart = ratio_chart(run_data, best_optimizers(run_data.ranked))
-    if chart is None:
-        return None
-    return chart.caption, draw_chart(chart)
-
-
-def _setting_importance(run_data: RunData) -> Drawn:
-    chart = effect_chart(run_data)
-    if chart is None or len(run_data.effects) < 2:
-        return None
-    return chart.caption, draw_chart(chart)
-
-
-def _fitted_curve(run_data: RunData) -> Drawn:
-    chart = fit_chart(run_data)
-    return chart and (fit_caption(run_data), fitted_curve(chart, differences=run_data.criterion.has_mean))
+def _draw(chart: Chart | None) -> Drawn:
+    return None if chart is None else (chart.caption, draw_chart(chart))
 
 
 def _weights(run_data: RunData) -> Drawn:
@@ -120,8 +104,7 @@ def _sensitivity(run_data: RunData) -> Drawn:
     frame = run_data.frame
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    chart = rate_figure(run_data, ranked_measure(run_data))
-    return chart.caption, draw_chart(chart)
+    return _draw(rate_figure(run_data, ranked_measure(run_data)))
 
 
 def _basin(run_data: RunData) -> Drawn:
@@ -168,9 +151,9 @@ def _speed(run_data: RunData) -> Drawn:
 DRAWN: dict[str, Callable[[RunData], Drawn]] = {
     "rate_map": _rate_map,
     "loss_by_optimizer": loss_by_optimizer,
-    "optimizer_ratios": _optimizer_ratios,
-    "setting_importance": _setting_importance,
-    "fitted_curve": _fitted_curve,
+    "optimizer_ratios": lambda run: _draw(ratio_chart(run, best_optimizers(run.ranked))),
+    "setting_importance": lambda run: _draw(effect_chart(run) if len(run.effects) > 1 else None),
+    "fitted_curve": lambda run: _draw(fit_chart(run)),
     "confusion": lambda run: (CONFUSION_CAPTION, confusion_maps(run.confusions)) if run.confusions else None,
     "weights": _weights,
     "contours": _contours,

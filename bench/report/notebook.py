@@ -4,7 +4,7 @@ from base64 import b64encode
 from dataclasses import replace
 from html import escape
 from io import BytesIO
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.analysis.surface import loss_surface
-from bench.charts.fit_curves import fit_curves, two_classes
+from bench.charts.fit import fit_chart, two_classes
 from bench.data.table import builtin
 from bench.data.units import curve_in_table_units
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
-from bench.plots.curves import fitted_curve
 from bench.plots.draw import draw_chart
 from bench.plots.film.film import fit_film, loss_limits
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
@@ -85,8 +84,8 @@ def _predictions_figure(result: FitResult, x: ArrayLike, y: ArrayLike, ax: Axes 
         table = confusion_table(targets, result.model.predict(result.params, x), result.criterion, list(labels))
         return confusion_maps({"": table}, axis=ax)
     curve = curve_in_table_units(result.model, result.criterion, None)
-    curves = fit_curves(curve, x, targets, params_by_name={"fit": result.params}, classes=two_classes(result))
-    return fitted_curve(curves, differences=result.criterion.has_mean, axis=ax)
+    about: dict[str, Any] = {"classes": two_classes(result), "differences": result.criterion.has_mean}
+    return draw_chart(fit_chart(curve, x, targets, params_by_name={"fit": result.params}, **about), axis=ax)
 
 
 @rc_context(STYLE)

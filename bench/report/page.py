@@ -34,7 +34,7 @@ THEME, LIBRARY = "theme.js", "plotly"
 PAGE_SCRIPTS = [
     *(LIBRARY, "data.js", "look.js", "chart.js", "clock.js", "rows.js", "map.js", "optimizers.js"),
     *("program.js", "runs.js", "scenes.js", "play.js"),
-    *("cell.js", "loss.js", "rates.js", "fit.js", "time.js", "table.js", "page.js"),
+    *("cell.js", "loss.js", "rates.js", "time.js", "table.js", "page.js"),
 ]
 PLAIN_SCRIPTS = ["look.js", "bare.js"]  # of a page without charts
 STARTER = "start.js"

@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 
 from bench.charts.chart import to_data
-from bench.charts.colors import colors_of
 from bench.charts.rate_map import SHARE
 from bench.report.charts import (
     effect_chart,
-    fit_caption,
     fit_chart,
     losses_by_start,
     maps_by_start,
@@ -24,8 +22,7 @@ from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
 from bench.tables.costs import choice_columns
 from bench.tables.formatting import label, text
-from bench.tables.outcomes import ALL_STARTS, best_runs, start_families
-from bench.tables.words import format_count
+from bench.tables.outcomes import ALL_STARTS, start_families
 from kernels.data.checkpoints import thin_checkpoints
 from kernels.model.param_columns import array_columns, param_columns
 
@@ -73,6 +70,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "maps": maps_by_start(run_data, there, [name for name, _ in of_maps]),
         "losses": losses_by_start(run_data),
         "rates": rates_by_measure(run_data, [name for name, _ in measures], sizes),
+        "fit": fit_chart(run_data, with_words=True),
     }
     return {
         "total": len(frame),
@@ -100,7 +98,6 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "listed": bool(model.vectors),
         "curves": _encode_curves(run_data, rows),
         "charts": to_data({"compared": compared, "effects": effects, "time": time_of_runs(run_data, rows)}),
-        "fit": _encode_fit(run_data),
         "play": play_data(run_data, codes),
     }
 
@@ -173,31 +170,4 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
         "low": low,
         "unit": unit,
         **{name: pack(own) for name, own in zip(columns, steps.astype(np.uint16), strict=True)},
-    }
-
-
-def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
-    """Return the data and the curves of the best runs; None if there are none."""
-    chart = fit_chart(run_data)
-    if chart is None:
-        return None
-    best, colors = best_runs(run_data.own_runs), colors_of(chart.curves)
-    # The parameters that a run keeps are those after these samples.
-    seen = best["best_samples" if run_data.result.run.identity["patience"] != "none" else "samples_seen"]
-    units = " (standardized)" if run_data.has_standardized_losses else ""
-    return {
-        "several": chart.several,
-        "titles": [text(title) for title in chart.titles],
-        "limits": chart.limits,
-        "data": format_count(chart.total, "sample"),
-        "caption": fit_caption(run_data),
-        **{name: pack(values) for name, values in (("x", chart.x), ("y", chart.y), ("at", chart.across))},
-        "runs": [
-            {
-                "name": f"{text(name)}, {format_count(int(samples), 'sample')} seen, loss {text(loss)}{units}",
-                "color": colors[name],
-                "curve": pack(curve),
-            }
-            for (name, curve), samples, loss in zip(chart.curves.items(), seen, best["final_loss"], strict=True)
-        ],
     }

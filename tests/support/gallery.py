@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from bench.charts.fit_curves import fit_curves
+from bench.charts.fit import fit_chart
 from bench.charts.losses import loss_charts
 from bench.charts.rate_map import rate_map_figure
 from bench.charts.rates import rate_chart, rate_choices
 from bench.charts.row_charts import optimizer_ratios, setting_importance
-from bench.plots import curves
 from bench.plots.basins import basin_map
 from bench.plots.contours import contours
 from bench.plots.draw import draw_chart
@@ -48,7 +47,7 @@ def loss_curves(frame, curves, **options):
 
 def fitted_curve(predict, x, y, **options):
     """The figure of fits, from the data and the parameters."""
-    return curves.fitted_curve(fit_curves(predict, x, y, **options))
+    return draw_chart(fit_chart(predict, x, y, **options))
 
 
 def gallery(frame):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.charts.choices import spread_evenly
-from bench.charts.fit_curves import Predict, pad_range
+from bench.charts.fit import Predict, pad_range
 from bench.data.fit_table import TableFit, thin_rows
 from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units, original_loss

@@ -16,7 +16,7 @@ chart("loss", paintLoss);
 chart("compared", (plot, figure) => paintChart(plot, figure, run.charts.compared));
 chart("rates", paintRates);
 chart("effects", (plot, figure) => paintChart(plot, figure, run.charts.effects));
-if (fit) chart("fit", paintFit);
+chart("fit", (plot, figure) => paintChart(plot, figure, run.fit));
 chart("time", paintTime);
 offerLoss();
 if (charts.has("rates")) offerRates();

@@ -17,8 +17,8 @@ from bench.cli import main
 from bench.commands.options import RunOptions
 from bench.commands.report import make_reports
 from bench.commands.run import run_study
+from bench.report.charts import fit_chart
 from bench.report.measurements import find_check
-from bench.report.page_data import page_data
 from bench.report.report import write_reports, write_run_report
 from bench.report.run_data import read_run_data
 from bench.store.evidence import COLUMNS
@@ -98,8 +98,8 @@ def test_the_report_opens_with_a_verdict(report):
 
 
 def test_losses_beside_curves_in_the_units_of_the_table_say_that_theirs_are_others(folder):
-    runs = page_data(read_run_data(folder))["fit"]["runs"]
-    assert all(run["name"].endswith(" (standardized)") for run in runs)
+    _, *runs = fit_chart(read_run_data(folder), with_words=True).keys
+    assert all(re.search(r" seen, loss .+ \(standardized\)$", run.name) for run in runs)
 
 
 def test_the_parameters_it_gives_fit_the_table(folder, report):

@@ -90,7 +90,7 @@ def test_the_page_holds_no_column_of_arrays(classes):
     shown = page_data(classes)
     assert shown["params"] == [f"param_b[{k}]" for k in range(3)]
     assert shown["play"] is None
-    assert shown["fit"] is None
+    assert shown["pooled"]["fit"] is None
     assert shown["starts"]["size"] == 0
 
 
