@@ -18,6 +18,7 @@ from bench.charts.times import time_chart
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
+from bench.tables.confusion import name_classes
 from bench.tables.costs import COST_NAMES, KERNEL, settle_cost
 from bench.tables.formatting import text
 from bench.tables.outcomes import best_runs
@@ -34,6 +35,8 @@ def fit_caption(run_data: RunData) -> str:
     """Return the caption of the chart of data and fits."""
     runs = "the best run of the best choice" + (" from each start" if varies(run_data.frame, "init") else "")
     if len(run_data.result.model.inputs) > 1 or run_data.result.model.vectors:
+        if run_data.class_labels:
+            return "What the best run of the best choice predicts for the samples of each class."
         return f"Predicted against observed values, of {runs}."
     return f"The data and the curve fitted by {runs}."
 
@@ -165,13 +168,11 @@ def ranked_measure(run_data: RunData) -> str:
 def fit_chart(run_data: RunData, *, with_words: bool = False) -> Chart | None:
     """Return the data and the curves of the best choice from each start, in the table's units; None if there are none.
 
-    Classes are no numbers to be compared with several inputs: `RunData.confusions` counts them. The page has room for
-    words about each run, and for the caption above the others.
+    Of more than two classes there is none: `RunData.confusions` counts them. The page has room for words about each
+    run, and for the caption above the others.
     """
     data, model, best = run_data.data, run_data.result.model, best_runs(run_data.own_runs)
-    if data is None or best.empty or not model.inputs:
-        return None
-    if run_data.class_labels and (model.classes > 1 or len(model.inputs) > 1):
+    if data is None or best.empty or not model.inputs or model.classes > 1:
         return None
     ends, rows, scaling = params_from_columns(model, best), thin_rows(data), run_data.scaling
     x, y = rows.x, rows.y
@@ -185,6 +186,7 @@ def fit_chart(run_data: RunData, *, with_words: bool = False) -> Chart | None:
         params_by_name=dict(zip(names, ends, strict=True)),
         names=(data.x_names[0], data.y_name),
         samples=data.y.size,
+        classes=name_classes(run_data.class_labels),
         differences=run_data.criterion.has_mean,
         words=dict(zip(names, _describe_fits(run_data, best), strict=True)) if with_words else None,
     )

@@ -107,6 +107,14 @@ def test_figures_are_confusion_and_weights_but_neither_paths_nor_basins(classes,
     assert drawn["fitted_curve"].axes[0].get_ylabel() == "y, predicted"
 
 
+def test_two_classes_are_histograms_of_what_is_predicted_for_each(tmp_path):
+    run = trained(tmp_path, np.where(X.sum(axis=1) > 0, "<b>yes</b>", "no"), "w @ x + b", loss="logistic")
+    caption, figure = DRAWN["fitted_curve"](run)
+    assert "predicted probability of no" in texts(figure)
+    assert caption == "What the best run of the best choice predicts for the samples of each class."
+    assert [key["name"] for key in page_data(run)["pooled"]["fit"]["keys"]] == ["<b>yes</b>", "no"]
+
+
 def test_many_numbers_of_a_start_are_given_by_the_rule_that_draws_them(numbers):
     made = start_texts(numbers)
     assert list(made) == ["random[0]", "random[1]", "zero"]
