@@ -93,10 +93,10 @@ def cases():
             problem = together if variant.many else one
             if variant.slow or (variant.package == "torch" and variant.many):
                 problem = problem.part(**LONG if variant.many else SLOW)
-            checkpoints = [pytest.mark.measured_only] * (name in MEASURED_ONLY)
+            marks = [pytest.mark.measured_only] * (name in MEASURED_ONLY)
             asked_of = f"{variant.name}, {name}"
             PROBLEMS[asked_of] = group, problem
-            yield pytest.param(variant, asked_of, id=asked_of, checkpoints=checkpoints)
+            yield pytest.param(variant, asked_of, id=asked_of, marks=marks)
 
 
 @pytest.mark.parametrize(("variant", "asked_of"), [*cases()])

@@ -6,7 +6,7 @@ import pytest
 from kernels import Model
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
-from kernels.train.lost_targets import LARGE, lost_since
+from kernels.train.lost_targets import LARGE, first_spurious_zero
 
 X = np.linspace(1, 2, 6)
 
@@ -26,6 +26,6 @@ X = np.linspace(1, 2, 6)
 )
 def test_the_first_checkpoint_whose_loss_is_no_loss(params, losses, expected):
     model, data = Model("a*x - b*x"), allocate_data((X,), 2e7 * X)
-    found = lost_since(model, make_loss("squared"), np.array(params), data, np.array(losses))
+    found = first_spurious_zero(model, make_loss("squared"), np.array(params), data, np.array(losses))
     assert found == expected
-    assert lost_since(model, make_loss("logistic"), np.array(params), data, np.array(losses)) is None
+    assert first_spurious_zero(model, make_loss("logistic"), np.array(params), data, np.array(losses)) is None
