@@ -287,41 +287,6 @@ def test_columns_that_stay_as_they_are_have_the_reason(cars):
     assert made.scaling.startswith("Columns stay as they are: column 'constant' must vary to be standardized: ")
 
 
-@pytest.mark.parametrize("command", ["fit", "new", "run"])
-def test_a_misspelt_column_is_compared_with_names_in_expressions(refused, command):
-    Path("t.csv").write_text("age,Living area (sqft),price\n1,2,3.5\n2,5,4\n3,3,9\n", "utf-8")
-    table = [command, "t.csv", "--y", "price"]
-    assert "no column 'area' (did you mean 'Living area (sqft)'?); " in refused(*table, "--x", "area")
-    assert "(did you mean 'living_area_sqft' instead of 'area'?)" in refused(*table, "--model", "a*area + b")
-    err = refused(*table, "--model", "a*area + b*age + c")
-    assert "uses 'area', which is not a column: did you mean 'living_area_sqft'?" in err
-
-
-def test_a_model_of_some_columns_takes_those_that_it_names(sgdbench):
-    Path("t.csv").write_text("hp,Größe (m²),b,y\n1,2,3,4\n2,5,4,3\n3,3,9,9\n", "utf-8")
-    given = ["t.csv", "--y", "y", "--model", "a*größe_m2 + c"]
-    fits = [sgdbench("fit", *given, *x, "--json", "--lr", "0.01")[1] for x in ([], ["--x", "Größe (m²)"])]
-    assert json.loads(fits[0])["params"] == json.loads(fits[1])["params"]
-    assert sgdbench("new", *given)[0] == 0
-    assert 'x = ["Größe (m²)"]' in Path("t.toml").read_text("utf-8")
-
-
-def test_losses_of_standardized_residuals_say_so(sgdbench, cars):
-    power = ["cars.csv", "--x", "Engine Power (PS)", "--y", "mpg", "--loss", "huber(0.5)"]
-    _, scaling = standardize(load_table(cars, "Engine Power (PS)", "mpg"))
-    units = (
-        f"huber(delta=0.5) acts on standardized residuals: 1 of these is {scaling.y_scale:.4g} in the units of mpg. "
-        "Losses are in these units too."
-    )
-    _, out, err = sgdbench("new", *power)
-    assert (f"Loss: {units}\n" in out, err) == (True, "")
-    assert f'# {units}\nloss = "huber(delta=0.5)"\n' in Path("cars.toml").read_text("utf-8")
-    trained = [*power, "--kernel", "reference", "--epochs", "2"]
-    assert f"\nLoss: {units}\n" in sgdbench("fit", *trained, "--standardize")[1]
-    assert json.loads(sgdbench("fit", *trained, "--standardize", "--json")[1])["loss_units"] == units
-    assert "loss_units" not in json.loads(sgdbench("fit", *trained, "--json")[1])
-
-
 def test_a_study_whose_parameters_are_called_like_columns_says_so(tmp_path, capsys):
     (tmp_path / "cars.csv").write_text("hp,name,mpg\n1,2,3\n", encoding="utf-8")
     problem = """
@@ -355,25 +320,6 @@ def test_a_new_study_is_the_default_one_with_comments(ran, cars, options):
         update={"data": study.data}
     )
     assert study.dataset()[0].y.size == 392
-
-
-def test_a_study_is_never_overwritten_unless_that_is_said(sgdbench, refused, cars):
-    (cars.parent / "cars.toml").write_text("mine")
-    assert "'mgp'" in refused("new", "cars.csv", "--y", "mgp")
-    err = refused("new", "cars.csv", "--y", "mpg")
-    assert err == ("sgdbench: cars.toml already exists; give another file with --out, or replace it with --overwrite\n")
-    assert (cars.parent / "cars.toml").read_text() == "mine"
-    assert sgdbench("new", "cars.csv", "--y", "mpg", "--overwrite")[0] == 0
-    assert load_study(cars.parent / "cars.toml").name == "cars"
-    (cars.parent / "studies").mkdir()
-    for more in ([], ["--overwrite"]):
-        err = refused("new", "cars.csv", "--y", "mpg", "--out", "studies", *more)
-        assert err == "sgdbench: studies is a folder; give the study the name of a file with --out\n"
-    before = cars.read_bytes()
-    assert "cars.csv would be taken for a table" in refused(
-        "new", "cars.csv", "--y", "mpg", "--overwrite", "--out", cars
-    )
-    assert cars.read_bytes() == before
 
 
 def test_odd_names_are_data_in_a_new_study(sgdbench, tmp_path):
@@ -425,36 +371,6 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(refused, tmp_path, comman
             "wide.csv has 10,001 columns for the inputs of a model, which are at most 10,000; name some with --x, also "
             "by wildcards\n"
         )
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (
-            ["run", "quadratic", "--model", "a*x"],
-            "--model is for a .csv, .tsv, .parquet, .arrow, .feather, .ipc file; the study quadratic says",
-        ),
-        (
-            ["new", "cars.csv", "--y", "name"],
-            "column 'name' must hold two classes for the loss 'logistic', such as 0 and 1, and holds only 'x'",
-        ),
-        (
-            ["new", "texts.csv", "--y", "b"],
-            "no column of numbers besides 'b': left out are a (not all numbers: 'z' in line 3)",
-        ),
-        (["new", "cars.csv", "--y", "mpg", "--x", "constant"], "column 'constant' must vary"),
-        (
-            ["new", "cars.csv", "--y", "mpg", "--model", "a*x + constant"],
-            "uses the column 'constant', which is not an input (a",
-        ),
-        (["new", "cars.csv", "--y", "mpg", "--model", "a*b"], "must use engine_power_ps or x as the data"),
-    ],
-)
-@pytest.mark.usefixtures("cars")
-def test_bad_input_is_one_line(refused, args, words, tmp_path):
-    (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
-    (tmp_path / "texts.csv").write_text("a,b\n?,4\nz,5\n")
-    assert words in refused(*args)
 
 
 @pytest.mark.parametrize(

@@ -73,12 +73,3 @@ def test_a_standalone_module_has_the_bits_of_fit_without_sgdbench(ran, tmp_path,
         np.testing.assert_array_equal(theta, result.params)
         if in_order:  # the loss of samples in another order has other last bits
             np.testing.assert_array_equal(losses, result.loss)
-
-
-def test_what_is_asked_for_must_be_there(refused):
-    assert "give one of them" in refused("kernel", "a*x + b", "--asm", "--llvm")
-    lanes = refused("kernel", "a*x + b", "--lanes", "--standalone", "own.py")
-    assert "a standalone module is for one run in float64" in lanes
-    assert "inputs must be" in refused("kernel", "w @ x + b", "--inputs", "0")
-    assert "optimizer 'none' is not known" in refused("kernel", "a*x + b", "--optimizer", "none")
-    assert "column 3: unknown function 'foo'" in refused("kernel", "a*foo(x)")

@@ -77,11 +77,6 @@ def test_rules_of_a_plugin_are_listed_too(ran, tmp_path, request):
     assert repr(OPTIMIZERS).endswith("\nheavy(beta=0.5)\n    Multiply by <b>beta</b>.")
 
 
-def test_an_unknown_kind_is_refused(refused):
-    said = "list has no 'optimizer' (did you mean 'optimizers'?); it takes optimizers, losses, schedules, models, "
-    assert said in refused("list", "optimizer")
-
-
 def test_the_functions_that_are_listed_are_those_of_expressions():
     for name, options, _ in FUNCTIONS.entries():
         assert parse(f"{name}({options.replace('condition', 'u < v')})")

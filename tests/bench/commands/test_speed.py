@@ -20,11 +20,6 @@ from bench.timing.workload import BATCH_RUNS, BATCH_UPDATES, batch_of_runs, stud
 STUDY = load_study("quadratic")
 
 
-@pytest.mark.parametrize("command", [("speed", "--only", "reference"), ("compare", "reference", "fused")])
-def test_it_ends(refused, command):
-    assert refused(*command, "--seconds", "inf") == "sgdbench: --seconds must be a positive finite number, not inf\n"
-
-
 @pytest.fixture
 def short_study(tmp_path):
     """A file with the study of the quadratic, for few epochs."""

@@ -158,12 +158,6 @@ def test_options_take_the_place_of_what_the_study_says(ran, tmp_path):
     assert "<script>alert" not in page
 
 
-def test_a_bad_range_is_refused_in_one_line(refused, study, tmp_path):
-    told = "lr 'log:1:0.1': low must be below high, and both finite"
-    assert told in refused("tune", study, "--set", "tune.lr=log:1:0.1")
-    assert not (tmp_path / "results").exists()
-
-
 def test_a_search_needs_optuna(refused, study, folder, monkeypatch):
     for name in [name for name in sys.modules if name.startswith(("bench.engine.tune", "bench.engine.search"))]:
         monkeypatch.delitem(sys.modules, name)

@@ -300,3 +300,10 @@ def test_estimators_take_frames_with_texts(diamonds, reference):
         ValueError, match=r"^x\['name'\] holds 2,000 different texts; a column of categories has 2 to 30$"
     ):
         SGDCurveRegressor().fit(x.assign(name=[f"n{k}" for k in range(2000)]), y)
+
+
+def test_texts_that_are_there_twice_on_average_are_categories(tmp_path):
+    for rows, found in (("1,a,1\n2,a,2\n1,b,4\n2,b,3\n", ("a", "b")), ("1,a,1\n2,a,2\n1,b,4\n", None)):
+        (tmp_path / "t.csv").write_text(f"x,text,y\n{rows}")
+        _, left_out, categories = usable_columns(tmp_path / "t.csv", "y")
+        assert (categories.levels.get("text"), "text" in left_out) == (found, found is None)

@@ -38,6 +38,8 @@ from bench.data.choose_loss import choose_loss
         ),
         (range(3, 9), "squared", "give --loss softmax if they are classes."),
         (range(40), "squared", "give --loss poisson if they are counts."),
+        (range(1, 41), "squared", "give --loss poisson if they are counts."),
+        (range(2, 42), "squared", ""),
         (range(1900, 1990), "squared", ""),
         ([-1, 0, 1, 2], "squared", "give --loss softmax if they are classes."),
         ([7, 7], "squared", ""),

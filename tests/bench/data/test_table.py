@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.data import builtin, load_table
 from bench.data.columns import usable_columns
-from bench.data.table_errors import check_inputs, find_columns
+from bench.data.table_errors import NoNumbersError, check_inputs, find_columns
 from tests.support.refusals import refusal_of
 
 CLASSES = "; classes are for the losses logistic, hinge and softmax"
@@ -179,6 +179,14 @@ NOT_CLOSED = " opens a quotation mark that is never closed; close or remove it"
 )
 def test_faults_of_text_files(write, text, message):
     assert refusal(write(text), ["a"], "b") == message
+
+
+def test_a_number_with_the_other_decimal_point_beside_a_fault_is_none(write):
+    """Without the column at fault, the others may be read with that point."""
+    path = write("a;b;c\n1.5;x;2,5\n")
+    with pytest.raises(NoNumbersError) as caught:
+        load_table(path, ["a", "b"], "c")
+    assert caught.value.faults == {"b": "no numbers: 'x' in line 2"}
 
 
 def test_a_line_may_be_longer_than_a_block(write):

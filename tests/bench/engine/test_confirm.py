@@ -168,7 +168,9 @@ def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch,
     assert len(clocks[0].checkpoints(1, run.epochs)) >= len(problem.clock.checkpoints(1, run.epochs))
 
 
-@pytest.mark.parametrize("changed", [{"seed": range(8)}, {"epochs": 80}], ids=str)
+@pytest.mark.parametrize(
+    "changed", [{"seed": range(8)}, {"epochs": 80}, {"init": STARTS | {"far": [9.0, 9.0, 9.0]}}], ids=str
+)
 @pytest.mark.usefixtures("one_figure")
 def test_what_is_not_about_the_ranking_of_today_is_not_used(confirmed, tmp_path, changed):
     folder = shutil.copytree(confirmed.run.folder, tmp_path / "run")

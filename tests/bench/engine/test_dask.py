@@ -334,13 +334,6 @@ def test_a_scheduler_that_goes_leaves_a_run_that_goes_on_in_threads(alone, small
 # The command
 
 
-@pytest.mark.parametrize("value", ["4", "local:99999", "tcp://host"])
-def test_what_is_no_cluster_is_refused(value, refused):
-    err = refused("run", "quadratic", "--cluster", value)
-    accepted = "local:COUNT, such as local:4, for as many processes on this machine, or the address of a scheduler"
-    assert err == f"sgdbench: --cluster must be {accepted}, such as tcp://127.0.0.1:8786, not {value!r}\n"
-
-
 def test_without_distributed_it_says_what_to_install(refused, monkeypatch):
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     err = refused("run", "quadratic", "--cluster", "local:2")

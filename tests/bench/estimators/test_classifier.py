@@ -11,6 +11,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bench import SGDCurveClassifier
+from bench.tables.confusion import confusion_table
 from kernels import Model, fit
 
 # Most fits here are short, to compare their numbers with those of others.
@@ -243,3 +244,23 @@ def test_errors_of_partial_fit():
         ours.partial_fit(X, Y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match=r"y must be one of 0, 1, 2, 3, and is 5 in row 5 "):
         ours.partial_fit(X, [*Y[:5], 5])
+
+
+def test_a_score_of_exactly_0_is_the_first_class_wherever_classes_are_predicted():
+    x, y = np.zeros((4, 1)), np.array([0.0, 1, 0, 1])
+    settings = {"init": [0.0, 0.0], "lr": 0.1, "epochs": 1, "batch_size": "full", "kernel": "reference"}
+    result = fit("w @ x + b", x, y, loss="logistic", **settings)
+    assert result.predict(x).tolist() == [0.0] * 4
+    found = classifier(**settings).fit(x, y)
+    for predicted in (result.predict_class(x), found.predict(x)):
+        assert predicted.tolist() == [0] * 4
+    assert result.metrics["accuracy"] == found.score(x, y) == 0.5
+    assert confusion_table(y, result.predict(x), result.criterion, "ab")["a"].tolist() == [2, 2]
+
+
+def test_small_probabilities_have_all_their_digits():
+    """Not those of 1 - p, which is 0 from a score of 37 on."""
+    x, y = np.array([[-50.0], [50.0]]), np.array([0, 1])
+    found = classifier(init=[1.0, 0.0], lr=1e-9, epochs=1, kernel="reference").fit(x, y)
+    scores = found.decision_function(x)
+    np.testing.assert_allclose(found.predict_proba(x)[:, 0], [1, np.exp(-scores[1])], rtol=1e-12)

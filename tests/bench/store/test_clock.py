@@ -34,3 +34,12 @@ def test_marks_after_every_update_are_not_taken_for_epochs():
     tracemalloc.stop()
     assert (times.samples[0], times.updates[0], times.epoch[0]) == (8_000, 8_000, 10)
     assert peak < 2e6
+
+
+def test_moments_beyond_32_bits_are_exact():
+    times = Clock("epoch", 2**31, drop_last=True).times(np.array([2**20]), np.array([0, 3]), np.array([0, 0]))
+    assert (times.samples.tolist(), times.updates.tolist(), times.epoch.tolist()) == (
+        [0, 3 * 2**31],
+        [0, 3 * 2**11],
+        [0, 3],
+    )

@@ -490,6 +490,21 @@ def test_another_run_is_refused(folder, identity, message):
     assert_holds(read_run(folder), range(6))
 
 
+def test_rules_without_results_give_way_to_others_and_those_with_results_do_not(tmp_path):
+    rule = {"place": "own.py:3", "plugin": "own.py", "source": "", "sha256": "1"}
+    for digest in ("1", "2"):  # edited before the first result
+        with opened(tmp_path / "run") as run:
+            run.record_rules({"optimizer own": rule | {"sha256": digest}})
+    with opened(tmp_path / "run", {"model": "a*x"}) as run:
+        assert run.rules == {}  # which were those of another run
+        run.record_rules({"optimizer own": rule})
+        run.append(make_rows([0]))
+        assert "holds runs with another optimizer own, as it was at own.py:3" in refusal_of(
+            run.record_rules, {"optimizer own": rule | {"sha256": "2"}}
+        )
+    assert read_run(tmp_path / "run").rules == {"optimizer own": rule}
+
+
 def test_thousands_of_inputs_are_not_all_named(tmp_path):
     """The line that refuses another run had 54,000 characters."""
     names = [f"pixel_{number}" for number in range(2000)]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bench.study.config_id import config_ids
 from bench.study.grid import LIMIT, Grid, question_if_large
 from bench.study.schema import RunTable
-from kernels import Model, fit, models
+from kernels import Model, fit, models, register_optimizer
+from kernels.compile.kinds import KERNELS
 from kernels.optimizers.wrappers import SGD
 from tests.support.refusals import refusal_of
 
@@ -240,9 +241,11 @@ BASE = {"lr": 0.1, "init": {"p": NEAR}}
         ({"schedule": "cosine"}, {}),
         ({"seed": 1}, {}),
         ({"shuffle": True}, {}),
+        ({"dtype": "float32"}, {}),
         ({}, {"data_fingerprint": "other"}),
         ({}, {"loss": "huber"}),
         ({}, {"drop_last": False}),
+        ({}, {"shuffling": "blocks(8)"}),
         ({}, {"model": Model("a*x**2 + b*x + 1*c")}),
         ({}, {"model": Model("a*x**2 + b*x + c", params=("b", "a", "c"))}),
         ({}, {"model": Model("a*x**2 + b*x + c", inputs=("b",), params=("a", "x", "c"))}),
@@ -251,6 +254,17 @@ BASE = {"lr": 0.1, "init": {"p": NEAR}}
 )
 def test_every_setting_and_what_configurations_share_is_in_the_id(settings, shared):
     assert ids(Grid(**BASE)) != ids(Grid(**BASE | settings), **shared)
+
+
+@pytest.mark.usefixtures("rules_forgotten")
+def test_the_kernel_is_in_the_id_only_where_kernels_may_differ():
+    @register_optimizer
+    def inexact(theta, slots, gradient, lr, clock, options):
+        return theta - lr * np.tanh(gradient), ()
+
+    of = {name: [ids(Grid(**BASE, optimizer=name), kernel=kernel) for kernel in KERNELS] for name in ("sgd", "inexact")}
+    assert len({one.item() for one in of["sgd"]}) == 1
+    assert len({one.item() for one in of["inexact"]}) == len(KERNELS)
 
 
 def test_spelling_and_names_are_not_in_the_id():

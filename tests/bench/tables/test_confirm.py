@@ -111,6 +111,7 @@ def test_runs_from_starts_that_are_drawn_are_not_the_same_although_they_end_alik
     runs = make_frame(2, seed=[0, 1], shuffle=False)
     assert are_same(runs, np.ones((2, 3)), 800)
     assert not are_same(runs, np.arange(6.0).reshape(2, 3), 800)
+    assert not are_same(runs.assign(final_loss=[1.0, 2.0]), np.ones((2, 3)), 800)  # of a rule that draws
 
 
 @pytest.mark.parametrize(("low", "high", "tied"), [(0.7, 1.0, True), (1.0, 1.4, False)])

@@ -31,6 +31,17 @@ def test_runs_that_end_alike_are_worth_as_many_as_there_are_seeds():
     assert 1 < design_effects(with_gaps[np.newaxis], make_pairs(2, 5))[0] <= 2
 
 
+def test_a_design_effect_worked_out_by_hand():
+    """Two starts and three seeds, in differences from the mean of each start: 1, 0, -1 and 2, -1, -1.
+
+    The sums over the starts of a seed are 3, -1 and -2: squared 14 in all, over 8 of the runs themselves. Two more
+    seeds with the effect 2, that of two starts that end alike: (3 * 14 / 8 + 2 * 2) / 5 = 1.85. Where starts end
+    contrary to each other, it is 4 / (3 + 2), and counts as 1.
+    """
+    values = np.array([[5.0, 4, 3, 8, 5, 5], [1, 0, -1, -1, 0, 1]])
+    assert design_effects(values, make_pairs(2, 3)).tolist() == pytest.approx([1.85, 1])
+
+
 @pytest.mark.parametrize("alike", [0.5, 0.99])
 @pytest.mark.parametrize(("starts", "seeds"), [(2, 8), (3, 20), (20, 5)])
 def test_intervals_of_medians_hold(starts, seeds, alike):

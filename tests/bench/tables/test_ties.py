@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from numpy import inf, nan
+from scipy.stats import t
 
 from bench.tables.ties import compare_choices, fails_more_often, nearly_as_cheap, rank_choices
 from tests.support.simulated import NOISES, costs_of
@@ -33,6 +34,16 @@ def ranked(costs, tiebreak=None):
 def share_tied(rng, medians, pairs, choice=0, studies=STUDIES, **options):
     """In how many of simulated studies a choice is tied with the best."""
     return np.mean([tied(costs_of(rng, medians, pairs, **options))[choice] for _ in range(studies)])
+
+
+@pytest.mark.parametrize(("more", "verdict"), [(0.99, "indistinguishable"), (1.01, "within 5 %")])
+def test_a_moderated_t_test_worked_out_by_hand(more, verdict):
+    """Three pairs: two degrees of freedom of their own, and four of the two others that are near the best."""
+    own, others, way = 0.01, 0.02, np.array([-1.0, 0, 1])
+    error = np.sqrt((2 * own**2 + 4 * others**2) / (2 + 4) / 3)
+    critical = t.ppf(1 - 0.04 / 2, 2 + 4) * error  # the last of Holm's levels, which is 4 of the 5 %
+    logs = [0 * way, more * critical + own * way, 0.3 + others * way, 0.4 + others * way]
+    assert verdicts(np.exp(logs)).tolist() == ["best", verdict, "worse", "worse"]
 
 
 @pytest.mark.parametrize("noise", NOISES)
