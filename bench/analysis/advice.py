@@ -123,7 +123,7 @@ def falls_short(fitted: TableFit, quality: TableQuality) -> bool:
 
 
 def _attainable_loss_of(fitted: TableFit, quality: TableQuality) -> AttainableLoss:
-    """Return the attainable loss in units of `fitted.loss`; a start below the best constant replaces it."""
+    """Return the attainable loss in units of `fitted.loss`; the start replaces a constant that is no worse than it."""
     attainable, result = quality.attainable, fitted.result
     constant = result.loss[0] if np.isnan(attainable.improvement) else attainable.constant_loss
     ends = original_loss([attainable.loss, constant], fitted.scaling, result.criterion)
@@ -146,8 +146,8 @@ def _falls(result: FitResult) -> bool:
 def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> Iterator[Settings]:
     """Yield changes of the settings, each change before its combinations with others, and more epochs at the end.
 
-    Standardized columns come first if the columns differ in size, otherwise last. Before that, less weight decay comes
-    first, then other rates and other starts.
+    Standardized columns come first if the columns differ in size, otherwise last. Among the other changes, less weight
+    decay comes first, then other rates and other starts.
     """
     model, rows, criterion = fitted.result.model, fitted.rows, fitted.result.criterion
     others: list[Settings] = [] if fitted.result.status == "diverged" else [{}]

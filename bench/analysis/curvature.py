@@ -113,9 +113,9 @@ def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Float
 def score_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Floats) -> Floats:
     """Return rows of one score's design, shape (n, P / classes), whose outer products sum up to a block of the Hessian.
 
-    The sum is n times the largest block. A sample's Hessian of the log loss is the product of its design's and of
-    diag(p) - p p^T, with the class probabilities p. The latter is replaced by its largest eigenvalue, which is exact if
-    all classes are equally probable, as at parameters of 0.
+    The sum is n times the largest block. A sample's Hessian of the log loss is the Kronecker product of diag(p) - p
+    p^T, with the class probabilities p, and the outer product of its design row. The latter is replaced by its largest
+    eigenvalue, which is exact if all classes are equally probable, as at parameters of 0.
     """
     p = loss.mean_of(model.predict(params, x))
     blocks = p[:, :, np.newaxis] * (np.eye(model.classes) - p[:, np.newaxis, :])

@@ -43,7 +43,7 @@ class Ranked(ABC):
         -------
         DataFrame
             One row per choice, best first; see `bench.tables.rank.ranking`. If the first choices were trained again on
-            fresh seeds, there are `confirmed_` columns, and `leading`, the choice that represents its optimizer.
+            fresh seeds, there are `confirmed_` columns.
 
         Raises
         ------

@@ -94,7 +94,7 @@ def run_compare_against(
                 check_imports(tree, once.imported)
             if both[0].times.keys().isdisjoint(both[1].times):
                 raise ValueError(f"{a.about} and {b.about} have no benchmark in common")
-        with stages.stage("measuring by turns") as advance:
+        with stages.stage("measuring in turns") as advance:
             trees = {"A": a, "B": b}
             turns = measure_turns(
                 lambda name: run_benchmarks(trees[name], arguments)[0], gates, seconds=seconds, advance=advance

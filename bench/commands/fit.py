@@ -404,7 +404,7 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
 
     result = fitted.result
     if not np.isfinite(result.kept.loss):
-        raise ValueError("--plot: there is no curve to be drawn, as the run diverged")
+        raise ValueError("--plot: the run diverged, so there is no curve to draw")
     shown, known = thin_rows(table), two_classes(result)
     with _explain_failure("--plot", path):
         chart = fit_chart(

@@ -105,7 +105,7 @@ Inputs = Annotated[
     option(
         "COLUMN",
         'An input column, or a name for it as in "x=Engine Power (PS)"; may be given several times. Wildcards name '
-        'several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Default: all others of numbers and few texts.',
+        'several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Default: all other numbers and categories.',
     ),
 ]
 TargetColumn = Annotated[str | None, setting("data.y", "COLUMN", read=None)]
@@ -178,6 +178,6 @@ Settings = Annotated[
     ),
 ]
 Resume = Annotated[
-    bool, flag("Continue or extend the run in the folder; without it, a folder with results is refused.", "--resume")
+    bool, flag("Continue or extend the run in the folder; default: refuse a folder with results.", "--resume")
 ]
 Cluster = Annotated[str | None, option("CLUSTER", 'Train on Dask: "local:4" for 4 processes, or "tcp://HOST:PORT".')]

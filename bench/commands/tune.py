@@ -34,7 +34,7 @@ def run_tune(study: Study, run_options: RunOptions, *, with_grid: bool, seed: in
         check_misfits(study, data, run_options.locate)
     grid, space = study.make_grid(), study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
-        raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
+        raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without this baseline")
     folder = run_options.out or Path("results") / f"{folder_name(study.name)}-tuned"
     searched = SearchSettings(**study.tune.search, sampler_seed=seed)
     with (

@@ -41,7 +41,7 @@ DIFFERENT_TIMES = (
     "A and B were measured at different times, and machines drift: the ratio includes how the machine changed in "
     "between, and its interval cannot show by how much."
 )
-BY_TURNS = " `sgdbench compare --against COMMIT` measures a commit and the working tree in alternation."
+BY_TURNS = " `sgdbench compare --against COMMIT` measures a commit and the working tree in turns."
 
 
 class Comparison(NamedTuple):

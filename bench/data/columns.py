@@ -272,7 +272,7 @@ def usable_columns(
 
 
 def _refuse_no_inputs(path: str | Path, y: str, left_out: Mapping[str, str]) -> NoReturn:
-    listed = f": left out are {describe_left_out(left_out)}" if left_out else ""
+    listed = f"; ignored: {describe_left_out(left_out)}" if left_out else ""
     raise ValueError(f"{path} has no column of numbers besides {y!r}{listed}; name the inputs with --x")
 
 

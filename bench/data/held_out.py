@@ -52,7 +52,7 @@ def read_held_out(data: Dataset, read: Callable[[str], Dataset], validation: str
 
 
 def check_files(data: str, validation: str | None, test: str | None) -> None:
-    """Refuse one file for two uses: validation or test samples would also be trained on."""
+    """Refuse one file for two of training, validation and test, which must not share samples."""
     uses = {"the data": data, "the held-out samples": validation, "the test": test}
     for (use, path), (another, same) in combinations(uses.items(), 2):
         if path is not None and same is not None and os.path.realpath(path) == os.path.realpath(same):

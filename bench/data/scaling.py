@@ -52,8 +52,8 @@ def standardize(
         Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
         mean square, for models without parameters for a shift, such as V*x/(K + x).
     constant : bool
-        Accept constant inputs, which a wide table may contain: they are centered, and not scaled. Indicators always
-        are, because a value may occur in held-out rows only.
+        Accept constant inputs, which a wide table may contain: they are centered, and not scaled. Constant indicators
+        are always accepted, because a value may occur in held-out rows only.
 
     Raises
     ------

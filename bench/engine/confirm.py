@@ -26,7 +26,7 @@ from kernels.compile.kinds import is_exact
 
 # Checkpoints 5 % apart in samples.
 PER_DECADE = 50
-# Limits on the samples on which losses at additional checkpoints are evaluated, and on these times the weights: about
+# Limits on the samples, and on samples times weights, for the losses at additional checkpoints: about
 # a second of lanes, and ten seconds of single runs. For many samples they allow fewer checkpoints than the sweep has;
 # fresh seeds always have the latter, because their costs are compared with those of the sweep.
 EVALUATED, EVALUATED_WEIGHTS = 1e10, 1e11

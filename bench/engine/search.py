@@ -25,7 +25,7 @@ ROUND, SMALL_ROUND, ROUNDS = WIDTH, 8, 8
 """Trials of a round: the width of a lane, which is then full even with one run for each trial. The trials of a round do
 not know of each other, so a search of few has smaller rounds: an eighth of its trials, but not of fewer than 8."""
 REDUCTION = 3
-"""About one in this many of the trials that reach an epoch of `halving_epochs` goes on."""
+"""About one in this many trials continues beyond each epoch of `halving_epochs`."""
 # Losses this many times as far above the best as the median count as hopeless.
 FARTHEST = 10.0
 # Parameters that trials side by side share.

@@ -23,7 +23,7 @@ MOST_NUMBERS = 200_000
 EVALUATIONS = 100
 """Evaluations of the search for a lower loss near the end of a run."""
 POOR = 0.5
-"""Of curves that leave a larger share than this of the loss of the best constant, other minima are searched for."""
+"""If a curve's loss exceeds this fraction of the best constant's, other minima are searched for."""
 
 
 def describe_shortfall(result: FitResult, model: Model, *, weighted: bool) -> str:

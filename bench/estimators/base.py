@@ -41,9 +41,9 @@ Labels = NDArray[Any]
 NO_LABELS: Labels = np.empty(0)
 FEATURES = ("n_features_in_", "feature_names_in_", "categories_")
 VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 200_000, 10, 1000
-"""By default a fit visits so many samples, in epochs between these."""
+"""The default number of samples that a fit visits, and the range of epochs."""
 STARTS, SAMPLES_OF_STARTS = 1000, 200
-"""Starts that are drawn for a curve, of which the best is taken, by its loss on some of the samples."""
+"""The number of random starts of a curve; the one with the lowest loss on a subset of the samples is used."""
 
 
 class WeightedSamples(NamedTuple):

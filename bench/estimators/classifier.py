@@ -70,8 +70,8 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
 
     Notes
     -----
-    A sample weight multiplies the gradient of its sample, as in ``SGDClassifier``. A fit that has not converged raises
-    a ``sklearn.exceptions.ConvergenceWarning``, as described for `SGDCurveRegressor`.
+    A sample weight multiplies the gradient of its sample, as in ``SGDClassifier``. A fit that has not converged emits a
+    ``sklearn.exceptions.ConvergenceWarning``, as described for `SGDCurveRegressor`.
 
     For two classes, ``SGDClassifier(loss=..., penalty=None, shuffle=False, tol=None, learning_rate="constant", eta0=lr,
     max_iter=epochs)`` matches ``SGDCurveClassifier(optimizer="sgd", standardize=False, shuffle=False)`` to rounding,

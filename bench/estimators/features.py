@@ -71,7 +71,7 @@ def model_for_features(
 
 
 def _own_names(headings: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
-    """Return the names of features; a heading whose name is already taken keeps itself unless it is in use."""
+    """Return the names of features; an unused heading whose name is already taken stays unchanged."""
     called = {heading: name for name, heading in headings_by_name(headings, used).items()}
     return tuple(called.get(heading, heading) for heading in headings)
 

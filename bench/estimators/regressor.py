@@ -100,7 +100,7 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     learning rate. With batches the sum of the weighted gradients is divided by the number of samples. Losses, `target`
     and `patience` refer to unweighted losses.
 
-    A fit that has not converged raises a ``sklearn.exceptions.ConvergenceWarning``: it misses more than 1 % of the
+    A fit that has not converged emits a ``sklearn.exceptions.ConvergenceWarning``: it misses more than 1 % of the
     achievable improvement over a constant, or 5 % if that is approached only as the parameters grow without bound. Fits
     on large data and with weights are judged by whether the loss still falls. Fits with `patience`, or that reach their
     `target`, do not warn.

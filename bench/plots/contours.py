@@ -35,8 +35,8 @@ def contours(
     the path, in which the other parameters have their final values. While these are still elsewhere, a path may
     therefore seem to climb.
 
-    `loss` takes parameters, shape (k, P), to losses, shape (k,). Each path has the parameters at some marks, shape
-    (marks, P); values that are not finite are left out.
+    `loss` takes parameters, shape (k, P), to losses, shape (k,). Each path has the parameters at some checkpoints,
+    shape (checkpoints, P); values that are not finite are left out.
     """
     arrays = {name: np.asarray(path, dtype=float) for name, path in paths.items()}
     finite = {name: path[np.isfinite(path).all(axis=1)] for name, path in arrays.items()}
@@ -79,7 +79,7 @@ def contours(
         figure,
         f"Darker is lower. Each line is {FACTOR:g} times as far above the lowest loss as the next.",
         bool(fixed) and f"Surface at the final value of {', '.join(fixed[:6])}.",
-        longest > MAX_EPOCHS and f"{MAX_EPOCHS} of up to {longest:,} marks of a path are drawn.",
+        longest > MAX_EPOCHS and f"{MAX_EPOCHS} of up to {longest:,} checkpoints of a path are drawn.",
         any(cut) and "Where a path leaves a panel it goes far beyond.",
         len(moving) < len(paths) and f"{len(moving)} of {len(paths)} runs: the others do not move.",
     )

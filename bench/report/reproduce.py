@@ -59,9 +59,8 @@ def changed_settings(run_data: RunData) -> dict[str, Any]:
     """Return the settings [run] in which a study of a choice alone differs from that of the run.
 
     No rates are added. A plain "log" becomes the checkpoints of the folder, which may have begun with fewer epochs,
-    where they decide what is announced: with patience, and for a target without fresh seeds, which have checkpoints of
-    their
-    own.
+    where they decide what is announced: with patience, and for a target without fresh seeds, which have
+    checkpoints of their own.
     """
     if run_data.study is None:
         return {}

@@ -10,7 +10,7 @@ from kernels.model.model import Model
 from kernels.model.param_columns import params_of_row
 from kernels.train.attainable_loss import AttainableLoss, unknown_loss
 
-NAME = "yardstick"
+NAME = "yardstick"  # the name of the table in folders of 0.2
 
 
 def store_attainable_loss(folder: Path, attainable: AttainableLoss) -> None:

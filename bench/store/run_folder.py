@@ -66,7 +66,7 @@ WITHOUT = {"shuffling": "all", "categories": "none"}
 _HASHES = ("data", "validation")
 # A message shows at most this many characters of a fact.
 _MOST_SHOWN = 100
-# Columns that every part must have.
+# Columns that every part must have. On disk, checkpoints are called "marks", as in folders of 0.2.
 _COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
 T = TypeVar("T")
 # The folder that `hold_run` holds.
@@ -136,7 +136,7 @@ class Run:
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the newest row of each configuration, in the order of writing, without the losses.
 
-        A run without results has the requested columns, or `config_id` and `checkpoints`.
+        A run without results has the requested columns, or `config_id` and `marks`.
         """
         return newest_rows(self._paths, columns)
 
@@ -194,8 +194,8 @@ class OpenRun(Run):
         There is one row per configuration, or none, with the same columns and types in every part. Values come back bit
         for bit.
 
-        - `config_id` (text) and `checkpoints`, the number of the configuration's current checkpoint, from 0;
-        - `losses`: an array of losses at the last checkpoints, up to that one. With `checkpoints + 1` losses the curve
+        - `config_id` (text) and `marks`, the number of the configuration's current checkpoint, from 0;
+        - `losses`: an array of losses at the last checkpoints, up to that one. With `marks + 1` losses the curve
           is complete, and the row replaces all earlier ones of the configuration. With fewer, at least two, it
           continues from where the configuration was before: the first loss, which is already stored, is the one at that
           checkpoint;
@@ -236,7 +236,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     examined = _examine_parts(folder, identity)
     for path, flaw in examined.items():
         if flaw:
-            _warn(f"{path} is damaged ({flaw}): its configurations are trained again")
+            _warn(f"{path} is damaged ({flaw}): its configurations count as not trained")
     return Run(folder, identity, [path for path, flaw in examined.items() if not flaw])
 
 
@@ -427,7 +427,7 @@ def _set_aside_damaged(folder: Path, identity: Mapping[str, str]) -> tuple[list[
             damaged.mkdir(exist_ok=True)
             names = chain([path.name], (f"{path.name}.{number}" for number in count(1)))
             path.replace(next(damaged / name for name in names if not os.path.lexists(damaged / name)))
-            _warn(f"{path} is damaged ({flaw}): set aside in {damaged}, its configurations are trained again")
+            _warn(f"{path} is damaged ({flaw}): set aside in {damaged}, its configurations count as not trained")
     numbers = [parts.part_number(path) for path in (*examined, *visible_files(damaged))]
     return [path for path, flaw in examined.items() if not flaw], max(numbers, default=0)
 

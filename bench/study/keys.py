@@ -96,7 +96,7 @@ class RunKeys:
         'default "objective" for the data "none".',
     ] = "squared"
     target: Annotated[
-        float | None, "Stop when the loss is this low; without it, runs are compared by their final losses."
+        float | None, "Stop when the loss is this low; default: runs are compared by their final losses."
     ] = None
     target_loss: Annotated[
         str | None, "The loss that the target belongs to; for another loss, `run` computes a new target."

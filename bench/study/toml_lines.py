@@ -3,7 +3,7 @@
 import re
 
 Key = tuple[str | int, ...]
-"""Where a value stands, such as ``("grid", "lr")``."""
+"""The path of a value, such as ``("grid", "lr")``."""
 
 _HEADER = re.compile(r"""\s*\[\[?\s*([\w."' -]+?)\s*\]\]?\s*(#.*)?$""")
 _KEY = re.compile(r"""\s*([\w.-]+|"[^"]*"|'[^']*')\s*=""")

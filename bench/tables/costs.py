@@ -21,7 +21,7 @@ NEGLIGIBLE = 0.01
 EXCESS = "excess_loss"
 """The column of the distances of final losses to the lowest loss."""
 EXACT = "exact_excess_loss"
-"""The column of the same distances, of which none is negligible, by which it is told whether runs differ at all."""
+"""The same distances without a negligible threshold; they decide whether runs differ at all."""
 ROUNDED = 1e-9
 """Losses that differ by less than this share of the lowest one differ by rounding."""
 # The columns of a frame by which losses are compared: the loss, and the name of the scale in `costs.COST_NAMES`.

@@ -290,7 +290,7 @@ def _say_best_choice_shortly(fact: facts.BestChoice) -> str:
 
 
 def _say_best_choice(fact: facts.BestChoice) -> str:
-    """Say the best choice with all of its settings, its costs in all currencies, and why it is recommended."""
+    """Return the best choice with all of its settings, its costs in all currencies, and why it is recommended."""
     updates = f", {describe_median(fact.updates)} updates" if fact.updates else ""
     seconds = f", {describe_median(fact.seconds, duration)} with the kernel {KERNEL}" if fact.seconds else ""
     over = f"over {format_count(fact.starts, 'start')} and {format_count(fact.seeds, 'seed')}"
@@ -496,7 +496,7 @@ def _say_shortfall(fact: facts.Shortfall) -> str:
 
 
 def say_unreachable_target(fact: facts.UnreachableTarget) -> str:
-    """Say that no run can reach a target."""
+    """Return a sentence that no run can reach a target."""
     target, lowest = text(fact.target), text(fact.lowest)
     if target == lowest:  # ten digits tell apart what differs by more than rounding
         target, lowest = f"{fact.target:.10g}", f"{fact.lowest:.10g}"
@@ -524,7 +524,7 @@ def _say_no_gain(fact: facts.NoGain) -> str:
 
 
 def _say_no_skill(fact: facts.NoSkill) -> str:
-    """Say that an accuracy is no higher than the share of the most frequent class."""
+    """Return a sentence that an accuracy is no higher than the share of the most frequent class."""
     return (
         f"On the {fact.rows} the accuracy is {text(fact.accuracy, 4)}, no higher than that of always predicting the "
         f"most frequent class, {text(fact.share, 4)}."
@@ -537,7 +537,7 @@ def _say_metric(fact: facts.Metric) -> str:
 
 
 def say_check(fact: facts.ReferenceCheck | facts.NotChecked) -> str:
-    """Say how closely the kernels agree with the reference."""
+    """Return how closely the kernels agree with the reference."""
     if isinstance(fact, facts.NotChecked):
         if fact.yet:
             return "Not checked yet: the check follows when all configurations are trained."
@@ -604,7 +604,7 @@ _PROBLEMS = {
 
 
 def say_fit_advice(fact: facts.FitAdvice) -> str:
-    """Say why a fit fell short, and what helps."""
+    """Return why a fit fell short, and what helps."""
     if fact.problem == "not finite":
         return "The loss is not finite where the run starts: no rate helps, but another start, model or data might."
     if fact.problem == "overfits":

@@ -44,7 +44,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if path.suffix != ".py" or not path.is_file():
-        reason = "is no file" if path.suffix == ".py" else "does not end in .py"
+        reason = "is not a file" if path.suffix == ".py" else "does not end in .py"
         raise ValueError(f"the plug-in {path} {reason}; --plugin takes a Python file that registers rules")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec  # noqa: S101 (it is a Python file)

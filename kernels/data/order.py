@@ -28,10 +28,10 @@ PLACES = 2**32
 # The parts of an epoch that are drawn besides the order of all samples: the order of blocks, and of each buffer.
 BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
 IN_ORDER = 1024
-"""The places 0, 1, 2, ... before those that are drawn, so that samples in their own order are visited by places too."""
+"""The places 0, 1, 2, ... before the drawn ones, so that unshuffled samples are also visited by places."""
 STRETCH = 128
-"""Where there are many samples, so many are trained while the next ones are loaded into the caches."""
-# Indices into `Order.head`.
+"""With many samples, this many are trained while the next ones are prefetched."""
+# Indices into `Order.head` and `Order.ahead`.
 SIZE, CAPACITY, STRIDE, NEXT, END, NEXT_BLOCK, BUFFERS = range(7)
 AHEAD_LOADS, AHEAD_SEED, AHEAD_EPOCH, AHEAD_BEGIN, AHEAD_LEFT, AHEAD_STATE = range(6)
 

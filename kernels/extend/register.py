@@ -37,7 +37,7 @@ TARGETS = ("target", "targets", "y", "y_true", "true", "truth", "label", "labels
 """Names of a second parameter that is no tuple of options."""
 PARTS = {Optimizer: ("rule", "clock", "gradient_at", "per_sample"), Loss: ("value", "derivative")}
 RESIDUALS: Floats = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 121), -np.geomspace(1e-6, 1e6, 121)])
-"""Where a loss of the residual is looked at, to know whether it is ever negative by more than rounding."""
+"""The residuals at which a loss is checked for negative values."""
 LENGTHS = (1, 2, 10, 100)
 """The epochs of the runs for which a schedule is tried."""
 Rule = TypeVar("Rule")

@@ -17,7 +17,7 @@ from kernels.simd.prefetch import TO_READ_DATA_IN_ALL_CACHES
 from kernels.simd.vector import call
 
 TRAIN_SAMPLES, TRAIN_BATCHES, MEAN_LOSS = 0, 1, 2
-"""What a kernel is asked for."""
+"""The tasks of a kernel."""
 BYTE = ir.IntType(8).as_pointer()
 
 

@@ -37,7 +37,7 @@ U1, U3, U11, U24, U32, U40 = (np.uint64(n) for n in (1, 3, 11, 24, 32, 40))
 U0, LOW32, WARM_UP = np.uint64(0), np.uint64(0xFFFFFFFF), 18
 DRAWN_TOGETHER = 8
 SHUFFLED, IN_TURN = 1, 2
-"""How samples are visited that are loaded ahead."""
+"""The visiting order of prefetched samples."""
 PAGE, LINE = 512, 8
 LOADED_AHEAD, MOST_LOADED = 64, 64
 """The visits between the load of a sample and its own, and the most samples that are loaded together."""

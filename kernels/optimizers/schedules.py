@@ -90,7 +90,7 @@ def warmup_cosine(warmup: int = 5, start: float = 1 / 3, minimum: float = 0.0) -
     """Rise linearly from `start` to 1 over `warmup` epochs, then follow `cosine` for the rest of the run.
 
     PyTorch's SequentialLR of LinearLR(start_factor=start, total_iters=warmup) and CosineAnnealingLR with
-    T_max = epochs - warmup. `start` and `minimum` are check_fractions of the learning rate. A run of at most `warmup`
+    T_max = epochs - warmup. `start` and `minimum` are fractions of the learning rate. A run of at most `warmup`
     epochs is warm-up only.
     """
     warmup = check_integer("warmup", warmup)

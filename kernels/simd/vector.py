@@ -157,7 +157,7 @@ def look_up(table: tuple[float, ...], places: ir.Value, builder: Any) -> Vector:
 
 
 def scale(value: Vector, k: Vector, mask: ir.Value | None = None) -> Vector:
-    """Return value * 2**floor(k), rounded once, and 0 where it is not to be `mask`."""
+    """Return value * 2**floor(k), rounded once, and 0 where `mask` is false."""
     which = EVERY if mask is None else value.builder.bitcast(mask, MASK)
     return _masked("scalef", value, k.value, ir.Constant(value.value.type, 0.0), which)
 

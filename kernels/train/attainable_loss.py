@@ -17,12 +17,12 @@ from kernels.train.lowest_of_linear import lowest_of_linear, lowest_of_scores
 from kernels.train.lowest_of_nonlinear import lowest_of_nonlinear
 
 TARGET_SHARE = 0.01
-"""A run has arrived where this share of the improvement over the best constant is left, by default."""
+"""By default a run has converged if it misses at most this fraction of the improvement over the best constant."""
 ARRIVED = 0.05
 """A run that leaves more than this share of it has not arrived, and is given advice."""
 ROUNDING = 1e-9
 """A model that improves on the best constant by no more than this share of its loss does so by rounding."""
-# A float32 run was below the lowest loss by up to 5e-5 of it, at a lowest loss of a millionth of the constant's loss.
+# Float32 runs ended up to a factor of 5e-5 below a lowest loss that was a millionth of the constant's.
 ROUNDING_OF_FLOAT32 = 1e-3
 # With more samples, intermediate results of SciPy's minimizers would not fit into memory.
 MOST = 10_000_000
@@ -54,7 +54,7 @@ class AttainableLoss:
     note : str
         Why it is unknown, or a caveat; else empty.
     baseline : str
-        What `constant_loss` is the loss of, in words.
+        A description of the prediction whose loss is `constant_loss`.
     floor, held_out_floor : float
         The distance to the lowest loss, and the held-out loss, below which differences are insignificant; 0 if all
         differences count.

@@ -48,8 +48,8 @@ class Runs(NamedTuple):
     R), starts with the loss at the first of them; rows past the checkpoint that a run reached are undefined for it.
     `validation_losses` has the same shape, or no rows if the data have no validation samples; `lowest` describes the
     lowest of them so far (`kernels.base.run.start_lowest`). With patience this includes the parameters there, which the
-    run keeps, while a continued run starts from `params`. A longer run continues from both. `path`, shape (A, R, P),
-    has the parameters at the requested checkpoints, and for a run that had ended, its last ones.
+    run keeps; a longer run continues from `params` and needs both. `path`, shape (A, R, P), has the parameters at the
+    requested checkpoints, and for a run that had ended, its last ones.
     """
 
     params: Floats

@@ -171,8 +171,8 @@ class FitResult:
     def predict_mean(self, x: Inputs) -> Floats:
         """Return the expected targets at x: probabilities for the log loss, rates of counts for poisson.
 
-        For these, the model itself is the log odds or the log rate. For losses of the residual, this is the model, as
-        an estimate of what the loss estimates: the expected target (squared loss), a median or a quantile.
+        For these, the model itself is the log odds or the log rate. For losses of the residual, the value of the model
+        is returned: it estimates the expected target (squared loss), a median or a quantile.
 
         Parameters
         ----------

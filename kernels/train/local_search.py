@@ -15,15 +15,15 @@ from kernels.model.network import Network, run_network
 from kernels.model.program import Program
 
 TIMES, SETTLED, MOST_EVALUATIONS = 8, 1e-7, 2000
-"""L-BFGS begins again where it ended until that lowers the loss by less than this share; evaluations each time."""
+"""The maximum number of L-BFGS runs, the relative decrease below which none is added, and the evaluations per run."""
 MOST_AT_KINKS = 30_000
 """Evaluations of the simplex method, as many as L-BFGS may take; with a hundred parameters it would go on for hours."""
 WORK, LEAST = 3_000_000_000, 10
-"""Multiplications of all searches of a stage, some seconds, and the evaluations that each has nevertheless."""
+"""Multiplications of all searches of a stage (some seconds), and the minimum evaluations per search."""
 UNBOUNDED = -1e12
-"""A loss below this falls without end."""
+"""A loss below this counts as unbounded."""
 MANY = 20_000
-"""Of more samples than these, a part is searched first; a linear program of as many rows takes some seconds."""
+"""With more samples, a subset is searched first; a linear program of as many rows takes some seconds."""
 UNSETTLED = "the search had not settled: the lowest loss may lie lower"
 
 

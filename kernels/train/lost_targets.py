@@ -1,4 +1,4 @@
-"""Detect zero losses caused by cancellation, where parameters are so large that rounding absorbs the targets."""
+"""Detection of zero losses caused by cancellation, when parameters are so large that rounding absorbs the targets."""
 
 import numpy as np
 

@@ -33,7 +33,7 @@ from kernels.train.local_search import (
 from kernels.train.lowest_of_linear import MULTIPLE, PIECES
 
 LEAST_SAMPLES, SHORT_STEPS = 10, 500
-"""A part that is searched first has this many samples for each parameter, and more as far as such steps are cheap."""
+"""Samples per parameter in the subset searched first (more if steps are cheap), and the steps assumed for that."""
 RANDOM_STARTS = 24
 """Starts besides those of the study."""
 POLISHED = 4
@@ -41,9 +41,9 @@ POLISHED = 4
 FEW_STEPS, MOST_STEPS, LEADING = 50, 400, 8
 """Evaluations of the residual from each start, and from each of the lowest places, and their number."""
 STAGES = ((None, 1, 100), (8, 1, 1000), (3, 4, 2000))
-"""Of other losses: the lowest places from which a search goes on, how many times, and the evaluations each time."""
+"""Stages for other losses: how many of the lowest places continue, the runs from each, and the evaluations per run."""
 NEGLIGIBLE = 1e-7
-"""A share of the loss of a constant: residuals of which no more is left are those of an exact fit."""
+"""Residuals below this fraction of the constant's loss count as an exact fit."""
 
 
 def lowest_of_nonlinear(
@@ -136,7 +136,7 @@ def _descend_all(objective: Objective, starts: Sequence[Floats], **settings: Any
 
 
 def solve_linear_params(program: Program | Network, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
-    """Return parameters of which those in which the model is linear are least squares, given the others.
+    """Return the parameters after solving those in which the model is linear by least squares, given the others.
 
     G. H. Golub, V. Pereyra, SIAM Journal on Numerical Analysis 10 (1973).
     """

@@ -8,7 +8,7 @@ const [SECONDS, SHORTEST, LONGEST, STILLS, STILL] = [5, 50, 300, 6, 400];
 
 const lastStep = () => player.run.checkpoints.length - 1;
 
-// Some of the checkpoints, evenly in their number: the checkpoints themselves are denser at the start.
+// Some of the checkpoints, evenly spread by number: in samples they are denser at the start.
 const someSteps = (most) =>
   lastStep() ? evenly([0, lastStep()], Math.min(most, lastStep() + 1)).map(Math.round) : [0];
 

@@ -41,8 +41,8 @@ const heldOutSteps = run.curves.held_out ? unpack(run.curves.held_out) : null;
 const curveStarts = new Uint32Array(run.count + 1);
 curveCounts.forEach((many, row) => (curveStarts[row + 1] = curveStarts[row] + many));
 
-// Where a row has its losses: at the stored checkpoints of its batch size, and at its last one. A loss that is not finite is NaN.
-// Where there are held-out samples, `heldOut` are the losses on them.
+// Where a row has its losses: at the stored checkpoints of its batch size, and at its last one. A loss that is not
+// finite is NaN. Where there are held-out samples, `heldOut` are the losses on them.
 function curve(row) {
   const own = (steps) => steps.subarray(curveStarts[row], curveStarts[row + 1]);
   const steps = own(curveSteps);

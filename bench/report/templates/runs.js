@@ -1,5 +1,5 @@
 "use strict";
-// The runs that the page plays: where each of them stood at its checkpoints, and the curve and the loss of any parameters.
+// The runs that the page plays: where each stood at its checkpoints, and the curve and the loss of any parameters.
 
 const play = run.play && readPlay(run.play);
 
@@ -24,7 +24,7 @@ function readPlay(packed) {
   };
 }
 
-// The run with these settings, checkpoint by checkpoint, or null; `steps` are the checkpoints at which nothing had overflowed.
+// The run with these settings up to where something overflowed, checkpoint by checkpoint; or null.
 function findRun(codes) {
   const place = play.places.get(PLAYED.map((name) => codes[name]).join());
   if (place === undefined) return null;

@@ -26,7 +26,7 @@ def lines_of(chart):
     return {line.color: line.y for line in layers}
 
 
-def checkpoints_of(chart):
+def markers_of(chart):
     """The rates at which each marker stands."""
     layers = [layer for layer in chart.panels[0].layers if isinstance(layer, Points)]
     return {(points.color, points.marker): list(points.x) for points in layers}
@@ -60,7 +60,7 @@ def test_where_most_diverge_the_line_leaves_and_a_cross_says_so():
     chart = chart_of(make_frame(6, optimizer=names * 3, lr=rates, status=status, final_loss=losses))
     for color in colors_of(names).values():
         assert (lines_of(chart)[color][1:] > chart.panels[0].y.range[1]).all()
-        assert checkpoints_of(chart)[color, "cross"] == pytest.approx([1, 10], rel=0.02)
+        assert markers_of(chart)[color, "cross"] == pytest.approx([1, 10], rel=0.02)
     assert [key.name for key in chart.keys] == ["adam", "sgd", "most diverged"]
 
 
@@ -68,8 +68,8 @@ def test_markers_of_rates_at_which_some_runs_miss_the_target_are_open():
     costs, status = [800, 800, 800, None], ["converged"] * 3 + ["max_epochs"]
     runs = {"lr": [0.1, 0.1, 0.2, 0.2], "seed": [0, 1] * 2, "final_loss": [0.1, 0.1, 0.1, 0.3]}
     frame = make_frame(4, **runs, samples_to_target=costs, status=status)
-    marks = checkpoints_of(chart_of(frame, target=0.2))
-    assert {marker: rates for (_, marker), rates in marks.items()} == {"dot": [0.1], "circle": [0.2]}
+    markers = markers_of(chart_of(frame, target=0.2))
+    assert {marker: rates for (_, marker), rates in markers.items()} == {"dot": [0.1], "circle": [0.2]}
 
 
 def test_one_loss_far_above_the_others_does_not_flatten_them():

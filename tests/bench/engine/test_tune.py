@@ -428,7 +428,7 @@ def test_what_is_damaged_is_made_anew(data, tmp_path):
     ):
         os.truncate(path, 100)
         with (
-            pytest.raises(ValueError, match=message) if message else pytest.warns(RuntimeWarning, match="trained again")
+            pytest.raises(ValueError, match=message) if message else pytest.warns(RuntimeWarning, match="count as not trained")
         ):
             assert len(load_tuning(tmp_path).result.frame) < len(before.result.frame)
         with nullcontext() if message else pytest.warns(RuntimeWarning, match="set aside"):

@@ -375,7 +375,7 @@ def test_damage_is_named_and_set_aside(folder):
     path, left = stored(folder)[1], [0, 1, 4, 5]
     flip_a_bit(path)
     content = path.read_bytes()
-    with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*trained again"):
+    with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*count as not trained"):
         assert_holds(read_run(folder), left)
     assert path in stored(folder)
     with opened_damaged(folder, match=f"{path.name} is damaged .*set aside in .*damaged") as run:

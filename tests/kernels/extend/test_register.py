@@ -670,7 +670,7 @@ def test_errors_of_a_plugin_are_one_line(tmp_path, sgdbench, text, reason):
 
 def test_a_plugin_is_a_file_of_python(tmp_path, refused):
     (tmp_path / "loop.py").symlink_to("loop.py")
-    for name, reason in (("none.py", "is no file"), ("loop.py", "is no file"), ("", "does not end in .py")):
+    for name, reason in (("none.py", "is not a file"), ("loop.py", "is not a file"), ("", "does not end in .py")):
         assert reason in refused("info", "--plugin", tmp_path / name)
 
 
