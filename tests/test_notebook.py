@@ -417,5 +417,6 @@ def test_a_figure_is_drawn_into_an_axis_that_is_given(with_data):
     result = fit("a*x + b", x, 2 * x, epochs=3, kernel="reference")
     assert result.plot(*(x, 2 * x) if with_data else (), ax=right) is figure
     assert right.lines
+    assert right.get_xlabel() == ("x" if with_data else "epoch")
     assert not left.lines
     assert figure.axes == [left, right]

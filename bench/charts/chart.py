@@ -183,6 +183,11 @@ class Chart:
     height: float = 0.0
 
 
+def join_sentences(*sentences: str | bool | np.bool) -> str:
+    """Return sentences as one text; `False` is one that does not apply."""
+    return " ".join(sentence for sentence in sentences if isinstance(sentence, str) and sentence)
+
+
 def panel_columns(count: int) -> int:
     """Return how many of `count` panels stand side by side: three, or two of four, which make a square."""
     return 2 if count == 4 else min(count, 3)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, join_sentences
 from bench.charts.choices import spread_evenly
 from bench.charts.colors import PALETTE, colors_of, nested_widths
 from bench.charts.ticks import format_tick, linear_ticks
@@ -121,13 +121,12 @@ def fit_chart(
     panels = [replace(upper, x=replace(across, title="")), _draw_differences(fits, across)] if below else [upper]
     farthest = np.ptp(list(finite.values()), axis=0).max() if finite else 0.0
     best = f", {shorten(fits.best)}" if len(finite) > 1 else ""
-    sentences = (
-        (below, f"Below: the same, minus the best curve{best}."),
-        (len(finite) > 1, f"The fits differ by at most {text(farthest, 2)}."),
-        (exact and differences, f"The residuals are errors of rounding: at most {text(largest, 2)}."),
-        (bool(drawn), drawn),
+    notes = join_sentences(
+        below and f"Below: the same, minus the best curve{best}.",
+        len(finite) > 1 and f"The fits differ by at most {text(farthest, 2)}.",
+        exact and differences and f"The residuals are errors of rounding: at most {text(largest, 2)}.",
+        drawn,
     )
-    notes = " ".join(sentence for applies, sentence in sentences if applies)
     return Chart(panels, keys, notes=notes, height=5.0 if below else 0.0)
 
 

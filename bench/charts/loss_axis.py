@@ -5,14 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench.charts.chart import Key, Rule
 from bench.tables.formatting import text
-from bench.tables.outcomes import ALL_STARTS, SPREAD
 from kernels.base.run import Floats
 
 # Distances below a millionth of the lowest loss are mostly rounding.
 SMALLEST_DISTANCE = 1e-6
-# Losses this many times as high as nearly all the others are out of view: they would flatten these.
-FAR_ABOVE = 30.0
 # What is higher than so many times the top of a view is drawn there, out of view.
 OUT_OF_VIEW = 10.0
 
@@ -109,22 +107,16 @@ def clock_range(bands: pd.DataFrame, clock: str, target: float | None) -> tuple[
     return edge, max(min(times.max(initial=0.0), 1.25 * arrived), 2 * edge)
 
 
-def best_by_rate(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Return the outcome, over all starts, of the best choice of each optimizer and learning rate, by rate."""
-    return outcomes[outcomes["start"] == ALL_STARTS].drop_duplicates(["optimizer", "lr"]).sort_values("lr")
+def target_layers(shown: LossAxis, target: float | None, limits: tuple[float, float]) -> list[Rule]:
+    """Return the line of the target across a panel; none without a target, or out of view."""
+    level = shown.place_target(target)
+    return [Rule(level)] if level is not None and limits[0] <= level <= limits[1] else []
 
 
-def place_spreads(outcomes: pd.DataFrame, measure: str, shown: LossAxis) -> Floats:
-    """Return the quantiles `SPREAD` of a measure, shape (rows, 3), those of losses placed on the axis."""
-    spreads = outcomes[[f"{measure}_{name}" for name in SPREAD]].to_numpy(float)
-    return shown.place(spreads) if measure.endswith("loss") else spreads
-
-
-def rate_limits(spreads: Floats, measure: str, shown: LossAxis) -> tuple[float, float]:
-    """Return the limits of an axis on which spreads of a measure are drawn."""
-    low, median, _ = spreads.T
-    if not measure.endswith("loss") or not np.isfinite(low).any():
-        return PLAIN.limits(spreads, np.inf, None)
-    finite = median[np.isfinite(median)]
-    usual = finite if finite.size else low[np.isfinite(low)]
-    return shown.limits(spreads, FAR_ABOVE * np.quantile(usual, 0.9, method="lower"), None)
+def target_keys(shown: LossAxis, target: float | None, bottom: float) -> list[Key]:
+    """Return the entry of the target in a legend, which says if it lies below the view; none without a target."""
+    if target is None:
+        return []
+    level = shown.place_target(target)
+    below = "" if level is not None and level >= bottom else ", below"
+    return [Key(f"target {text(target)}{below}", "target", "dashes")]

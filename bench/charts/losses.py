@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Rule, Ticks, panel_columns
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Ticks, join_sentences, panel_columns
 from bench.charts.choices import in_grid_order, spread_evenly
 from bench.charts.colors import colors_of, nested_widths
-from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, band_limits, clock_range
-from bench.charts.ticks import Says, format_limit, format_tick, linear_ticks, log_ticks
+from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, band_limits, clock_range, target_keys, target_layers
+from bench.charts.ticks import Says, format_limit, format_tick, format_time, linear_ticks, log_axis, log_ticks
 from bench.tables.formatting import duration, label, shorten, text
-from bench.tables.words import format_count
+from bench.tables.words import describe_range, format_count
 
 MAX_STARTS = 6
 CAPTION = (
@@ -32,7 +32,7 @@ class Clock(NamedTuple):
 CLOCKS = {
     "samples": Clock("samples seen"),
     "updates": Clock("updates"),
-    "seconds": Clock("time", says=lambda time: duration(time) if time else "0"),
+    "seconds": Clock("time", format_time),
 }
 
 
@@ -67,12 +67,10 @@ def loss_charts(
     limits = bottom, top = band_limits(placed, shown, target)
     colors = colors_of(placed["optimizer"])
     widths = nested_widths(list(colors))
-    level = shown.place_target(target)
     medians = placed["median"].to_numpy(float)
     highest = medians[medians <= top].max(initial=0.0) or top
-    linear = Axis((0.0, 1.04 * highest), shown.name(), ticks=linear_ticks(0.0, 1.04 * highest))
-    along = Axis(limits, shown.name(), log=True, ticks=log_ticks(*limits), linear=linear)
-    rules = [Rule(level)] if level is not None and bottom <= level <= top else []
+    along = log_axis(limits, shown.name(), 1.04 * highest)
+    rules = target_layers(shown, target, limits)
     drawn = []
     for start in few:
         groups = placed[placed["start"] == start].groupby("optimizer", observed=True)
@@ -84,23 +82,20 @@ def loss_charts(
     ]
     if "held_out" in bands:
         keys.append(Key("on held-out samples", "ink", "dashes"))
-    if target is not None:
-        below = "" if level is not None and level >= bottom else ", below"
-        keys.append(Key(f"target {text(target)}{below}", "target", "dashes"))
+    keys += target_keys(shown, target, bottom)
     least, most = bands["runs"].min(), bands["runs"].max()
-    count = most if least == most else f"{least} to {most}"
-    sentences = (
-        (most > 1, f"Median and 10\N{EN DASH}90 % of {count} runs."),
-        (diverged > 0, f"{diverged:,} of {format_count(total, 'run')} diverged."),
-        (len(few) < len(starts), f"{len(few)} of {len(starts)} starts."),
-        ((medians < bottom).any(), f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom."),
+    notes = join_sentences(
+        most > 1 and f"Median and 10\N{EN DASH}90 % of {describe_range(least, most)} runs.",
+        diverged > 0 and f"{diverged:,} of {format_count(total, 'run')} diverged.",
+        len(few) < len(starts) and f"{len(few)} of {len(starts)} starts.",
+        (medians < bottom).any() and f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
     )
     chart = Chart(
         (),
         keys,
         legend=label("optimizer"),
         caption=f"{CAPTION} Dashed: medians on the held-out samples." if "held_out" in bands else CAPTION,
-        notes=" ".join(sentence for applies, sentence in sentences if applies),
+        notes=notes,
         columns=panel_columns(len(few)),
     )
     charts = {}

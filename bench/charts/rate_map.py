@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Line, Panel, Points
+from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Line, Panel, Points, join_sentences
 from bench.charts.choices import spread_evenly
 from bench.charts.loss_axis import PLAIN, LossAxis
 from bench.charts.shades import Shades, make_shades
@@ -16,7 +16,7 @@ from bench.charts.ticks import Says, places
 from bench.tables.costs import COST_NAMES, choice_columns
 from bench.tables.formatting import duration, shorten, text
 from bench.tables.rank import varies
-from bench.tables.words import describe_batch_size, describe_order, format_count
+from bench.tables.words import describe_batch_size, describe_order, describe_range, format_count
 from kernels.base.run import Floats
 
 MAX_MAPS = 3  # of optimizers, and of starts, in a figure: with more there is no room for numbers in the cells
@@ -77,32 +77,35 @@ def rate_maps(
     target: float | None = None,
     edges: pd.DataFrame | None = None,
     samples: int | None = None,
-) -> dict[str, Chart]:
-    """Return the chart of each measure of outcomes from one start, with a group of layers for each map.
+) -> list[dict[str, Chart]]:
+    """Return, for each start of outcomes, the chart of each measure, with a group of layers for each map.
 
-    A map has a cell for each learning rate and batch size. All cells have the same other settings, which name the
-    group (`name_map`). The tone of a cell is the median of its runs. A cross marks a cell most of whose runs diverged,
-    and a triangle one where some did. The measure `SHARE` is the share of runs that reached the target.
+    The charts of all starts have the same cells, also where one start lacks some: a cell for each learning rate and
+    batch size. All cells of a map have the same other settings, which name the group (`name_map`). The tone of a cell
+    is the median of its runs. A cross marks a cell most of whose runs diverged, and a triangle one where some did. The
+    measure `SHARE` is the share of runs that reached the target.
 
     The largest stable rates, the `edges`, are drawn as a line (`bench.analysis.convergence.theory_tables`). A batch of
     all `samples` is called full.
     """
-    grid, charts = _make_grid(outcomes, samples), {}
-    by = map_settings(outcomes)
-    told = _describe_outcomes(outcomes, target)
-    maps = []
-    for rows, choice in _find_maps(outcomes, grid):
-        name = name_map(choice, by)
-        maps.append(Map(rows, _edge_line(edges, choice, grid), name, _describe_cells(name, rows, told, grid)))
+    grid, by = _make_grid(outcomes, samples), map_settings(outcomes)
     height = 1.1 + min(5.5, max(0.31, 0.62 - 0.024 * len(grid.sizes)) * len(grid.sizes))
-    for name in measures:
-        measure = _measure(outcomes, name, shown)
-        if name != SHARE:
-            measure = measure._replace(shades=make_shades([measure.costs], measure.says))
-        layers = [layer for own in maps for layer in _draw_map(own, measure, grid)]
-        panel = Panel(grid.across, grid.along, layers)
-        charts[name] = Chart([panel], _keys(layers, measure), legend=measure.title, height=height)
-    return charts
+    found = []
+    for _, cells in outcomes.groupby("start", sort=False):
+        words, maps = _describe_outcomes(cells, target), []
+        for rows, choice in _find_maps(cells, grid):
+            name = name_map(choice, by)
+            maps.append(Map(rows, _edge_line(edges, choice, grid), name, _describe_cells(name, rows, words, grid)))
+        charts = {}
+        for name in measures:
+            measure = _measure(cells, name, shown)
+            if name != SHARE:
+                measure = measure._replace(shades=make_shades([measure.costs], measure.says))
+            layers = [layer for own in maps for layer in _draw_map(own, measure, grid)]
+            panel = Panel(grid.across, grid.along, layers)
+            charts[name] = Chart([panel], _keys(layers, measure), legend=measure.title, height=height)
+        found.append(charts)
+    return found
 
 
 def rate_map_figure(
@@ -138,22 +141,22 @@ def rate_map_figure(
         panels.append(Panel(grid.across, grid.along, list(layers), title))
     whole = outcomes[outcomes["start"] == outcomes["start"].iloc[0]]
     few, most = cells["runs"].min(), cells["runs"].max()
-    sentences = (
-        (most > 1, f"Medians of {most if few == most else f'{few} to {most}'} runs."),
-        (True, f"{whole['diverged'].sum():,} of {format_count(whole['runs'].sum(), 'run')} diverged."),
-        (len(rows) < len(optimizers), f"The best {len(rows)} of {len(optimizers)} optimizers."),
-        (len(columns) < len(starts), f"{len(columns)} of {len(starts)} starts."),
+    notes = join_sentences(
+        most > 1 and f"Medians of {describe_range(few, most)} runs.",
+        f"{whole['diverged'].sum():,} of {format_count(whole['runs'].sum(), 'run')} diverged.",
+        len(rows) < len(optimizers) and f"The best {len(rows)} of {len(optimizers)} optimizers.",
+        len(columns) < len(starts) and f"{len(columns)} of {len(starts)} starts.",
     )
     tall = min(max(2.4 / len(rows), 0.23 * len(grid.sizes)), 3.0)
-    failure = "did not reach the target" if measure in ("samples", "updates", "seconds") else "have no finite loss"
-    best = "faster" if measure in ("samples", "updates", "seconds") else "lower"
+    is_loss = measure.endswith("loss")
+    best, failure = ("lower", "have no finite loss") if is_loss else ("faster", "did not reach the target")
     return Chart(
         panels,
         _keys([layer for panel in panels for layer in panel.layers], drawn),
         legend=drawn.title,
         caption=f"{COST_NAMES[measure].capitalize()} by learning rate and batch size; darker is {best}. Crosses mark "
         f"cells most of whose runs diverged; in white ones most {failure}.",
-        notes=" ".join(sentence for applies, sentence in sentences if applies),
+        notes=notes,
         columns=len(columns),
         height=1.0 + (tall + 0.3) * len(rows),
     )
@@ -181,7 +184,7 @@ def caption_of_map(outcomes: pd.DataFrame, *, target: float | None) -> str:
     """Return how many of the cells of a map succeed and fail."""
     cells = format_count(len(outcomes), "cell")
     full = int((outcomes["converged"] == outcomes["runs"]).sum())
-    lost = int((outcomes["diverged"] > outcomes["runs"] / 2).sum())
+    lost = int((2 * outcomes["diverged"] >= outcomes["runs"]).sum())
     success = f"Every run reaches the target in {text(full)} of {cells}." if target is not None else ""
     failure = f"Most runs diverge in {text(lost)}{'' if success else f' of {cells}'}." if lost else ""
     return " ".join(filter(None, [success, failure, "Select a cell to see its loss curves."]))
@@ -234,18 +237,19 @@ def _format_count(count: float) -> str:
     return f"{rounded / 1e3:.3g}k" if rounded < 1e6 else f"{rounded / 1e6:.3g}M"
 
 
-def _describe_cells(name: str, rows: NDArray[np.intp], told: Sequence[str], grid: Grid) -> list[str]:
-    """Return the words about the cells of a map, from those that are told of each outcome."""
+def _describe_cells(name: str, rows: NDArray[np.intp], words: Sequence[str], grid: Grid) -> list[str]:
+    """Return the words about the cells of a map, from the `words` about each outcome."""
     rates, sizes = (axis.ticks[0].labels for axis in (grid.across, grid.along))
     where = (f"{name}, learning rate {rate}, batch size {size}" for size, rate in product(sizes, rates))
     return [
-        f"{place}: {told[row] if row >= 0 else 'not trained'}." for place, row in zip(where, rows.tolist(), strict=True)
+        f"{place}: {words[row] if row >= 0 else 'not trained'}."
+        for place, row in zip(where, rows.tolist(), strict=True)
     ]
 
 
 def _describe_outcomes(outcomes: pd.DataFrame, target: float | None) -> list[str]:
     """Return what became of the runs of each outcome, in words."""
-    said = []
+    words = []
     for row in outcomes.to_dict("records"):
         parts = []
         if target is not None:
@@ -260,8 +264,8 @@ def _describe_outcomes(outcomes: pd.DataFrame, target: float | None) -> list[str
         if "validation_loss_median" in row:
             parts[-1] += f", {text(row['validation_loss_median'])} on held-out samples"
         parts += [f"{row['diverged']} diverged"] if row["diverged"] else []
-        said.append("; ".join(parts))
-    return said
+        words.append("; ".join(parts))
+    return words
 
 
 def _draw_map(own: Map, measure: Measure, grid: Grid) -> Iterator[Layer]:

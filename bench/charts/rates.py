@@ -7,18 +7,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.charts.chart import Axis, Chart, Key, Layer, Line, Panel, Points, Rule, Ticks
+from bench.charts.chart import Axis, Chart, Key, Layer, Line, Panel, Points, Ticks, join_sentences
 from bench.charts.choices import in_grid_order
 from bench.charts.colors import colors_of
-from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, best_by_rate, place_spreads, rate_limits
-from bench.charts.ticks import Says, format_limit, linear_ticks, log_ticks
+from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, target_keys, target_layers
+from bench.charts.ticks import Says, format_limit, format_time, linear_ticks, log_axis
 from bench.tables.costs import COST_NAMES
 from bench.tables.formatting import duration, shorten, text
-from bench.tables.outcomes import SPREAD
-from bench.tables.rank import varies
-from bench.tables.words import describe_choice, format_count
+from bench.tables.outcomes import ALL_STARTS, SPREAD
+from bench.tables.rank import constant_settings
+from bench.tables.words import describe_choice, describe_range, format_count
 from kernels.base.run import Floats
 
+# Losses this many times as high as nearly all the others are out of view: they would flatten these.
+FAR_ABOVE = 30.0
 SHIFT = 0.012  # decades between the optimizers at one learning rate
 FAILURES = {"cross": "most diverged", "square": "most missed the target"}
 CAPTION = (
@@ -53,12 +55,12 @@ class RateChoices(NamedTuple):
 
 def rate_choices(outcomes: pd.DataFrame, *, target: float | None = None, samples: int | None = None) -> RateChoices:
     """Return the best choices by rate among `outcomes` (`bench.tables.outcomes`); a batch of all `samples` is full."""
-    best = best_by_rate(outcomes).reset_index(drop=True)
+    whole = outcomes[outcomes["start"] == ALL_STARTS]
+    best = whole.drop_duplicates(["optimizer", "lr"]).sort_values("lr", ignore_index=True)
     rows = {str(name): np.asarray(own) for name, own in best.groupby("optimizer", observed=True).indices.items()}
     names = in_grid_order(rows, outcomes["optimizer"])
-    constant = [name for name in ("schedule", "shuffle", "dtype") if name in outcomes and not varies(outcomes, name)]
     words = []
-    for row in best.drop(columns=constant).to_dict("records"):
+    for row in best.drop(columns=constant_settings(outcomes)).to_dict("records"):
         reached = f"\n{row['converged']} of {format_count(row['runs'], 'run')} reached the target"
         words.append(f"{text(describe_choice(row, samples))}{'' if target is None else reached}")
     return RateChoices(best, {name: rows[name] for name in names}, words, target, _rate_axis(best["lr"]))
@@ -74,13 +76,13 @@ def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -
     """
     shown, target = shown.held_out if measure == "validation_loss" else shown, choices.target
     best = choices.outcomes
-    spreads = place_spreads(best, measure, shown)
+    spreads = _place_spreads(best, measure, shown)
     low, medians, _ = spreads.T
     if not np.isfinite(low).any():
         return Chart((), notes=f"No {COST_NAMES[measure]} to show: no choice of settings has a finite one.")
-    limits = bottom, top = rate_limits(spreads, measure, shown)
-    says = duration if measure == "seconds" else None
-    words = _describe_points(choices, measure, says or text)
+    limits = bottom, top = _rate_limits(spreads, measure, shown)
+    says = format_time if measure == "seconds" else None
+    words = _describe_points(choices, measure, duration if measure == "seconds" else text)
     rates, counts = best["lr"].to_numpy(), best["runs"].to_numpy()
     failed, diverged = ~np.isfinite(medians), (best["diverged"] / counts >= 0.5).to_numpy()
     full = (best["converged"] == counts).to_numpy() | (target is None)
@@ -90,7 +92,8 @@ def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -
         "cross": failed & diverged,
         "square": failed & ~diverged,
     }
-    colors, layers = colors_of(choices.rows), list[Layer]()
+    aim = target if measure == "final_loss" else None
+    colors, layers = colors_of(choices.rows), list[Layer](target_layers(shown, aim, limits))
     for place, (name, rows) in enumerate(choices.rows.items()):
         # Side by side, so that no range hides another. A filled band around one lost run would cover all the rest.
         shifted = rates[rows] * 10 ** (SHIFT * (place - (len(colors) - 1) / 2))
@@ -103,33 +106,25 @@ def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -
             if (chosen := is_marked[rows]).any():
                 said = [words[row] for row in rows[chosen]]
                 layers.append(Points(shifted[chosen], heights[chosen], size=5, marker=marker, words=said, **own))
-    level = shown.place_target(target) if measure == "final_loss" else None
-    if level is not None and bottom <= level <= top:
-        layers.insert(0, Rule(level))
-    few, many = counts.min(), counts.max()
-    runs = many if few == many else f"{few} to {many}"
-    sentences = (
-        (many > 1, f"Medians, and thin lines from 10 to 90 %, of {runs} runs."),
-        (target is not None, "Filled markers are rates at which every run reached the target."),
-        ((np.isfinite(medians) & (medians > top)).any(), f"Medians above {format_limit(top)} are out of view."),
-        (
-            bool((low < bottom).any() and measure.endswith("loss")),
-            f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
-        ),
+    is_loss = measure.endswith("loss")
+    notes = join_sentences(
+        counts.max() > 1
+        and f"Medians, and thin lines from 10 to 90 %, of {describe_range(counts.min(), counts.max())} runs.",
+        target is not None and "Filled markers are rates at which every run reached the target.",
+        (np.isfinite(medians) & (medians > top)).any() and f"Medians above {format_limit(top)} are out of view.",
+        is_loss and (low < bottom).any() and f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
     )
     keys = [Key(shorten(name), colors[name]) for name in choices.rows]
     keys += [Key(FAILURES[marker], "ink", marker) for marker in FAILURES if marks[marker].any()]
-    if target is not None and measure == "final_loss":
-        below = "" if level is not None and level >= bottom else ", below"
-        keys.append(Key(f"target {text(target)}{below}", "target", "dashes"))
+    keys += target_keys(shown, aim, bottom)
     loss = shown.name("final " if measure == "final_loss" else "")
-    along = _outcome_axis(limits, loss if "loss" in measure else COST_NAMES[measure], says)
+    along = log_axis(limits, loss if is_loss else COST_NAMES[measure], top, says)
     return Chart(
         [Panel(choices.across, along, layers)],
         keys,
         legend="optimizer",
         caption=f"{COST_NAMES[measure].capitalize()} {CAPTION}",
-        notes=" ".join(sentence for applies, sentence in sentences if applies),
+        notes=notes,
     )
 
 
@@ -148,8 +143,7 @@ def _draw_spreads(
 
 def _describe_points(choices: RateChoices, measure: str, says: Says) -> list[str]:
     """Return the words about the measure of each choice."""
-    spreads = choices.outcomes[[f"{measure}_{end}" for end in SPREAD]].to_numpy(float)
-    words = []
+    spreads, words = _place_spreads(choices.outcomes, measure, PLAIN), []
     for about, spread in zip(choices.words, spreads.tolist(), strict=True):
         low, median, high = map(says, spread)
         words.append(f"{about}\n{COST_NAMES[measure]}: {median} (10\N{EN DASH}90 %: {low} to {high})")
@@ -163,8 +157,7 @@ def _rate_axis(column: pd.Series) -> Axis:
     margin = max((high / low) ** 0.04, 1.05)
     choices = {tuple(_apart(rates, (high / low) ** (1 / most))): None for most in (16, 10, 7, 5, 3, 2)}
     ticks = [Ticks(values, [text(value) for value in values]) for values in choices]
-    end = 1.04 * high
-    linear = Axis((0.0, end), "learning rate", ticks=linear_ticks(0.0, end))
+    linear = Axis((0.0, 1.04 * high), "learning rate", ticks=linear_ticks(0.0, 1.04 * high))
     return Axis((low / margin, high * margin), "learning rate", log=True, ticks=ticks, linear=linear)
 
 
@@ -177,6 +170,17 @@ def _apart(rates: Floats, factor: float) -> list[float]:
     return kept
 
 
-def _outcome_axis(limits: tuple[float, float], title: str, says: Says | None) -> Axis:
-    linear = Axis((0.0, limits[1]), title, ticks=linear_ticks(0.0, limits[1], says))
-    return Axis(limits, title, log=True, ticks=log_ticks(*limits, says), linear=linear)
+def _place_spreads(outcomes: pd.DataFrame, measure: str, shown: LossAxis) -> Floats:
+    """Return the quantiles `SPREAD` of a measure, shape (rows, 3), those of losses placed on the axis."""
+    spreads = outcomes[[f"{measure}_{name}" for name in SPREAD]].to_numpy(float)
+    return shown.place(spreads) if measure.endswith("loss") else spreads
+
+
+def _rate_limits(spreads: Floats, measure: str, shown: LossAxis) -> tuple[float, float]:
+    """Return the limits of an axis on which spreads of a measure are drawn."""
+    low, median, _ = spreads.T
+    if not measure.endswith("loss") or not np.isfinite(low).any():
+        return PLAIN.limits(spreads, np.inf, None)
+    finite = median[np.isfinite(median)]
+    usual = finite if finite.size else low[np.isfinite(low)]
+    return shown.limits(spreads, FAR_ABOVE * np.quantile(usual, 0.9, method="lower"), None)

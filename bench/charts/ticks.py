@@ -6,8 +6,8 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from bench.charts.chart import Ticks
-from bench.tables.formatting import text
+from bench.charts.chart import Axis, Ticks
+from bench.tables.formatting import duration, text
 
 ROUND = (1, 2, 5, 10)
 MANY = 16
@@ -93,6 +93,17 @@ def format_limit(value: float) -> str:
 def format_power_of_ten(value: float) -> str:
     """Write a power of ten with a raised exponent."""
     return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def log_axis(limits: tuple[float, float], title: str, end: float, says: Says | None = None) -> Axis:
+    """Return a logarithmic axis and, for a reader who prefers it, a linear one from 0 to an end."""
+    linear = Axis((0.0, end), title, ticks=linear_ticks(0.0, end, says))
+    return Axis(limits, title, log=True, ticks=log_ticks(*limits, says), linear=linear)
+
+
+def format_time(seconds: float) -> str:
+    """Write a time as a tick: its unit follows from its size, and 0 has none."""
+    return duration(seconds) if seconds else "0"
 
 
 def places(names: Sequence[str]) -> tuple[Ticks, ...]:

@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Chart, Key, Layer, Panel, Points, Rule
+from bench.charts.chart import Axis, Chart, Key, Layer, Panel, Points
 from bench.charts.choices import in_grid_order
 from bench.charts.colors import colors_of
-from bench.charts.loss_axis import PLAIN, LossAxis
-from bench.charts.ticks import format_limit, linear_ticks, log_ticks
+from bench.charts.loss_axis import PLAIN, LossAxis, target_keys, target_layers
+from bench.charts.ticks import format_limit, format_time, log_axis
 from bench.tables.costs import choice_columns
 from bench.tables.formatting import duration, shorten, text
-from bench.tables.rank import varies
+from bench.tables.rank import constant_settings
 from bench.tables.words import describe_choice, format_count
 from kernels.base.run import Floats
 
@@ -38,25 +38,21 @@ def time_chart(
     if frame.empty:
         return Chart((), notes=f"None of {counted} has a time, and a finite loss above {_lowest(shown)}.")
     bottom, top = shown.limits(losses, DIVERGED * float(shown.place(np.array(first))), target)
-    words, colors, layers = _describe_runs(frame, samples), colors_of(frame["optimizer"]), list[Layer]()
-    level = shown.place_target(target)
-    if level is not None and bottom <= level <= top:
-        layers.append(Rule(level))
+    words, colors = _describe_runs(frame, samples), colors_of(frame["optimizer"])
+    layers = list[Layer](target_layers(shown, target, (bottom, top)))
     groups = {str(name): rows for name, rows in frame.groupby("optimizer", observed=True).indices.items()}
     for name, rows in groups.items():
         size, said = 3.0 if len(rows) > MANY else 5.0, [words[row] for row in rows]
         layers.append(Points(seconds[rows], losses[rows], colors[name], size, "dot", 0.55, text(name), said))
     keys = [Key(shorten(name), colors[name], "dot") for name in in_grid_order(groups, frame["optimizer"])]
-    if target is not None:
-        below = "" if level is not None and level >= bottom else ", below"
-        keys.append(Key(f"target {text(target)}{below}", "target", "dashes"))
+    keys += target_keys(shown, target, bottom)
     above = int((losses > top).sum())
     some = f"Of {counted} the chart shows {text(len(frame))}: those with a finite loss above {_lowest(shown)}"
     notes = f"The chart shows all {counted}" if there.all() else some
     notes += f", {text(above)} of them above the view." if above else "."
     if (losses < bottom).any():
         notes += f" {shown.quantity} below {format_limit(bottom)} are drawn at the bottom."
-    panel = Panel(_time_axis(seconds), _loss_axis(shown, bottom, top), layers)
+    panel = Panel(_time_axis(seconds), log_axis((bottom, top), shown.name("final "), 1.04 * top), layers)
     return Chart([panel], keys, legend="optimizer", caption="Time and final loss of each run.", notes=notes)
 
 
@@ -68,8 +64,7 @@ def _describe_runs(frame: pd.DataFrame, samples: int | None) -> list[str]:
     """Return the choice, the start, the seed, the time and the loss of each run."""
     by = choice_columns(frame)
     groups = frame.groupby(by, observed=True, sort=False).ngroup().to_numpy()
-    constant = [name for name in ("schedule", "shuffle", "dtype") if name in frame and not varies(frame, name)]
-    choices = frame[by].drop(columns=constant).iloc[np.unique(groups, return_index=True)[1]]
+    choices = frame[by].drop(columns=constant_settings(frame)).iloc[np.unique(groups, return_index=True)[1]]
     about = [text(describe_choice(row, samples)) for _, row in choices.iterrows()]
     columns = (frame[name].tolist() for name in ("init", "seed", "seconds", "final_loss"))
     return [
@@ -81,12 +76,4 @@ def _describe_runs(frame: pd.DataFrame, samples: int | None) -> list[str]:
 def _time_axis(seconds: Floats) -> Axis:
     margin = max((seconds.max() / seconds.min()) ** 0.04, 1.05)
     view = float(seconds.min() / margin), float(seconds.max() * margin)
-    ticks = linear_ticks(0.0, view[1], lambda time: duration(time) if time else "0")
-    linear = Axis((0.0, view[1]), "time", ticks=ticks)
-    return Axis(view, "time", log=True, ticks=log_ticks(*view, duration), linear=linear)
-
-
-def _loss_axis(shown: LossAxis, bottom: float, top: float) -> Axis:
-    title = shown.name("final ")
-    linear = Axis((0.0, 1.04 * top), title, ticks=linear_ticks(0.0, 1.04 * top))
-    return Axis((bottom, top), title, log=True, ticks=log_ticks(bottom, top), linear=linear)
+    return log_axis(view, "time", view[1], format_time)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, panel_columns
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, join_sentences, panel_columns
 from bench.charts.colors import colors_of
 from bench.charts.ticks import linear_ticks, log_ticks
 from bench.tables import formatting
@@ -54,16 +54,15 @@ def history_chart(
     ends = [values for layer in layers for values in _heights(layer)]
     across = _axis(np.concatenate(spent), "samples trained on, all runs together", log=True)
     hidden = len(steps) - len(shown)
-    sentences = (
-        (True, "Dots: trained to the end. Crosses: given up early, at their value then."),
-        (grid is not None, "Band: the best of the grid so far in nine of ten and in one of ten random orders."),
-        (hidden > 0, f"Not shown: {text(hidden)} that diverged or are far worse."),
-    )
     return Chart(
         [Panel(across, _axis(np.concatenate(ends), label, log=logarithmic), layers)],
         keys,
         caption=HISTORY,
-        notes=" ".join(sentence for applies, sentence in sentences if applies),
+        notes=join_sentences(
+            "Dots: trained to the end. Crosses: given up early, at their value then.",
+            grid is not None and "Band: the best of the grid so far in nine of ten and in one of ten random orders.",
+            hidden > 0 and f"Not shown: {text(hidden)} that diverged or are far worse.",
+        ),
     )
 
 

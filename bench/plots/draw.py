@@ -57,9 +57,10 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
     if axis is not None:
         panel = chart.panels[0]
         _draw_panel(axis, panel, None)
-        axis.set(xlabel=panel.x.title, ylabel=panel.y.title)
+        # Panels below each other share the horizontal axis, whose title the lowest one has.
+        axis.set(xlabel=chart.panels[-1].x.title, ylabel=panel.y.title)
         if chart.keys:
-            axis.legend(handles=_handles(chart.keys))
+            axis.legend(handles=_handles(chart.keys), title=chart.legend or None)
         return cast("Figure", axis.get_figure(root=True))
     if not chart.panels:
         return empty_figure(chart.notes)

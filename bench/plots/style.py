@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import Formatter, FuncFormatter, Locator, MaxNLocator, NullLocator
 
-from bench.charts.chart import panel_columns
+from bench.charts.chart import join_sentences, panel_columns
 from bench.charts.choices import spread_evenly
 from bench.charts.ticks import format_log_tick, format_log_ticks, format_tick, log_ticks
 from bench.system.atomic import replace_atomically
@@ -94,11 +94,6 @@ def panels(count: int, **options: Any) -> tuple[Figure, list[Axes]]:
     return make_figure(4.5 if count == 1 else max(3.4, 2.6 * rows), rows, columns, count, **options)
 
 
-def rows_of_panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """Make a figure of panels below each other, of heights in inches, with one horizontal axis."""
-    return make_figure(sum(heights) + 0.8, len(heights), 1, len(heights), sharey=False, height_ratios=heights)
-
-
 def columns_of_panels(count: int, height: float, most: int) -> tuple[Figure, list[Axes]]:
     """Make a figure of panels with the same axes, at most `most` in a row, whose rows have a height in inches."""
     rows = ceil(count / most)
@@ -134,7 +129,7 @@ def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], titl
 
 def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
     """Write sentences above the panels, and beside the legend that is there; `False` is one that does not apply."""
-    words = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
+    words = join_sentences(*sentences)
     longest = max((len(name.get_text()) for legend in figure.legends for name in legend.get_texts()), default=0)
     width = min(90, 118 - 6 * longest // 5) if figure.legends else 118
     figure.suptitle(fill(words, width), x=0.01, horizontalalignment="left")

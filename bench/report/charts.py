@@ -22,7 +22,7 @@ from bench.tables.confusion import name_classes
 from bench.tables.costs import COST_NAMES, KERNEL, settle_cost
 from bench.tables.formatting import text
 from bench.tables.outcomes import best_runs
-from bench.tables.rank import leaders, varies
+from bench.tables.rank import constant_settings, leaders, varies
 from bench.tables.words import describe_choice, format_count
 from kernels.model.param_columns import params_from_columns
 
@@ -55,8 +55,7 @@ def loss_figure(run_data: RunData) -> Chart:
 def losses_by_start(run_data: RunData) -> list[dict[str, Chart]]:
     """Return the loss curves over all starts and from each of them, on each clock."""
     bands, frame = with_words(run_data.loss_bands), run_data.frame
-    constant = [name for name in ("schedule", "shuffle", "dtype") if name in frame and not varies(frame, name)]
-    best = leaders(run_data.ranked).drop(columns=constant, errors="ignore")
+    best = leaders(run_data.ranked).drop(columns=constant_settings(frame), errors="ignore")
     choices = "; ".join(text(describe_choice(row, run_data.samples)) for _, row in best.iterrows())
     clocks = [clock for clock in CLOCKS if bands[clock].notna().any()]
     notes = {clock: f"The choices: {choices}.{f' {TIME_OF_A_RUN}' if clock == 'seconds' else ''}" for clock in clocks}
@@ -112,10 +111,11 @@ def rates_by_measure(run_data: RunData, measures: Sequence[str], sizes: Sequence
     }
 
 
-def rate_figure(run_data: RunData, measure: str) -> Chart:
-    """Return the chart of a measure against the learning rate, of the best optimizers where there are many."""
+def rate_figure(run_data: RunData) -> Chart:
+    """Return the chart of what choices are ranked by against the rate, of the best optimizers where there are many."""
     few = run_data.outcomes["optimizer"].isin(best_optimizers(run_data.ranked))
-    return rate_chart(_choices_by_rate(run_data, run_data.outcomes[few]), measure, shown=run_data.loss_axis)
+    choices = _choices_by_rate(run_data, run_data.outcomes[few])
+    return rate_chart(choices, ranked_measure(run_data), shown=run_data.loss_axis)
 
 
 def _choices_by_rate(run_data: RunData, outcomes: pd.DataFrame) -> RateChoices:
@@ -139,18 +139,16 @@ def map_figure(run_data: RunData) -> Chart:
 
 def maps_by_start(run_data: RunData, outcomes: pd.DataFrame, measures: Sequence[str]) -> list[dict[str, Any]]:
     """Return the maps of outcomes from each start: the `charts` of the measures, and the `captions` of the maps."""
-    about, target = _about_maps(run_data), run_data.target
-    by = map_settings(outcomes)
-    return [
+    target, by = run_data.target, map_settings(outcomes)
+    maps = rate_maps(outcomes, measures, target=target, **_about_maps(run_data))
+    captions = [
         {
-            "charts": rate_maps(own, measures, target=target, **about),
-            "captions": {
-                name_map(cells.iloc[0], by): caption_of_map(cells, target=target)
-                for _, cells in own.groupby(by, observed=True, sort=False)
-            },
+            name_map(cells.iloc[0], by): caption_of_map(cells, target=target)
+            for _, cells in own.groupby(by, observed=True, sort=False)
         }
         for _, own in outcomes.groupby("start", sort=False)
     ]
+    return [{"charts": charts, "captions": own} for charts, own in zip(maps, captions, strict=True)]
 
 
 def _about_maps(run_data: RunData) -> dict[str, Any]:

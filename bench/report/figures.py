@@ -23,7 +23,6 @@ from bench.report.charts import (
     fit_chart,
     loss_figure,
     map_figure,
-    ranked_measure,
     rate_figure,
     ratio_chart,
 )
@@ -54,12 +53,11 @@ def write_figure(run_data: RunData, name: str, *, svg: bool) -> str | None:
     return caption
 
 
-def _rate_map(run_data: RunData) -> Drawn:
+def _draw_by_rate(run_data: RunData, make: Callable[[RunData], Chart]) -> Drawn:
     frame = run_data.frame
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    chart = map_figure(run_data)
-    return chart.caption, draw_chart(chart)
+    return _draw(make(run_data))
 
 
 def loss_by_optimizer(run_data: RunData, *, axis: Axes | None = None) -> tuple[str, Figure]:
@@ -98,13 +96,6 @@ def _contours(run_data: RunData) -> Drawn:
     which = f"from each start the run with the {extent} {run_data.cost}, of all settings"
     units = " Units are those of the standardized data." if run_data.scaling else ""
     return f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}{some}", figure
-
-
-def _sensitivity(run_data: RunData) -> Drawn:
-    frame = run_data.frame
-    if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
-        return None
-    return _draw(rate_figure(run_data, ranked_measure(run_data)))
 
 
 def _basin(run_data: RunData) -> Drawn:
@@ -149,7 +140,7 @@ def _speed(run_data: RunData) -> Drawn:
 
 
 DRAWN: dict[str, Callable[[RunData], Drawn]] = {
-    "rate_map": _rate_map,
+    "rate_map": lambda run: _draw_by_rate(run, map_figure),
     "loss_by_optimizer": loss_by_optimizer,
     "optimizer_ratios": lambda run: _draw(ratio_chart(run, best_optimizers(run.ranked))),
     "setting_importance": lambda run: _draw(effect_chart(run) if len(run.effects) > 1 else None),
@@ -157,7 +148,7 @@ DRAWN: dict[str, Callable[[RunData], Drawn]] = {
     "confusion": lambda run: (CONFUSION_CAPTION, confusion_maps(run.confusions)) if run.confusions else None,
     "weights": _weights,
     "contours": _contours,
-    "sensitivity": _sensitivity,
+    "sensitivity": lambda run: _draw_by_rate(run, rate_figure),
     "basin": _basin,
     "speed": _speed,
 }

@@ -19,7 +19,7 @@ from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import cost_of_effects, main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.outcomes import choice_outcomes, lowest_run
-from bench.tables.rank import cost_of, leaders, recommended_choice, runs_of, varies
+from bench.tables.rank import constant_settings, cost_of, leaders, recommended_choice, runs_of, varies
 from bench.tables.render import standard_tables
 from bench.tables.words import describe_seeds
 from kernels.base.run import Floats
@@ -138,8 +138,7 @@ class RunFacts(RankedRuns):
             return None
         runs = self.frame if self.fresh is None else self.fresh
         compared = compare_optimizers(runs, self.ranked, floor=self.floor)
-        named = [name for name in ("schedule", "shuffle", "dtype") if name in compared]
-        return compared.drop(columns=[name for name in named if not varies(self.frame, name)])
+        return compared.drop(columns=constant_settings(self.frame), errors="ignore")
 
     def seeds_are_same(self, choice: pd.Series) -> bool:
         """Return whether a choice gives the same with all seeds by which it is judged."""

@@ -16,7 +16,7 @@ from bench.report.run_data import run_data_of
 from bench.report.short_report import Figures, write_short_report
 from bench.report.tune_data import TuneData
 from bench.store.tuning import GRID as GRID_FOLDER
-from bench.tables.rank import varies
+from bench.tables.rank import constant_settings
 from bench.tables.render import ratio_title
 from bench.tables.search import GRID, grid_in_random_order, search_history
 from bench.tables.words import describe_ratio, describe_seeds
@@ -76,7 +76,7 @@ def _drawing(make: Callable[..., Chart], *frames: Any, **look: Any) -> Callable[
 
 def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:
     tables, rivals = {}, data.on_fresh_seeds
-    constant = [name for name in ("shuffle", "dtype") if name in data.frame and not varies(data.frame, name)]
+    constant = constant_settings(data.frame, ("shuffle", "dtype"))
     if rivals is not None:
         ranked = rivals.assign(recommended=rivals.index == 0)
         shown = data.readable("best", ranked.drop(columns=constant))

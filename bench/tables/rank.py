@@ -13,6 +13,7 @@ The figures of the first row are too good on average: it came first by merit and
 seeds that had no part in the ranking (`bench.tables.confirm`).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -124,6 +125,11 @@ def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_]) -> Floats:
 def varies(frame: pd.DataFrame, name: str) -> bool:
     """Return whether a column has more than one value."""
     return len(frame[name].unique()) > 1
+
+
+def constant_settings(frame: pd.DataFrame, names: Sequence[str] = ("schedule", "shuffle", "dtype")) -> list[str]:
+    """Return the columns among `names` that are there and do not vary."""
+    return [name for name in names if name in frame and not varies(frame, name)]
 
 
 def ranking(

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.tables.costs import COSTS, choice_columns
 from bench.tables.facts import FULL
 from bench.tables.formatting import MISSING, display, duration, percentage, text
-from bench.tables.rank import leaders, varies
+from bench.tables.rank import constant_settings, leaders, varies
 from bench.tables.speed_tables import budget_summary, footnotes, speed_summary
 from bench.tables.words import (
     describe_batch_size,
@@ -99,8 +99,7 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
 
 def _drop_constant(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table without its ids, and without schedule and order if they do not vary."""
-    constant = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
-    return table.drop(columns=["config_id", *constant], errors="ignore")
+    return table.drop(columns=["config_id", *constant_settings(table, ("schedule", "shuffle"))], errors="ignore")
 
 
 def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:

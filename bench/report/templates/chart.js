@@ -130,25 +130,16 @@ function drawChart(plot, chart, { isShown = () => true, log = {}, layout: more =
   draw(plot, traces, layout, tools);
 }
 
-// Whether a layer has what an entry of a legend stands for.
-function hasKey({ kind, marker = "dot", tones }, { color: tone, mark = "line" }) {
-  if (kind === "cells") return typeof tone === "number" || tones.includes(tone);
-  return kind === "points" ? marker === mark : ["line", "dashes"].includes(mark);
-}
-
-// A legend, with its title, of the layers that are shown.
-function paintLegend(figure, { panels, keys = [], legend: title = "" }, isShown = () => true) {
-  const layers = panels.flatMap((panel) => panel.layers).filter(isShown);
-  const shown = keys.filter((key) => layers.some((layer) => hasKey(layer, key)));
+function paintLegend(figure, keys = [], title = "") {
   const place = figure.querySelector(".legend");
-  place.replaceChildren(...shown.map((key) => make("span", {}, ...keyOf(key))));
-  if (shown.length && title) place.prepend(make("span", { textContent: title }));
+  place.replaceChildren(...keys.map((key) => make("span", {}, ...keyOf(key))));
+  if (keys.length && title) place.prepend(make("span", { textContent: title }));
 }
 
 // Draws a chart with its legend, and returns its caption.
 function paintChart(plot, figure, chart) {
   drawChart(plot, chart);
-  paintLegend(figure, chart);
+  paintLegend(figure, chart.keys, chart.legend);
   return chart.notes || chart.caption;
 }
 

@@ -26,10 +26,18 @@ const frameOf = (tone, width) => ({
 });
 const chosenCell = () => [frameOf("paper", 6), frameOf("ink", 3)];
 
+// Whether a layer has what an entry of the legend stands for: that of all maps of a start and measure.
+function hasKey({ kind, marker = "dot", tones }, { color: tone, mark = "line" }) {
+  if (kind === "cells") return typeof tone === "number" || tones.includes(tone);
+  return kind === "points" ? marker === mark : mark === "line";
+}
+
 function paintMap(plot, figure) {
   const layout = { shapes: chosenCell(), margin: { l: 8, r: 8, t: 8, b: 8 } };
   drawChart(plot, mapChart(), { isShown: isOfMap, layout, tools: false });
-  paintLegend(figure, mapChart(), isOfMap);
+  const { panels, keys, legend } = mapChart();
+  const layers = panels[0].layers.filter(isOfMap);
+  paintLegend(figure, keys.filter((key) => layers.some((layer) => hasKey(layer, key))), legend);
   return run.maps[state.start].captions[mapName()] ?? "";
 }
 

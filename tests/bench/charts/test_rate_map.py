@@ -99,7 +99,7 @@ def test_held_out_losses_are_no_distances():
 
 def test_an_infinite_median_has_no_shade():
     outcomes = outcomes_of(grid([1] * 4, final_loss=[1, 2, 3, np.inf]))
-    assert cells(rate_maps(outcomes, ["final_loss"])["final_loss"]).tones == [0, 0.5, 1, "missed"]
+    assert cells(rate_maps(outcomes, ["final_loss"])[0]["final_loss"]).tones == [0, 0.5, 1, "missed"]
 
 
 def test_diverged_and_missed_cells_are_marked():
@@ -186,7 +186,7 @@ def test_labels_of_learning_rates_are_apart():
 def test_the_page_has_a_group_of_layers_for_each_map_and_words_about_each_cell():
     parts = [grid([30, np.inf, None, 5], optimizer=name, schedule=word) for name in ("sgd", "adam") for word in "ab"]
     outcomes = outcomes_of(*parts)
-    charts = rate_maps(outcomes, ["samples", "final_loss", SHARE], target=0.1, samples=8)
+    charts = rate_maps(outcomes, ["samples", "final_loss", SHARE], target=0.1, samples=8)[0]
     layers = [layer for layer in charts["samples"].panels[0].layers if isinstance(layer, Cells)]
     assert sorted(layer.group for layer in layers) == ["adam, a", "adam, b", "sgd, a", "sgd, b"]
     words = {layer.group: layer.words for layer in layers}["sgd, a"]
@@ -201,6 +201,25 @@ def test_the_page_has_a_group_of_layers_for_each_map_and_words_about_each_cell()
     assert caption_of_map(one, target=0.1) == (
         "Every run reaches the target in 2 of 4 cells. Most runs diverge in 1. Select a cell to see its loss curves."
     )
+
+
+def test_maps_of_a_start_that_lacks_some_runs_have_the_cells_of_all_starts():
+    """The page finds a cell by its place, and a map by the settings that vary in the whole run."""
+    near = [grid([30, 20, 10, 5], init="near", schedule=word) for word in "ab"]
+    outcomes = outcomes_of(*near, grid([7, 6], rates=(0.2,), init="far", schedule="a"))
+    starts = outcomes["start"].unique().tolist()
+    chart = rate_maps(outcomes, ["samples"])[starts.index("far")]["samples"]
+    layer = cells(chart)
+    assert layer.group == "sgd, a"
+    assert len(layer.words) == 4
+    assert [words.endswith("not trained.") for words in layer.words] == [True, False, True, False]
+
+
+def test_the_caption_counts_the_cells_that_have_a_cross():
+    outcomes = outcomes_of(grid([np.inf, 5], sizes=(1,), seed=0), grid([None, 5], sizes=(1,), seed=1))
+    chart = rate_maps(outcomes, ["samples"], target=0.1)[0]["samples"]
+    assert marked(chart, "cross") == [(0, 0)]
+    assert "Most runs diverge in 1." in caption_of_map(outcomes, target=0.1)
 
 
 def cells_of_share(charts):

@@ -427,9 +427,7 @@ def test_what_is_damaged_is_made_anew(data, tmp_path):
         (tmp_path / "evidence" / "importance.parquet", f"importance.parquet is damaged .*: {remedy}makes it again"),
     ):
         os.truncate(path, 100)
-        with (
-            pytest.raises(ValueError, match=message) if message else pytest.warns(RuntimeWarning, match="count as not trained")
-        ):
+        with pytest.raises(ValueError, match=message) if message else pytest.warns(RuntimeWarning, match="not trained"):
             assert len(load_tuning(tmp_path).result.frame) < len(before.result.frame)
         with nullcontext() if message else pytest.warns(RuntimeWarning, match="set aside"):
             again = search(data, tmp_path, **about, record="epoch")
