@@ -535,7 +535,7 @@ def test_everything_is_reached_by_the_keyboard(fresh):
     assert {style for _, style in met} == {"solid"}
 
 
-def test_a_run_of_one_mark_and_one_that_is_left_out_are_no_obstacle(fresh):
+def test_a_run_of_one_checkpoint_and_one_that_is_left_out_are_no_obstacle(fresh):
     shown = "redraw('bend', 'fall', 'path'), tellStep(), startPlaying(), player.timer"
     first = "['checkpoints', 'losses', 'params'].map((name) => [name, player.run[name].slice(0, 1)])"
     cut = f"Object.assign(player.run, Object.fromEntries({first}))"

@@ -240,8 +240,8 @@ def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str
         return make_model(text)
     if not inputs:
         close = next((hint for name in used if (hint := did_you_mean_column(name, called))), "")
-        known = f"these are {list_names(tuple(called))}" if called else "which have no texts for names"
-        raise ValueError(f"the expression {text!r} must use one of the columns of x{close}, {known}")
+        known = f"; these are {list_names(tuple(called))}" if called else ", which have no texts for names"
+        raise ValueError(f"the expression {text!r} must use one of the columns of x{close}{known}")
     refuse_misspelt(text, used, inputs, tuple(called))
     return make_model(text, tuple(inputs) if all(name == inputs[name] for name in inputs) else inputs)
 

@@ -74,7 +74,7 @@ def test_more_epochs_continue_where_the_runs_stand(undisturbed, tmp_path, monkey
     pd.testing.assert_frame_equal(result.curves, undisturbed.curves)
 
 
-def test_thinned_curves_keep_both_losses_at_the_same_marks(undisturbed, tmp_path, monkeypatch):
+def test_thinned_curves_keep_both_losses_at_the_same_checkpoints(undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "MOST_LOSSES", 5 * GRID.size)
     thin = swept(tmp_path).curves
     both = thin.merge(undisturbed.curves, on=["config_id", "samples"], how="left")

@@ -1,7 +1,7 @@
 """Models at random: their residuals and derivatives against those of mpmath, or a refusal in one line.
 
-mpmath computes the expression and, by differences, its
-derivatives, with 60 digits. So is the program of the model computed, so that what differs are formulas, not roundings.
+mpmath computes the expression and, by differences, its derivatives, with 60 digits. The program of the model is
+computed so too: what differs are formulas, not roundings.
 """
 
 import random
@@ -48,7 +48,7 @@ def make_target(place):
     """Return the target."""
     import_module("sympy")  # which evaluates a text, and of which a program in the cache has no need
     assert Model("a*x").program  # opens the cache folder
-    return Target(TREES, examine, place)
+    return Target(TREES, examine)
 
 
 def examine(text):

@@ -24,7 +24,7 @@ COLUMN = re.compile(r"expression, column (\d+): ")
 def make_target(place):
     """Return the target."""
     corpus, pieces = ([text.encode() for text in texts] for texts in (CORPUS, PIECES))
-    return Target(mutations(corpus, pieces), examine, place, corpus)
+    return Target(mutations(corpus, pieces), examine, corpus)
 
 
 def examine(data):

@@ -22,12 +22,11 @@ class Target(NamedTuple):
     """What is fuzzed.
 
     `examine` returns in a word what became of one of the `inputs`, ``"refused"`` where that was an error in one line,
-    and raises whatever is wrong. The `corpus` is examined first. `place` is the one folder that it may write to.
+    and raises whatever is wrong. The `corpus` is examined first.
     """
 
     inputs: st.SearchStrategy
     examine: Callable
-    place: Path
     corpus: Sequence = ()
 
 

@@ -63,4 +63,4 @@ def make_target(place):
         return "warned" if told else "other, with its checksum"
 
     corpus = [bytes([number, seal]) + whole[name] for number, name in enumerate(names) for seal in (0, 255)]
-    return Target(mutations(corpus, PIECES), examine, place, corpus)
+    return Target(mutations(corpus, PIECES), examine, corpus)

@@ -18,7 +18,7 @@ MAKE = (make_optimizer, make_loss, partial(learning_rates, lr=0.1, epochs=9))
 def make_target(place):
     """Return the target."""
     corpus, pieces = ([text.encode("utf-8", "surrogatepass") for text in texts] for texts in (CORPUS, PIECES))
-    return Target(mutations(corpus, pieces), examine, place, corpus)
+    return Target(mutations(corpus, pieces), examine, corpus)
 
 
 def examine(data):

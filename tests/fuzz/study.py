@@ -65,4 +65,4 @@ def make_target(place):
 
     built_in = [to_toml(load_study(name)).encode() for name in describe_builtin("studies")]
     corpus = [STUDY.encode(), SHORT.encode(), *built_in]
-    return Target(mutations(corpus, [piece.encode() for piece in PIECES]), examine, place, corpus)
+    return Target(mutations(corpus, [piece.encode() for piece in PIECES]), examine, corpus)

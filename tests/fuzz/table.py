@@ -57,4 +57,4 @@ def make_target(place):
                 outcome = "accepted"
         return outcome
 
-    return Target(mutations(corpus, [piece.encode() for piece in PIECES]), examine, place, corpus)
+    return Target(mutations(corpus, [piece.encode() for piece in PIECES]), examine, corpus)

@@ -30,7 +30,7 @@ def test_whatever_is_read_is_accepted_or_refused_in_one_line(name, tmp_path):
     )
     @given(target.inputs)
     def examine(data):
-        with guarded(target.place):
+        with guarded(tmp_path):
             found.add(target.examine(data))
 
     for data in target.corpus:

@@ -1,4 +1,4 @@
-"""float32: the bits of NumPy's own float32 arithmetic, and what is refused."""
+"""float32: the bits of NumPy's own float32 arithmetic, and which losses it does not have."""
 
 import numpy as np
 import pytest

@@ -4,13 +4,13 @@ A file begins with the names that its calls use. With `SGDBENCH_GOLDEN=write` th
 the difference before it is committed.
 """
 
-import os
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.support.refusals import refusal_of
+from tests.support.written import WRITE
 
 FILES = sorted((Path(__file__).parent / "refusals").glob("*.txt"))
 PROMPT = ">>> "
@@ -40,7 +40,7 @@ def names_of(path):
 )
 def test_a_sentence_says_what_is_wrong(path, call, sentence):
     found = refusal_of(eval, call, names_of(path))
-    if os.environ.get("SGDBENCH_GOLDEN") == "write":
+    if WRITE:
         text = path.read_text("utf-8").replace(f"{PROMPT}{call}\n{sentence}\n", f"{PROMPT}{call}\n{found}\n")
         path.write_text(text, "utf-8")
     else:

@@ -1,7 +1,7 @@
 """Runs that every kernel must train as the reference does: their settings, and the comparison of all results."""
 
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 
 import numba
 import numpy as np
@@ -121,7 +121,7 @@ def _with_options_times(optimizer, factor):
     return replace(optimizer, options=options, weight_decay=factor * optimizer.weight_decay)
 
 
-@cache
+@lru_cache(maxsize=256)
 def by_reference(case):
     return case.train("reference")
 

@@ -1,10 +1,7 @@
 """What the Markdown files of the repository hold: headings, links, blocks of code, and command lines that parse."""
 
-import argparse
 import re
 import shlex
-import sys
-from importlib import import_module
 from typing import NamedTuple
 
 import pytest
@@ -125,31 +122,11 @@ def _parse_pip(words, config, whole):
         assert not named or set(named[1].split(",")) <= set(extras), word
 
 
-def _parse_python(words, config, whole):
-    """Of a module with `main`, as drills are: up to where it has its arguments."""
-    dash, name, *rest = words
-    assert dash == "-m"
-    place = name.replace(".", "/")
-    module = import_module(f"{name}.__main__" if (ROOT / place / "__main__.py").exists() else name)
-    parse = argparse.ArgumentParser.parse_args
-
-    def parse_and_stop(self, *args):
-        parse(self, *args)
-        raise InterruptedError
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
-        patched.setattr(sys, "argv", [name, *rest])
-        with pytest.raises(InterruptedError):
-            module.main()
-
-
 PARSERS = {
     "sgdbench": _parse_sgdbench,
     "pytest": _parse_pytest,
     "make": _parse_make,
     "pip": _parse_pip,
-    "python": _parse_python,
     "mkdir": lambda words, config, whole: None,
     "source": lambda words, config, whole: None,
 }

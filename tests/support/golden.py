@@ -4,12 +4,12 @@
 """
 
 import json
-import os
 from pathlib import Path
 
 from bench.charts.chart import to_data
 from bench.plots.draw import draw_chart
 from tests.support.constants import ROOT
+from tests.support.written import WRITE
 
 GOLDEN = ROOT / "tests" / "bench" / "charts" / "golden"
 
@@ -17,7 +17,7 @@ GOLDEN = ROOT / "tests" / "bench" / "charts" / "golden"
 def hold(chart, name):
     """Hold a chart against golden/`name`.json, draw it, and return the figure."""
     path, content = Path(GOLDEN / f"{name}.json"), to_data(chart)
-    if os.environ.get("SGDBENCH_GOLDEN") == "write":
+    if WRITE:
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     assert content == json.loads(path.read_text(encoding="utf-8"))

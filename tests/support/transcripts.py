@@ -1,10 +1,9 @@
 """Transcripts: sessions of a shell in text files, which are run again in this process.
 
 The format is that of cram: what is indented by two spaces is a command or what it prints, other lines are remarks. In
-what is printed, `<number>` stands for any number and `...` for anything; empty lines do
-not count, and several blanks count as one. The exit code follows as `[1]`, unless it is 0
-or the command prints nothing but one line of refusal, with exit code 2. Besides `sgdbench`, a session has `cat > FILE`,
-whose content follows, `cat FILE`, `mkdir` and `ls`.
+what is printed, `<number>` stands for any number and `...` for anything; empty lines do not count, and several blanks
+count as one. The exit code follows as `[1]`, unless it is 0 or the command prints nothing but one line of refusal, with
+exit code 2. Besides `sgdbench`, a session has `cat > FILE`, whose content follows, `cat FILE`, `mkdir` and `ls`.
 
 `SGDBENCH_GOLDEN=write pytest ...` writes what has changed anew; look at the difference before it is committed.
 """
@@ -15,6 +14,8 @@ import shlex
 from itertools import groupby
 from pathlib import Path
 
+from tests.support.written import hold_text
+
 INDENT = "  "
 WILD = {"...": "(?s:.*?)", "<number>": r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?"}
 
@@ -23,9 +24,7 @@ def hold_transcript(path, sgdbench):
     """Run the commands of a transcript in the current folder, and hold it against what they print."""
     text = path.read_text(encoding="utf-8")
     found = "\n".join(_replay(text, sgdbench)) + "\n"
-    if os.environ.get("SGDBENCH_GOLDEN") == "write":
-        path.write_text(found, encoding="utf-8")
-    assert found.splitlines() == path.read_text(encoding="utf-8").splitlines()
+    hold_text(path, found)
 
 
 def _replay(text, sgdbench):
@@ -52,7 +51,7 @@ def _run(line, expected, sgdbench):
         code, out, err = sgdbench(*args)
         usual = 2 if not out and re.fullmatch("sgdbench: .*\n", err) else 0
         printed = [*(out + err).splitlines(), *([f"[{code}]"] if code != usual else [])]
-    elif args[0] == ">":
+    elif program == "cat" and args[0] == ">":
         Path(args[1]).write_text("".join(f"{line}\n" for line in expected), encoding="utf-8")
         return expected
     elif program == "mkdir":

@@ -57,7 +57,7 @@ def test_there_is_one_run_for_each_choice_and_start(given, paths):
     assert set(chosen["seed"]) == {0}
 
 
-def test_the_kernels_were_there_at_these_marks(given, paths):
+def test_the_kernels_were_there_at_these_checkpoints(given, paths):
     """A single run, trained with all of its checkpoints recorded, passes through the same points."""
     frame = given[0].frame
     for place, row in enumerate(frame.itertuples()):
@@ -104,7 +104,7 @@ def test_a_run_that_diverges_ends_in_what_is_not_finite(given, paths):
         assert path.loc[finite, PARAMS].abs().max(axis=None) == FLOAT32_MAX
 
 
-def test_where_there_is_no_room_marks_go_first_then_starts_then_choices(given, monkeypatch):
+def test_where_there_is_no_room_checkpoints_go_first_then_starts_then_choices(given, monkeypatch):
     frame = given[0].frame
     whole = recorded_paths(*given)
 

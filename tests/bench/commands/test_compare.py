@@ -217,7 +217,7 @@ def test_epochs_have_a_gate_by_name(compared, runs, tmp_path):
         ({"loss": "absolute"}, "the loss is squared in A and absolute in B"),
     ],
 )
-def test_epochs_to_other_targets_at_other_marks_and_of_other_losses_are_not_compared(refused, other, reason):
+def test_epochs_to_other_targets_at_other_checkpoints_and_of_other_losses_are_not_compared(refused, other, reason):
     """The same runs reached their target in fewer epochs where their losses were recorded more often."""
     for name, changed in (("a", {}), ("b", other)):
         given = {"record": "epoch", "epochs": 9, "target": 0.1, "kernel": "reference"} | changed

@@ -229,7 +229,7 @@ class TestFolder:
 
 
 class TestRecording:
-    def test_marks_are_as_many_as_a_full_run_can_afford(self, tmp_path):
+    def test_checkpoints_are_as_many_as_a_full_run_can_afford(self, tmp_path):
         for n, epochs, expected in ((800, 100, "log:10"), (800, 40, "log:5"), (800, 8, "log:1"), (10**5, 8, "epoch")):
             found = settle_record("log", n, epochs, tmp_path)
             assert found == expected
@@ -251,7 +251,7 @@ class TestRecording:
         assert swept(tmp_path, **settings | {"epochs": 50}).clock.record == "epoch"
         assert swept(**settings | {"epochs": 50}).clock.record != "epoch"
 
-    def test_one_whose_marks_are_a_number_of_updates_apart_does_so_too(self, tmp_path):
+    def test_one_whose_checkpoints_are_a_number_of_updates_apart_does_so_too(self, tmp_path):
         settings = {"grid": Grid(lr=0.05), "target": None, "epochs": 2}
         swept(tmp_path, **settings, record=7)
         assert swept(tmp_path, **settings, record="log").clock.record == 7
@@ -265,7 +265,7 @@ class TestRecording:
         assert set(shared["config_id"]) == set(coarse.frame["config_id"])
         assert len(fine.curves) > 2 * len(coarse.curves)
 
-    def test_a_target_is_met_at_the_first_mark_at_which_the_loss_is_low_enough(self):
+    def test_a_target_is_met_at_the_first_checkpoint_at_which_the_loss_is_low_enough(self):
         grid = Grid(lr=0.4, init={"near": STARTS["near"]})
         every = swept(grid=grid, target=None, record=1).curves
         row = swept(grid=grid, record=7).frame.iloc[0]
@@ -369,7 +369,7 @@ class TestExtension:
 
 
 class TestThinning:
-    def test_of_too_many_losses_every_second_or_fourth_mark_is_kept(self, undisturbed, tmp_path, monkeypatch):
+    def test_of_too_many_losses_every_second_or_fourth_checkpoint_is_kept(self, undisturbed, tmp_path, monkeypatch):
         monkeypatch.setattr(engine, "MOST_LOSSES", 5 * some_grid().size)
         result = swept(tmp_path)
         assert exactly(result.frame) == exactly(undisturbed.frame)

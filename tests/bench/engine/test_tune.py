@@ -208,7 +208,7 @@ def test_the_choice_of_the_grid_is_the_answer_where_fresh_seeds_show_it_to_be_be
 
 
 @pytest.mark.usefixtures("no_importance")
-def test_a_grid_that_the_folder_holds_stays_the_attainable_loss(data, folder):
+def test_a_grid_that_the_folder_holds_stays_what_the_search_is_compared_with(data, folder):
     """Without the argument too: its seeds are not fresh, and one that was stopped before it began is none."""
     grid = Grid(lr=0.5, init=SPACE["init"], seed=[2, 3], shuffle=True)
     search(data, folder, **SMALL | {"confirm": 0}, grid=grid)

@@ -163,7 +163,7 @@ def test_the_curves_are_those_of_the_sweep(folder):
         assert np.isnan(losses[~finite]).all()
 
 
-def test_where_there_is_no_room_marks_are_left_out_but_never_the_last(folder, monkeypatch):
+def test_where_there_is_no_room_checkpoints_are_left_out_but_never_the_last(folder, monkeypatch):
     material = read_run_data(folder)
     monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(material.frame))
     made = payload.page_data(material)
@@ -192,7 +192,7 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder
 @pytest.mark.parametrize(
     ("stored", "most", "least"), [(5, 101, 5), (101, 101, 101), (1000, 101, 95), (50, 4, 4), (2, 4, 2), (0, 4, 0)]
 )
-def test_marks_are_thinned_early_ones_last(stored, most, least):
+def test_checkpoints_are_thinned_early_ones_last(stored, most, least):
     kept = payload.thin_checkpoints(np.arange(stored), most)
     assert least <= len(kept) <= most
     assert (np.diff(kept) > 0).all()

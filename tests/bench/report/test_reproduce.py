@@ -182,7 +182,7 @@ def run_quickly(given, asked):
 @pytest.mark.parametrize(
     "settings", [{"confirm": 0, "run": "target = 0.6\nrefine = 1"}, {"run": "patience = 1\nrefine = 1"}]
 )
-def test_an_extended_run_hands_out_its_own_marks_and_no_other_rates(settings, tmp_path, ran, monkeypatch):
+def test_an_extended_run_hands_out_its_own_checkpoints_and_no_other_rates(settings, tmp_path, ran, monkeypatch):
     """Their number depends on the epochs of the first run of a folder, and decides where runs end."""
     study = write_study_file(tmp_path, **LINEAR, data="validation = 0.25", **settings)
     train_study(study, tmp_path / "run", epochs=2)

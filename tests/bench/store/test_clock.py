@@ -13,7 +13,7 @@ SIZES = np.array([1, 16, 7])
 
 @pytest.mark.parametrize("record", ["epoch", "log:3", 1, 10])
 @pytest.mark.parametrize("drop_last", [True, False])
-def test_the_moments_are_those_of_the_marks(record, drop_last):
+def test_the_moments_are_those_of_the_checkpoints(record, drop_last):
     run = np.repeat(np.arange(3), 40)
     checkpoint = np.tile(np.arange(40), 3)
     times = Clock(record, 50, drop_last).times(SIZES, checkpoint, run)
@@ -26,7 +26,7 @@ def test_the_moments_are_those_of_the_marks(record, drop_last):
         np.testing.assert_array_equal(times.epoch[run == place], checkpoints / per_epoch)
 
 
-def test_marks_after_every_update_are_not_taken_for_epochs():
+def test_checkpoints_after_every_update_are_not_taken_for_epochs():
     """Of 8,000 checkpoints in 10 epochs, those of 8,000 epochs were made: 6,400,000 of them."""
     tracemalloc.start()
     times = Clock(1, 800, drop_last=True).times(np.array([1]), np.array([8_000]))

@@ -83,7 +83,7 @@ def test_the_median_of_each_group_at_each_epoch(optimizers, curves, medians):
     assert list(bands[["optimizer", "samples", "median"]].itertuples(index=False, name=None)) == expected
 
 
-def test_runs_with_marks_of_their_own_have_the_loss_of_the_last_one_between_them():
+def test_runs_with_checkpoints_of_their_own_have_the_loss_of_the_last_one_between_them():
     """As runs with batches of another size do."""
     curves = make_curves({"run0": [8, 4, 2], "run1": [6, 3, 1]})
     curves["samples"] = [0, 10, 40, 0, 16, 32]

@@ -4,7 +4,6 @@
 committed.
 """
 
-import os
 from functools import partial
 
 import numpy as np
@@ -26,6 +25,7 @@ from kernels.losses.classes import Classes
 from kernels.train.attainable_loss import AttainableLoss, unknown_loss
 from tests.support.constants import ROOT
 from tests.support.frames import ALIKE, APART, conclude, joined, lost, make_frame, reaching
+from tests.support.written import hold_text
 
 GOLDEN = ROOT / "tests" / "bench" / "tables" / "golden"
 KNOWN = AttainableLoss(0.25, 5.75, None, "least squares")
@@ -162,11 +162,7 @@ SAID = {
 
 @pytest.mark.parametrize("name", SAID)
 def test_sentences_are_those_that_were_read(name):
-    path, said = GOLDEN / f"{name}.txt", SAID[name]()
-    if os.environ.get("SGDBENCH_GOLDEN") == "write":
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(said, encoding="utf-8")
-    assert said == path.read_text(encoding="utf-8")
+    hold_text(GOLDEN / f"{name}.txt", SAID[name]())
 
 
 def test_every_golden_text_is_of_a_case():

@@ -16,7 +16,7 @@ Y = 2 * X**2 - 4 * X + 3 + 0.1 * RNG.standard_normal(61)
 RECORDS = ("log", "log:2", 1, 5)
 
 
-def test_marks_by_hand():
+def test_checkpoints_by_hand():
     assert make_checkpoints("epoch", 10, 3, 2, drop_last=True).tolist() == [0, 9, 18]
     assert make_checkpoints("epoch", 10, 3, 2, drop_last=False).tolist() == [0, 10, 20]
     assert make_checkpoints(2, 10, 3, 2, drop_last=True).tolist() == [0, 6, 9, 12, 18]
@@ -27,7 +27,7 @@ def test_marks_by_hand():
     assert make_checkpoints("log", 7, 7, 3, drop_last=True).tolist() == [0, 7, 14, 21]
 
 
-def test_log_is_ten_to_a_decade_until_marks_are_an_epoch_apart():
+def test_log_is_ten_to_a_decade_until_checkpoints_are_an_epoch_apart():
     checkpoints = make_checkpoints("log", 100_000, 1, 30, drop_last=True)
     assert make_checkpoints("log:10", 100_000, 1, 30, drop_last=True).tolist() == checkpoints.tolist()
     early = checkpoints[(checkpoints >= 1000) & (checkpoints < 100_000)]
@@ -42,7 +42,7 @@ def test_updates_by_hand():
     assert count_updates(np.array([0, 6, 9, 12, 18]), 10, 3, drop_last=True).tolist() == [0, 2, 3, 4, 6]
 
 
-def test_marks_beyond_the_integers_of_32_bits():
+def test_checkpoints_beyond_the_integers_of_32_bits():
     n = 3 * 10**9
     assert make_checkpoints("log:1", n, 1, 2, drop_last=True).tolist()[-3:] == [10**9, n, 2 * n]
     checkpoints = make_checkpoints(10**9, n, 1, 2, drop_last=True)
@@ -59,7 +59,7 @@ def test_marks_beyond_the_integers_of_32_bits():
     record=st.sampled_from(["epoch", "log", "log:1", "log:37", 1, 2, 7, 10_000]),
 )
 @settings(max_examples=200, deadline=None)
-def test_what_holds_of_all_marks(n, size, epochs, drop_last, record):
+def test_what_holds_of_all_checkpoints(n, size, epochs, drop_last, record):
     size = min(n, size)
     checkpoints = make_checkpoints(record, n, size, epochs, drop_last=drop_last)
     per_epoch = n - n % size if drop_last else n
@@ -79,7 +79,7 @@ def test_what_holds_of_all_marks(n, size, epochs, drop_last, record):
 @pytest.mark.parametrize(
     "batch", [{}, {"batch_size": 8}, {"batch_size": 8, "drop_last": False}, {"batch_size": "full"}]
 )
-def test_recording_changes_nothing_and_the_kernel_is_the_reference_at_every_mark(order, optimizer, batch):
+def test_recording_changes_nothing_and_the_kernel_is_the_reference_at_every_checkpoint(order, optimizer, batch):
     common = order | batch | {"init": [-1, 10, 26], "epochs": 4, "optimizer": optimizer, "schedule": "halve(2)"}
     at = {}
     for record in ("epoch", *RECORDS):
@@ -94,7 +94,7 @@ def test_recording_changes_nothing_and_the_kernel_is_the_reference_at_every_mark
     assert len(at) == 1 + fused.updates[-1]
 
 
-def test_a_mark_between_is_where_as_many_updates_lead():
+def test_a_checkpoint_between_is_where_as_many_updates_lead():
     """Per sample and in order, the state after 70 updates is that of an epoch over 61 samples and one over nine."""
     at_once = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=2, record=1)
     first = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=1)
@@ -103,7 +103,7 @@ def test_a_mark_between_is_where_as_many_updates_lead():
 
 
 @pytest.mark.parametrize("kernel", SINGLE)
-def test_a_run_stops_at_the_first_mark_at_or_below_the_target(kernel):
+def test_a_run_stops_at_the_first_checkpoint_at_or_below_the_target(kernel):
     settings = {"init": [-1, 10, 26], "kernel": kernel, "epochs": 3, "schedule": "halve(2)"}
     whole = fit(models.quadratic, X, Y, record=1, **settings)
     target = float(whole.loss[75])
@@ -120,7 +120,7 @@ def test_a_run_stops_at_the_first_mark_at_or_below_the_target(kernel):
     assert by_epoch.rates.tolist() == [0.1, 0.05, 0.05][: by_epoch.epochs]
 
 
-def test_a_run_that_blows_up_ends_at_the_mark_that_sees_it():
+def test_a_run_that_blows_up_ends_at_the_checkpoint_that_sees_it():
     run = fit(models.quadratic, X, Y, init=[1, 1, 1], lr=1e200, record=1, epochs=3)
     assert run.status == "diverged"
     assert run.samples_seen[-1] < 5
@@ -128,7 +128,7 @@ def test_a_run_that_blows_up_ends_at_the_mark_that_sees_it():
     assert np.isfinite(run.loss[:-1]).all()
 
 
-def test_the_frame_has_a_row_per_mark():
+def test_the_frame_has_a_row_per_checkpoint():
     run = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=4, schedule="halve(2)", batch_size=8, record=3)
     frame = run.to_frame()
     assert frame["samples"].tolist() == run.samples_seen.tolist()
@@ -141,7 +141,7 @@ def test_the_frame_has_a_row_per_mark():
 
 
 @pytest.mark.parametrize("per_decade", [1, 10, 50])
-def test_no_mark_but_the_ends_of_epochs_is_after_the_first_hundred(per_decade):
+def test_no_checkpoint_but_the_ends_of_epochs_is_after_the_first_hundred(per_decade):
     """So the checkpoints of very many epochs are counted without being made."""
     checkpoints = make_checkpoints(f"log:{per_decade}", 800, 1, 1000, drop_last=True)
     assert (checkpoints[checkpoints > FIRST_EPOCHS * 800] % 800 == 0).all()
@@ -150,7 +150,7 @@ def test_no_mark_but_the_ends_of_epochs_is_after_the_first_hundred(per_decade):
 
 @pytest.mark.parametrize("record", ["epoch", "log", "log:100", 1, 3, 1000])
 @pytest.mark.parametrize(("n", "batch_size"), [(800, 1), (800, 16), (811, 16), (5, 5)])
-def test_there_are_never_more_marks_than_told(record, n, batch_size):
+def test_there_are_never_more_checkpoints_than_told(record, n, batch_size):
     for drop_last in (True, False):
         checkpoints = make_checkpoints(record, n, batch_size, 50, drop_last=drop_last).size
         assert checkpoints <= most_checkpoints(record, n, batch_size, 50, drop_last=drop_last)

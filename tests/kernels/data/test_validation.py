@@ -96,7 +96,7 @@ def test_two_inputs_are_split_alike():
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused", "fused-fma"])
-def test_the_loss_is_that_of_the_parameters_at_each_mark(kernel):
+def test_the_loss_is_that_of_the_parameters_at_each_checkpoint(kernel):
     run = quadratic(kernel=kernel, record="log:4")
     np.testing.assert_allclose(run.validation_loss, losses_on(*HELD, run.trajectory), rtol=1e-12)
     assert run.validation_loss.shape == run.loss.shape == run.samples_seen.shape
@@ -177,7 +177,7 @@ def test_all_that_is_said_of_the_parameters_is_said_of_those_that_are_kept(kerne
     assert kept.stderr.tolist() != end.stderr.tolist()
 
 
-def test_the_mark_that_is_kept_has_its_parameters_without_those_of_other_marks():
+def test_the_checkpoint_that_is_kept_has_its_parameters_without_those_of_other_checkpoints():
     """They were nan, beside `params`."""
     run = quadratic(kernel="reference", patience=100, record_params=False)
     assert 0 < run.kept.checkpoint < run.loss.size - 1
@@ -186,7 +186,7 @@ def test_the_mark_that_is_kept_has_its_parameters_without_those_of_other_marks()
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
-def test_a_run_that_diverges_keeps_the_best_mark_too(kernel):
+def test_a_run_that_diverges_keeps_the_best_checkpoint_too(kernel):
     """Its start predicts best; after some epochs nothing is finite."""
     run = quadratic(kernel=kernel, lr=1e150, epochs=3, patience=3, validation=([0.5], [0.0]))
     assert (run.status, run.kept.checkpoint) == ("diverged", 0)
@@ -288,7 +288,7 @@ def test_without_validation_there_are_no_such_losses(kernel):
 # What a result tells
 
 
-def test_the_best_mark_is_that_of_the_lowest_validation_loss():
+def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss():
     run = quadratic(record=20)
     losses = losses_on(*HELD, run.trajectory)
     checkpoint = losses.index(min(losses))
@@ -305,14 +305,14 @@ def test_the_best_mark_is_that_of_the_lowest_validation_loss():
     assert run.best.params.tolist() == run.trajectory[checkpoint].tolist() != [7, 7, 7]
 
 
-def test_without_validation_the_best_mark_is_that_of_the_lowest_loss():
+def test_without_validation_the_best_checkpoint_is_that_of_the_lowest_loss():
     run = quadratic(validation=None, lr=0.9, schedule="step(6, 0.1)", shuffle=True)
     assert run.best.checkpoint == run.loss.tolist().index(min(run.loss))
     assert run.best.validation_loss is None
     assert (run.best.epoch, type(run.best.epoch)) == (run.best.checkpoint, int)
 
 
-def test_the_mark_at_which_a_run_is_no_longer_finite_is_not_its_best():
+def test_the_checkpoint_at_which_a_run_is_no_longer_finite_is_not_its_best():
     """An infinite parameter in a denominator: the validation loss is finite there, and the lowest."""
     run = fit(
         "1/a + b*x", [1e200], [0.0], init=[1, 1e150], lr=1.0, epochs=3, validation=([0.0], [0.0]), kernel="reference"

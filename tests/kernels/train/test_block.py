@@ -36,14 +36,11 @@ def some_runs(count=RUNS):
     return starts[order], rates[:, order]
 
 
-def train(
-    kernel, optimizer, starts, rates, state=None, *, batch_size=1, shuffle=False, drop_last=True, y=Y, target=TARGET,
-    **rest,
-):  # fmt: skip
+def train(kernel, optimizer, starts, rates, state=None, **rest):
     optimizer = make_optimizer(optimizer)
-    plan = Hyperparameters(rates, option_values(SQUARED, optimizer), batch_size, drop_last, shuffle, 2**63, target)
+    plan = Hyperparameters(rates, option_values(SQUARED, optimizer), 1, True, False, 2**63, TARGET)
     state = optimizer.initial_memory(starts) if state is None else state
-    data = allocate_data((X,), y, shuffle=shuffle)
+    data = allocate_data((X,), Y, shuffle=False)
     return train_runs(kernel, quadratic, SQUARED, optimizer, data, plan, starts, state, **rest)
 
 
