@@ -238,8 +238,8 @@ def _ends_past_best(result: FitResult) -> bool:
 def _find_stable_rate(fitted: TableFit, quality: TableQuality, settings: Settings) -> tuple[float | None, str]:
     """Return the largest stable learning rate by theory, and where it applies; None if theory does not predict it.
 
-    For squared losses of linear models it is that of the run, otherwise that of sgd from the curvature of the loss: the
-    lowest at the places that runs pass, or for nonlinear models the lowest of the `nearby_edges`.
+    For squared losses of linear models, it is computed for the settings of the run. Otherwise it is that of sgd, from
+    the curvature of the loss: the lowest along the run or, for nonlinear models, of the `nearby_edges`.
     """
     result, optimizer = fitted.result, settings["optimizer"]
     if result.criterion.is_squared:

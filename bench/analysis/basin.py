@@ -39,9 +39,9 @@ OUTCOME = ["status", "samples_seen", "samples_to_target", "final_loss"]
 def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.DataFrame) -> pd.DataFrame:
     """Train from a plane of starts in two parameters, with the choices of `best_run_of_each_optimizer`.
 
-    The plane goes through the end of the first of these runs. Its two parameters are those in which the model is not
-    linear, or else those that start farthest from the end. It covers the starts of the sweep except distant ones. The
-    other parameters start where that run ended. With many samples, or a kernel in `settings` slower than lanes, the
+    The plane goes through the end of the first of these runs. It varies two parameters: first those in which the model
+    is nonlinear, then those that start farthest from the end. It covers the starts of the sweep except distant ones.
+    The other parameters start where that run ended. With many samples, or a kernel in `settings` slower than lanes, the
     plane has fewer starts and the runs have fewer epochs.
 
     Returns

@@ -232,7 +232,7 @@ def _settling_time(moduli: Floats) -> tuple[float, int]:
 
 
 def _measure_rate(excess: Floats, smallest: float, begin: float, fewest: int) -> float:
-    """Return the factor on the distance per epoch, from losses minus that of the solution; nan if undetermined."""
+    """Return the factor by which an epoch multiplies the distance, from losses above the lowest; nan if unknown."""
     stored = np.flatnonzero(~np.isnan(excess))
     fine = (excess[stored] > smallest) & np.isfinite(excess[stored])
     count = int(np.argmin([*fine, False]))

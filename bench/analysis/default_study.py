@@ -42,7 +42,7 @@ class DefaultStudy(NamedTuple):
     """A study for a table, and what was determined to make it.
 
     `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` describes where
-    the loss has this curvature. `attainable` has the lowest loss and that of the best constant, in units of training.
+    the loss has this curvature. `attainable` has the lowest loss and the loss of the best constant, in training units.
     `scaling` describes how the columns are scaled and why, and `inputs` which were chosen or ignored. `loss` has the
     reason if none was given, or the units of its residuals; `epochs` has the reason if they are fewer than usual;
     `classes` are the labels of y, if they are classes.

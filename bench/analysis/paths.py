@@ -46,9 +46,9 @@ def recorded_paths(
     -------
     DataFrame
         `config_id` (categorical), `samples`, and as float32 `loss` and `param_<name>`: a row per checkpoint, with the
-        rows of a run adjacent. The checkpoints are some of the sweep's, from the start to that of the parameters that
-        the run keeps: its end, or with patience the lowest loss on held-out samples. A run that ends elsewhere than in
-        the sweep, because the kernel is not exact, is omitted.
+        rows of a run adjacent. The checkpoints are a selection of the sweep's, from the start to the end of the run
+        or, with patience, to its lowest loss on held-out samples. A run that ends elsewhere than in the sweep, because
+        the kernel is not exact, is omitted.
 
     Raises
     ------

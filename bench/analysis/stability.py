@@ -92,7 +92,7 @@ class EpochMap:
         self.share = min(1.0, orders.shape[1] / per_epoch)  # of an epoch
         seen = derivatives[np.bincount(orders.ravel(), minlength=n) > 0]
         if not made.weight_decay and np.isfinite(seen).all():
-            # The coordinates are changed orthogonally, and those that never move are omitted.
+            # In the singular basis, coordinates that never move can be dropped.
             _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
             determined = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
             derivatives = derivatives @ directions[determined].T
