@@ -194,7 +194,7 @@ def test_a_fit_centers_no_columns_for_which_a_model_has_no_shift(ran, cars):
 def test_a_fit_that_diverged_has_no_curve(sgdbench, rate):
     figures = ["--plot", "fit.png", "--animate", "fit.gif"]
     code, out, err = sgdbench(*QUADRATIC, "--lr", rate, "--kernel", "reference", *figures)
-    assert (code, err) == (2, "sgdbench: --plot: there is no curve to be drawn, as the run diverged\n")
+    assert (code, err) == (2, "sgdbench: --plot: the run diverged, so there is no curve to draw\n")
     assert "diverged" in out
     assert Path("fit.gif").exists()
 
