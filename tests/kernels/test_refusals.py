@@ -30,7 +30,7 @@ def rows_of(path):
 def names_of(path):
     """The names that the calls of a file use."""
     names = {}
-    exec(path.read_text("utf-8").partition(PROMPT)[0], names)
+    exec(compile(path.read_text("utf-8").partition(PROMPT)[0], path.name, "exec"), names)
     return names
 
 

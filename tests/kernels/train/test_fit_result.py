@@ -42,11 +42,9 @@ def test_a_result_is_shown_in_one_short_line():
     assert repr(many.criterion) == "<Loss huber(delta=2.0)>"
 
 
-def test_the_loss_at_other_parameters_takes_names_and_checks_their_number():
+def test_the_loss_at_other_parameters_takes_names():
     run = fit(LINE, [1.0, 2.0], [1.0, 3.0], init=[2, -1], kernel="reference")
     assert run.loss_at({"b": 0, "a": 2}) == run.loss_at([2, 0]) == 1
-    with pytest.raises(ValueError, match="params must be 2 numbers for a, b"):
-        run.loss_at([2])
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -57,13 +55,6 @@ def test_a_result_can_be_sent_to_another_process(loss):
     assert again.params.tolist() == result.params.tolist()
     assert again.test_loss == result.test_loss
     assert str(again) == str(result)
-
-
-def test_a_run_that_diverged_has_no_predictions():
-    result = fit(LINE, [1.0, 2.0], [1.0, 3.0], init=[0, 0], lr=1e200, kernel="reference")
-    assert not np.isfinite(result.params).any()
-    with pytest.raises(ValueError, match=r"^the run diverged: it has no parameters to predict with$"):
-        result.predict([1.0])
 
 
 @pytest.mark.parametrize("held_out", ["validation", "test"])

@@ -76,27 +76,6 @@ def test_weights_stay_where_fit_gives_a_model_the_scores_of_classes():
     assert not np.array_equal(one.params, fit(model, X, CLASSES, **settings).params)
 
 
-@pytest.mark.parametrize(
-    ("classes", "loss", "message"),
-    [
-        (3, "softmax", r"y must be a class from 0 to 2 for a model of 3 classes, and is 4 in row 1 "),
-        (1, "softmax", r"model must have a score for each class for the loss 'softmax', as Model\(..., classes=3\)"),
-        (3, "logistic", r"y must be 0 or 1 for the loss 'logistic', and is 4 in row 1 "),
-        (3, "squared", "loss must be softmax for a model of 3 classes, not 'squared'"),
-    ],
-)
-def test_classes_beyond_those_of_the_model_are_refused(classes, loss, message):
-    model = Model("W @ x + b", NAMES, classes=classes)
-    with pytest.raises(ValueError, match=message):
-        partial_fit(model, X[:2], [0, 4], start_run(model, model.draw_start(0)), loss=loss)
-
-
-@pytest.mark.parametrize("kernel", ["reference", "fused"])
-def test_held_out_samples_have_the_classes_of_the_others(kernel):
-    with pytest.raises(ValueError, match=r"validation: y must be a class from 0 to 2 .* and is 90 in row 1 "):
-        fit("W @ x + b", X, CLASSES, loss="softmax", kernel=kernel, validation=(X[:2], [0, 90]))
-
-
 def test_a_state_of_whole_numbers_is_one_of_floats():
     """Such as one that was read from a file: parameters came out rounded to whole numbers."""
     model, settings = Model("w @ x + b", NAMES), {"optimizer": "momentum", "kernel": "reference"}
