@@ -1,6 +1,5 @@
 """Two labels as the classes 0 and 1: of arrays, Series, tables and studies, in fits and sweeps; what is refused."""
 
-import json
 import re
 
 import numpy as np
@@ -124,19 +123,6 @@ def test_missing_labels_are_missing_values(tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n1,a\n2,-\n3,b\n?,c\n")
     data = load_table(tmp_path / "t.csv", "x", "y", loss="hinge", drop_missing=True)
     assert (data.classes.labels, data.y.tolist()) == (("a", "b"), [0, 1])
-
-
-def test_the_command_line_fits_labels_and_says_them(sgdbench, ran, table):
-    given = ["fit", "t.csv", "--x", "x", "--loss", "logistic", "--kernel", "reference", "--epochs", "2"]
-    given += ["--validation", "0.25"]
-    out = ran(*given, "--y", "text")
-    assert out.startswith("Classes: 'yes' is class 1, and 'no' is class 0.\ntext = a*x + b\n")
-    assert all(words in out for words in ("log loss", "accuracy", "log loss on held-out rows"))
-    assert not any(words in out for words in ("RMSE", "R²", "Least squares"))
-    said = json.loads(sgdbench(*given, "--y", "text", "--json")[1])
-    assert (said["classes"], said["records"]) == (["no", "yes"], "log loss")
-    assert 0.5 < said["metrics"]["accuracy"] <= 1
-    assert json.loads(sgdbench(*given, "--y", "sign", "--json")[1])["params"] == said["params"]
 
 
 @pytest.mark.usefixtures("no_report")

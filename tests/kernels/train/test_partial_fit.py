@@ -41,10 +41,9 @@ def test_models_with_vectors_have_the_bits_of_fit(model, loss, optimizer, batch_
     np.testing.assert_array_equal(losses, whole.loss[1:])
 
 
-@pytest.mark.parametrize("kernel", ["reference", "fused"])
-def test_a_call_need_not_have_all_classes(kernel):
+def test_a_call_need_not_have_all_classes():
     """An epoch without shuffling is the epochs of its parts, one after the other."""
-    model, settings = CLASSIFIER, {"loss": "softmax", "lr": 0.1, "kernel": kernel}
+    model, settings = CLASSIFIER, {"loss": "softmax", "lr": 0.1, "kernel": "reference"}
     start = start_run(model, model.draw_start(0))
     first, _ = partial_fit(model, X[:20], CLASSES[:20] % 2, start, **settings)
     parts, _ = partial_fit(model, X[20:], CLASSES[20:], first, **settings)
