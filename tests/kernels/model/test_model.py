@@ -29,13 +29,6 @@ def test_a_series_has_values_by_name_as_a_mapping_has():
     assert models.linear.predict(pd.Series([2.0, 3.0]), [10]) == [23]  # whose labels are numbers
 
 
-def test_consoles_complete_the_ready_made_models_alone():
-    assert {"quadratic", "polynomial", "mlp"} <= set(dir(models))
-    assert all(
-        isinstance(each, Model) or each.__module__ == models.__name__ for each in map(vars(models).get, dir(models))
-    )
-
-
 def test_a_tensor_that_numpy_cannot_read_is_refused():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x = torch.tensor([1.0, 2.0], requires_grad=True)
