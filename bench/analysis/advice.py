@@ -22,7 +22,7 @@ from kernels import FitResult, Model, fit
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
-from kernels.train.attainable_loss import ARRIVED, AttainableLoss
+from kernels.train.attainable_loss import ARRIVED_SHARE, AttainableLoss
 
 Settings = dict[str, Any]
 """Settings by the names of the options of `sgdbench fit`; `standardize` is one of them."""
@@ -118,7 +118,7 @@ def falls_short(fitted: TableFit, quality: TableQuality) -> bool:
         return result.status == "diverged"
     remaining = _attainable_loss_of(fitted, quality).remaining(fitted.loss)
     if np.isfinite(remaining):
-        return remaining > ARRIVED
+        return remaining > ARRIVED_SHARE
     return _strays(result) or (not _falls(result) and bool(quality.r2 < WEAK_R2))
 
 
@@ -211,15 +211,15 @@ def _stop(result: FitResult, data: Dataset) -> None:
 def _arrives(trial: TableFit, fitted: TableFit, quality: TableQuality) -> tuple[float, float] | None:
     """Return the share of the improvement that a trial misses (NaN if unknown) and its loss, if the trial succeeded.
 
-    On held-out rows, its loss may exceed the loss of the run by at most `ARRIVED` of the improvement.
+    On held-out rows, its loss may exceed the loss of the run by at most `ARRIVED_SHARE` of the improvement.
     """
     # A loss such as huber has other units on standardized columns.
     attainable = trial.result.optimum if trial.loss_units != fitted.loss_units else _attainable_loss_of(fitted, quality)
-    if _is_worse_on_held_out(trial, fitted, np.nan_to_num(ARRIVED * attainable.improvement)):
+    if _is_worse_on_held_out(trial, fitted, np.nan_to_num(ARRIVED_SHARE * attainable.improvement)):
         return None
     left, loss = attainable.remaining(trial.loss), trial.loss
     own = fitted.loss if np.isfinite(fitted.loss) else fitted.result.loss[0]
-    return (left, loss) if (left <= ARRIVED if np.isfinite(left) else loss < LOWER_LOSS * own) else None
+    return (left, loss) if (left <= ARRIVED_SHARE if np.isfinite(left) else loss < LOWER_LOSS * own) else None
 
 
 def _is_worse_on_held_out(trial: TableFit, fitted: TableFit, allowed: float) -> bool:

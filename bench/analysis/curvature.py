@@ -11,7 +11,7 @@ from kernels import Model
 from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
-from kernels.train.lowest_of_linear import PIECES
+from kernels.train.lowest_of_linear import LINEAR_PIECES
 
 # The edge of stability is computed from at most this many random samples: for a million it would take minutes.
 EDGE_SAMPLES = 5_000
@@ -30,7 +30,7 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
     the model and W the second derivatives of the loss; it is exact for linear models and the squared loss. The result
     is None if the loss is flat, as at kinks, or not finite.
     """
-    if loss.name in PIECES:
+    if loss.name in LINEAR_PIECES:
         return None  # the derivative jumps
     if loss.by_class and not model.is_linear:
         return None

@@ -18,7 +18,7 @@ from bench.study.load import study_of_table
 from bench.study.schema import Study
 from bench.tables.words import format_count
 from kernels import Model
-from kernels.data.order import BUFFER
+from kernels.data.order import DEFAULT_BUFFER_SIZE
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, model_for_classes, reads_rows
 from kernels.losses.loss import Loss
@@ -128,7 +128,7 @@ def default_study(
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
         "grid": grid,
         "run": {"epochs": epochs}
-        | ({"shuffling": "blocks"} if is_mapped(path) and data.y.size > BUFFER else {})
+        | ({"shuffling": "blocks"} if is_mapped(path) and data.y.size > DEFAULT_BUFFER_SIZE else {})
         | ({} if criterion.is_squared else {"loss": criterion.text})
         | ({} if attainable.target is None else {"target": attainable.target, "target_loss": criterion.text}),
     }

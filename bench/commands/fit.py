@@ -44,7 +44,7 @@ from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
-from kernels.train.attainable_loss import ARRIVED
+from kernels.train.attainable_loss import ARRIVED_SHARE
 
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
@@ -353,7 +353,7 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
     if errors.max() <= 1:
         # The standard errors of a run that has not converged are too large for this.
-        short = quality.attainable.remaining(fitted.result.kept.loss) > ARRIVED
+        short = quality.attainable.remaining(fitted.result.kept.loss) > ARRIVED_SHARE
         return "" if short else " Every parameter is within one standard error of its optimum."
     name = list(fitted.params)[int(np.argmax(errors))]
     distance = f"{errors.max():.2g}"

@@ -13,13 +13,17 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     Names that other tools give an option are matched before similar names: "--learning-rate" is --lr, although
     --animate is spelled more like it. A study key without an option is set with --set.
     """
-    from kernels.base.arguments import EXACT, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
+    from kernels.base.arguments import EXACT_MATCH, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
 
     keys = _keys_by_option(command) if "--set" in known else {}
     options = {one.removeprefix("--").replace("-", "_"): one for one in sorted({*known, *keys})}
     name, own = option.removeprefix("--"), [one for one in options if options[one] in known]
     # Keys without an option are rarely meant, so they have to be more similar.
-    meant = meant_argument(name, options, EXACT) or meant_argument(name, own, 0.7) or meant_argument(name, options, 0.8)
+    meant = (
+        meant_argument(name, options, EXACT_MATCH)
+        or meant_argument(name, own, 0.7)
+        or meant_argument(name, options, 0.8)
+    )
     meant = options.get(meant or "", "")
     if meant in known:
         return f"there is no option {option}; did you mean {meant}?"

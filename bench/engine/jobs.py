@@ -23,14 +23,14 @@ from kernels.optimizers.run_options import (
     option_values,
     stack_options,
 )
-from kernels.train.block import WIDTH
+from kernels.train.block import BLOCK_WIDTH
 
 # The target size of a job: large enough to be worth a thread, and small enough that progress is visible, that losses
 # and parameters of some jobs fit into memory, and that no processor waits long for the last job.
 JOB_UPDATES = 50_000_000
 LEAST_WORK = 5_000_000  # updates of a parameter: half a millisecond or more
 JOBS_OF_A_PROCESSOR = 4
-JOB_RUNS = 64 * WIDTH
+JOB_RUNS = 64 * BLOCK_WIDTH
 JOB_NUMBERS = 1_000_000
 
 # From this many on, optimizers that differ only in options share jobs, with a kernel that reads each run's options. Its
@@ -131,7 +131,7 @@ def _job_size(updates: int, numbers: int, width: int, share: int) -> int:
 
     `numbers` counts the losses and the parameters of a run.
     """
-    least = width if WIDTH * numbers > JOB_NUMBERS else max(width, WIDTH)
+    least = width if BLOCK_WIDTH * numbers > JOB_NUMBERS else max(width, BLOCK_WIDTH)
     most = least * max(1, min(JOB_RUNS, JOB_UPDATES // updates, JOB_NUMBERS // numbers) // least)
     return min(most, width * max(1, -(-share // width)))
 

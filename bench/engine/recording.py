@@ -11,7 +11,7 @@ import pandas as pd
 from bench.store.evidence import store_tables
 from bench.store.run_folder import ABOUT, explain_os_errors, read_identity
 from bench.study.schema import RunTable
-from kernels.data.checkpoints import PER_DECADE, make_checkpoints
+from kernels.data.checkpoints import DEFAULT_PER_DECADE, make_checkpoints
 from kernels.losses.classes import Classes
 
 # Checkpoints per epoch besides its end. Evaluating the loss once takes about half as long as training an epoch side by
@@ -27,7 +27,7 @@ FIRST_EPOCHS = 100
 
 
 def settle_record(
-    record: str | int, n: int, epochs: int, folder: Path, *, finest: int = PER_DECADE, more: float = 0.0
+    record: str | int, n: int, epochs: int, folder: Path, *, finest: int = DEFAULT_PER_DECADE, more: float = 0.0
 ) -> str | int:
     """Return the `record` of a sweep of n samples, with the number of checkpoints per decade for a plain "log".
 

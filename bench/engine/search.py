@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.study.space import SearchSettings, Space, Template
 from bench.tables.search import HOPELESS
-from kernels.train.block import WIDTH
+from kernels.train.block import BLOCK_WIDTH
 
-ROUND, SMALL_ROUND, ROUNDS = WIDTH, 8, 8
+ROUND, SMALL_ROUND, ROUNDS = BLOCK_WIDTH, 8, 8
 """Trials of a round: the width of a lane, which is then full even with one run for each trial. The trials of a round do
 not know of each other, so a search of few has smaller rounds: an eighth of its trials, but not of fewer than 8."""
 REDUCTION = 3
@@ -117,7 +117,7 @@ class Search:
         The first ones repeat those of a round that was interrupted.
         """
         done, trials = len(self.trials), list[optuna.Trial]()
-        together = self.space.trials_of_a_lane(WIDTH)
+        together = self.space.trials_of_a_lane(BLOCK_WIDTH)
         if together > self.round_size // 2:  # nearly all of a round would have the same batch size
             together = self.round_size // 4
         for place in range(count):

@@ -7,7 +7,7 @@ from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.train.attainable_loss import (
-    ARRIVED,
+    ARRIVED_SHARE,
     TARGET_SHARE,
     AttainableLoss,
     constant_loss,
@@ -46,7 +46,7 @@ def describe_shortfall(result: FitResult, model: Model, *, weighted: bool) -> st
         return _describe_fall(result.loss)
     gain = attainable.improvement if np.isfinite(attainable.improvement) else constant
     remaining = (end - attainable.loss) / gain if gain else 0.0
-    if not remaining > (ARRIVED if attainable.params is None else TARGET_SHARE):
+    if not remaining > (ARRIVED_SHARE if attainable.params is None else TARGET_SHARE):
         return ""
     if remaining >= 1 and np.isfinite(attainable.improvement):
         return "The fit is no better than a constant. "

@@ -22,7 +22,7 @@ from kernels.base.checks import list_names
 from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUS, Floats
 from kernels.losses.classes import Classes
 from kernels.model.model_identity import model_of_identity
-from kernels.model.param_columns import PARAM, START, array_columns, param_columns, params_from_columns
+from kernels.model.param_columns import PARAM_PREFIX, START_PREFIX, array_columns, param_columns, params_from_columns
 from kernels.train.attainable_loss import AttainableLoss
 
 # Columns of a plan besides the starts.
@@ -138,12 +138,12 @@ def read_result(run: Run) -> StoredSweep:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{run.folder / ABOUT} is not that of a sweep: {reason}") from None
     plan = read_plan(run)
-    left_out = [name for name in plan.columns if name.startswith(START) or name == REFINED]
+    left_out = [name for name in plan.columns if name.startswith(START_PREFIX) or name == REFINED]
     _check_columns(run, model, plan.columns.tolist(), kinds)
     results = run.configurations([*kinds, *param_columns(model)])
     rows = plan.merge(results, on="config_id")
     frame = _with_costs(rows.drop(columns=left_out), clock)
-    return StoredSweep(model, frame, params_from_columns(model, rows, START), clock, run, len(plan))
+    return StoredSweep(model, frame, params_from_columns(model, rows, START_PREFIX), clock, run, len(plan))
 
 
 def read_plan(run: Run) -> pd.DataFrame:
@@ -161,7 +161,7 @@ def read_plan(run: Run) -> pd.DataFrame:
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:
     """Refuse a plan and results whose columns are not those of a sweep of this model."""
     in_parts = run.columns
-    stored = [(PLAN, plan, START)] + ([("parts", list(in_parts), PARAM)] if in_parts else [])
+    stored = [(PLAN, plan, START_PREFIX)] + ([("parts", list(in_parts), PARAM_PREFIX)] if in_parts else [])
     for what, columns, prefix in stored:
         found, expected = [name for name in columns if name.startswith(prefix)], param_columns(model, prefix)
         if found != expected:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from bench.system.atomic import replace_atomically
 from bench.system.files import read_regular_file
-from kernels.base.checksum import LAST_LINE, ROOM, add_checksum, find_flaw
+from kernels.base.checksum import LAST_LINE, PLACEHOLDER, add_checksum, find_flaw
 
 _KEY = "seal"
 
@@ -41,7 +41,7 @@ def read_text(path: Path, owner: bytes = b"") -> str:
 
 def seal_json(facts: Mapping[str, object], owner: bytes = b"") -> bytes:
     """Return facts as readable JSON, with the checksum as the last entry."""
-    text = json.dumps({**facts, _KEY: ROOM.decode()}, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps({**facts, _KEY: PLACEHOLDER.decode()}, indent=2, ensure_ascii=False) + "\n"
     return add_checksum(text.encode(), owner)
 
 
@@ -65,7 +65,7 @@ def write_table(path: Path, table: pd.DataFrame | pa.Table, owner: bytes, **opti
 def seal_table(table: pd.DataFrame | pa.Table, owner: bytes, **options: object) -> bytes:
     """Return a Parquet file with its checksum in the metadata and with options of `pyarrow.parquet.write_table`."""
     arrow = pa.Table.from_pandas(table, preserve_index=False) if isinstance(table, pd.DataFrame) else table
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _KEY: ROOM})
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _KEY: PLACEHOLDER})
     content = pa.BufferOutputStream()
     pq.write_table(arrow, content, **options)
     return add_checksum(content.getvalue().to_pybytes(), owner)

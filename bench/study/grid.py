@@ -22,7 +22,7 @@ from kernels.base.run import Floats
 from kernels.compile.kinds import check_dtype_name
 from kernels.data.samples import check_batch_size
 from kernels.model.model import Model, by_name
-from kernels.model.param_columns import START, params_to_columns
+from kernels.model.param_columns import START_PREFIX, params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import canonical_schedule
@@ -203,7 +203,7 @@ class Grid:
         if self.dtype:
             columns["dtype"] = pd.Categorical.from_codes(dtype[0], pd.Index(self.dtype))
         start = init * len(self.seed) + seed
-        for name, column in params_to_columns(model, starts, START).items():
+        for name, column in params_to_columns(model, starts, START_PREFIX).items():
             columns[name] = pd.Series(column).to_numpy()[start]
         return pd.DataFrame(columns, copy=False)
 

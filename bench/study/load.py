@@ -20,7 +20,7 @@ from bench.study.space import check_double
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.accepted import describe_error
 from bench.system.files import TABLES, parse_toml, read_regular_file
-from kernels.base.arguments import EXACT, meant_argument
+from kernels.base.arguments import EXACT_MATCH, meant_argument
 from kernels.base.checks import closest_name, did_you_mean, list_names
 from kernels.compile.kinds import check_dtype
 from kernels.data.validation import check_patience
@@ -278,7 +278,7 @@ def _describe_unknown_key(key: Key) -> str:
     known = field_names(tuple(tables))
 
     close = meant_argument(last, known)
-    homes = ((name, meant_argument(last, field_names((name,)), EXACT)) for name in Study.model_fields)
+    homes = ((name, meant_argument(last, field_names((name,)), EXACT_MATCH)) for name in Study.model_fields)
     home, there = next(((name, one) for name, one in homes if one), ("", ""))
     meant = close or f"{there} in [{home}]"
     hint = f"; it belongs in [{home}]" if there == last else f" (did you mean {meant}?)" if close or home else ""

@@ -21,7 +21,7 @@ from kernels.compile.kinds import doubles_in_register
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.network import Network
-from kernels.model.program import EXACT, numpy_function
+from kernels.model.program import EXACT_FUNCTIONS, numpy_function
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.simd.vector import REGISTER
@@ -91,7 +91,7 @@ class Tape:
             kind = ""
             if by_run and by_sample:
                 counted = function in OF_FUNCTION and doubles_in_register() == REGISTER
-                if not (function in EXACT or counted or self.all_functions):
+                if not (function in EXACT_FUNCTIONS or counted or self.all_functions):
                     raise UnavailableError(f"the operations of {function} are not counted")
                 kind = "" if (function, numbers) == ("multiply", [2]) else KIND_OF.get(function, "")
                 if counted and not self.all_functions:

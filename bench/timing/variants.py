@@ -25,7 +25,7 @@ from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
-from kernels.train.block import WIDTH, train_runs
+from kernels.train.block import BLOCK_WIDTH, train_runs
 from kernels.train.trainer import make_trainer
 
 Call = Callable[[], Trained]
@@ -224,7 +224,7 @@ def kernel(name: str, problem: Problem) -> Call:
 def lanes_in_threads(problem: Problem) -> Call:
     """Return a call that trains with `lanes`, a share of the runs in each of as many threads as processors."""
     threads = processors()
-    size = WIDTH * -(-problem.runs // (WIDTH * threads))
+    size = BLOCK_WIDTH * -(-problem.runs // (BLOCK_WIDTH * threads))
     shares = [slice(first, first + size) for first in range(0, problem.runs, size)]
     parts = [
         replace(problem, inits=problem.inits[share], rates=np.ascontiguousarray(problem.rates[:, share]))

@@ -8,7 +8,7 @@ from sympy.printing.c import C99CodePrinter
 from sympy.printing.precedence import PRECEDENCE
 
 from kernels import Model
-from kernels.model.derive import OF_SYMPY, OURS, to_sympy
+from kernels.model.derive import OWN_FUNCTIONS, SYMPY_FUNCTIONS, to_sympy
 from kernels.model.expression import parse
 
 FUNCTIONS = {"absolute": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "power": "pow"}
@@ -131,7 +131,7 @@ static inline params moved(params p, params sum, double lr) {{
 
 def _written_formula(model: Model) -> Formula:
     _, params, inputs = model.sympy()
-    f = to_sympy(parse(model.expression), OF_SYMPY | {name: OURS[name] for name in IN_C})
+    f = to_sympy(parse(model.expression), SYMPY_FUNCTIONS | {name: OWN_FUNCTIONS[name] for name in IN_C})
     names = [f"p.theta_{k}" for k in range(len(params))] + [f"s.x_{k}" for k in range(len(inputs))]
     symbols = [sympy.Symbol(name, real=True) for name in names]
     f = f.xreplace(dict(zip((*params, *inputs), symbols, strict=True)))

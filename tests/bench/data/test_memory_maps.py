@@ -398,7 +398,7 @@ def test_a_constant_column_cannot_be_standardized(tmp_path):
 
 def test_it_takes_little_memory(tmp_path, monkeypatch):
     """Of samples in a memory map there is no copy, and of shuffled ones only their places or the buffer."""
-    monkeypatch.setattr(data_samples, "MOST_SHUFFLED", 1000)
+    monkeypatch.setattr(data_samples, "MAX_COPIED_SAMPLES", 1000)
     x, y = samples(600_000)
     path = tmp_path / "rows.parquet"
     pa.parquet.write_table(pa.table({"x": x, "y": y}), path)

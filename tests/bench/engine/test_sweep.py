@@ -289,7 +289,7 @@ class TestFingerprint:
 
     @pytest.mark.parametrize("piece", [1_000_000, 7])
     def test_its_value_never_changes(self, classic, monkeypatch, piece):
-        monkeypatch.setattr(fingerprint, "CHUNK", piece)
+        monkeypatch.setattr(fingerprint, "NUMBERS_AT_A_TIME", piece)
         x, y = classic
         found = [
             sweep(model, inputs, y, Grid(batch_size="full"), epochs=1, kernel="reference", confirm=0).run.identity[

@@ -23,7 +23,7 @@ from bench.study.schema import RunTable
 from bench.study.space import space_settings
 from kernels import Model, fit, register_loss, register_model, register_optimizer, register_schedule
 from kernels.base import plugins
-from kernels.base.plugins import PREFIX, load_installed, load_plugin
+from kernels.base.plugins import MODULE_PREFIX, load_installed, load_plugin
 from kernels.base.registry import REGISTERED
 from kernels.compile.build import name_of
 from kernels.compile.kinds import is_exact
@@ -665,7 +665,7 @@ def test_errors_of_a_plugin_are_one_line(tmp_path, sgdbench, text, reason):
     path = tmp_path / "own.py"
     path.write_text(text)
     assert sgdbench("studies", "--plugin", path) == (2, "", f"sgdbench: the plug-in {path}{reason}\n")
-    assert not [name for name in sys.modules if name.startswith(PREFIX)]
+    assert not [name for name in sys.modules if name.startswith(MODULE_PREFIX)]
 
 
 def test_a_plugin_is_a_file_of_python(tmp_path, refused):
