@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 # The metavars of options that take lists.
-LISTS = ("RATES", "SIZES", "NAMES", "SEEDS", "STARTS")
+LIST_METAVARS = ("RATES", "SIZES", "NAMES", "SEEDS", "STARTS")
 
 
 def describe_unknown_option(option: str, known: Collection[str], command: str) -> str:
@@ -35,7 +35,7 @@ def refuse_repeated_lists(given: Sequence[Any]) -> None:
 
     For other options the last one counts, so that a line can be changed at its end; here, values would be lost.
     """
-    if twice := next((option for option in given if option.metavar in LISTS and given.count(option) > 1), None):
+    if twice := next((option for option in given if option.metavar in LIST_METAVARS and given.count(option) > 1), None):
         between = "semicolons" if twice.metavar == "STARTS" else "commas"
         raise ValueError(
             f"{twice.opts[0]} must be given once, with {between} between its values, not {given.count(twice)} times"

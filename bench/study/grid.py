@@ -28,7 +28,7 @@ from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import canonical_schedule
 
 ZERO, DEFAULT, RANDOM = "zero", "default", "random"
-LIMIT = 1_000_000
+MAX_VALUES = 1_000_000
 """The most configurations that run without a question, and the most values of a single setting."""
 
 Numbers = float | Sequence[float] | NDArray[Any]
@@ -247,9 +247,9 @@ class RandomStarts:
 
 def question_if_large(size: int) -> str | None:
     """Return the question to ask before that number of configurations is run, or None if there is none."""
-    if size <= LIMIT:
+    if size <= MAX_VALUES:
         return None
-    return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"
+    return f"the grid has {size:,} configurations, more than {MAX_VALUES:,}; confirm with --yes, or list fewer values"
 
 
 def as_list(name: str, values: Any) -> list[Any]:
@@ -260,8 +260,8 @@ def as_list(name: str, values: Any) -> list[Any]:
         return [values]
     if not values:
         raise ValueError(f"{name} must have at least one value, not {values!r}")
-    if values[LIMIT:]:
-        raise ValueError(f"{name} must have at most {LIMIT:,} values, not {describe(values)}")
+    if values[MAX_VALUES:]:
+        raise ValueError(f"{name} must have at most {MAX_VALUES:,} values, not {describe(values)}")
     return list(values)
 
 
@@ -392,5 +392,5 @@ def _split_range(text: str, kinds: Mapping[str, int]) -> tuple[str, list[float],
 
 
 def _check_count(where: str, count: int, least: int) -> None:
-    if not least <= count <= LIMIT:
-        raise ValueError(f"{where}: the count must be from {least} to {LIMIT:,}, not {count}")
+    if not least <= count <= MAX_VALUES:
+        raise ValueError(f"{where}: the count must be from {least} to {MAX_VALUES:,}, not {count}")

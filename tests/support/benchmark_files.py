@@ -76,7 +76,7 @@ def quick_turns(monkeypatch):
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setattr("bench.compare.turns.TURNS", 5)
+    monkeypatch.setattr("bench.compare.turns.MIN_TURNS", 5)
 
 
 def run_pytest(*arguments, folder=ROOT, code=PYTEST, exit_code=0):

@@ -110,7 +110,7 @@ def test_a_benchmark_that_fails_is_an_error_with_the_output_of_pytest(sgdbench, 
         (["--against", "--quiet"], "the repository has no commit '--quiet'"),
         (["--against", "HEAD", "--", "-k", "nosuch"], "no benchmarks were found in HEAD ("),
         (["--against", "HEAD", "--time-limit", "1", "--", "-k", "old or new"], "have no benchmark in common"),
-        (["--against", "HEAD", "--time-limit", "1"], "raise --time-limit, which is 1, or choose benchmarks"),
+        (["--against", "HEAD", "--time-limit", "1"], "but --time-limit is 1; raise it, or choose benchmarks"),
     ],
 )
 @pytest.mark.usefixtures("repository")
