@@ -63,7 +63,7 @@ def predicted_edge(
     """Return the largest stable learning rate; None if theory does not predict it.
 
     It is predicted for models that are linear in their parameters, with the optimizers in
-    `bench.analysis.epoch_matrix.AFFINE`. Large data sets are represented by some of their samples.
+    `bench.analysis.epoch_matrix.AFFINE_OPTIMIZERS`. Large data sets are represented by some of their samples.
     """
     if not model.is_linear or not has_linear_map(optimizer):
         return None

@@ -64,7 +64,7 @@ class EpochMap:
     batch_size, drop_last
         As for `kernels.fit`.
     optimizer : str or Optimizer
-        One of `bench.analysis.epoch_matrix.AFFINE` with its options; others raise a ValueError.
+        One of `bench.analysis.epoch_matrix.AFFINE_OPTIMIZERS` with its options; others raise a ValueError.
     orders : array, shape (K, n), optional
         Orders that are visited in endless rotation, as from `sample_orders`, or beginnings of such orders, all equally
         long, which represent the whole. By default the samples are visited in order.
