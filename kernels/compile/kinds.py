@@ -71,7 +71,9 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
     """Return `kernel` if its name is among those accepted."""
     accepted = tuple(accepted)
     if not isinstance(kernel, str) or kernel not in accepted:
-        raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
+        trains_many = isinstance(kernel, str) and kernel in KERNELS and KERNELS[kernel].width > 1
+        hint = ", which trains many runs: use it in a sweep or with `sgdbench run`" if trains_many else ""
+        raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}{hint}")
     return kernel
 
 
