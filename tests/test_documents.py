@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
+from bench.commands.trees import Benchmarks
 from bench.compare.gates import load_gates
 from bench.data.table import builtin
 from bench.docs.pages import make_pages
@@ -25,7 +26,7 @@ from kernels.model.expression import FUNCTIONS
 from kernels.model.models import quadratic
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.trainer import make_trainer
-from tests.support.benchmark_files import clocked_repository, git, quick_turns
+from tests.support.benchmark_files import clocked_repository, git
 from tests.support.constants import ROOT
 from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
 from tests.support.rooms import HEIGHT, LINES
@@ -212,15 +213,25 @@ run.target = 0.5
 """
 
 
-@pytest.mark.usefixtures("few_variants", "no_update_timed")
+@pytest.fixture
+def slower_tree(own_folder, monkeypatch):
+    """A repository whose working tree takes 1.2 times as long as its commit, as test_compare_against.py measures it."""
+
+    def run_benchmarks(tree, arguments):
+        name, seconds = ("new", 0.012) if "working tree" in tree.about else ("old", 0.01)
+        return Benchmarks({f"benchmarks/test_io.py::test_{test}": seconds for test in ("read", name)}, {})
+
+    monkeypatch.setattr("bench.commands.compare.run_benchmarks", run_benchmarks)
+    clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+
+
+@pytest.mark.usefixtures("few_variants", "no_update_timed", "slower_tree")
 def test_the_gate_holds_and_fails_as_it_says(own_folder, sgdbench, monkeypatch):
     """The run that is measured twice is copied, as no test depends on how busy the machine is."""
     monkeypatch.setattr(
         "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
-    quick_turns(monkeypatch)
-    clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
-    git("update-ref", "refs/remotes/origin/main", "HEAD")
     blocks = [block for block in DOCUMENTS[CI].blocks if block.section == "Gate a study"]
     (gates,) = [block.text for block in blocks if block.language == "toml"]
     lines = [line for block in blocks if not block.language for line in lines_of(block)]
@@ -254,9 +265,8 @@ def test_the_job_runs_what_the_section_shows():
     assert len(run) == 5
 
 
-def test_the_commit_is_compared_as_it_says(own_folder, sgdbench, monkeypatch):
-    quick_turns(monkeypatch)
-    clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
+@pytest.mark.usefixtures("slower_tree")
+def test_the_commit_is_compared_as_it_says(sgdbench):
     line, shown = (block.text for block in BLOCKS if block.section == "Compare with a commit")
     _, *words = words_of(line)
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-a", "-m", "second")
