@@ -26,7 +26,7 @@ SQUARED = make_loss("squared")
 
 
 def quadratic(**settings):
-    """By the reference; test_equality.py holds kernels against it, but for ties and what is not finite."""
+    """Fit with the reference; test_equality.py compares kernels with it, but not ties or infinite losses."""
     given = {"init": [0, 0, 0], "lr": 0.02, "epochs": 12, "validation": HELD, "kernel": "reference"}
     return fit(models.quadratic, X, Y, **given | settings)
 

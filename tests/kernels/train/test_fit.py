@@ -17,7 +17,7 @@ from kernels import models
 from kernels.data.order import permutation
 from kernels.train import slices
 
-# Kernels are held against the reference by tests/kernels/test_equality.py.
+# tests/kernels/test_equality.py compares kernels with the reference.
 fit = partial(fit_with, kernel="reference")
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
