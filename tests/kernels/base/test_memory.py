@@ -72,7 +72,7 @@ def test_a_run_takes_no_more_than_its_estimate(settings, monkeypatch):
     run()
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "UNCHECKED_BYTES", 0)
     monkeypatch.setattr(memory, "available_memory", lambda: taken - 2**16)  # what does not grow with the epochs
     with pytest.raises(ValueError, match="GB of memory, and"):
         run()

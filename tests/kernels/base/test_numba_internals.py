@@ -27,7 +27,7 @@ def tried(what):
     try:
         yield
     except Exception as error:
-        versions = ", ".join(numba_internals.TRIED)
+        versions = ", ".join(numba_internals.TESTED_VERSIONS)
         pytest.fail(
             f"numba {numba.__version__} has another {what} than {versions}, with which "
             f"kernels/base/numba_internals.py was tried: {type(error).__name__}: {error}"
@@ -92,7 +92,7 @@ def test_a_compilation_holds_the_locks():
     with tried("lock of the compiler"):
         compiled(lambda u: look(u) + 1.0)
         assert held == [True]
-        for lock in numba_internals.LOCKS:
+        for lock in numba_internals.COMPILER_LOCKS:
             with lock, lock:  # one thread may take it twice
                 pass
 

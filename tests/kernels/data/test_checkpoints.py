@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.engine.recording import FIRST_EPOCHS
+from bench.engine.recording import DENSE_EPOCHS
 from kernels import fit, models
 from kernels.data.checkpoints import count_updates, make_checkpoints, most_checkpoints
 
@@ -125,7 +125,7 @@ def test_the_frame_has_a_row_per_checkpoint():
 def test_no_checkpoint_but_the_ends_of_epochs_is_after_the_first_hundred(per_decade):
     """So the checkpoints of very many epochs are counted without being made."""
     checkpoints = make_checkpoints(f"log:{per_decade}", 800, 1, 1000, drop_last=True)
-    assert (checkpoints[checkpoints > FIRST_EPOCHS * 800] % 800 == 0).all()
+    assert (checkpoints[checkpoints > DENSE_EPOCHS * 800] % 800 == 0).all()
     assert (checkpoints % 800 != 0).any()
 
 

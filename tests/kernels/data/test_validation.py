@@ -13,7 +13,7 @@ from kernels.data.validation import choose_split
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
-from kernels.train.block import WIDTH, train_runs
+from kernels.train.block import BLOCK_WIDTH, train_runs
 
 RNG = np.random.default_rng(8)
 X = RNG.uniform(-1, 1, 61)
@@ -216,7 +216,7 @@ def test_the_target_goes_before_patience(kernel):
 # Many runs
 
 
-RATES = np.geomspace(0.0003, 0.3, WIDTH + 5)
+RATES = np.geomspace(0.0003, 0.3, BLOCK_WIDTH + 5)
 EPOCHS = 12
 
 

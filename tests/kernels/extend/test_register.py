@@ -22,7 +22,7 @@ from bench.study.schema import RunTable
 from bench.study.space import space_settings
 from kernels import Model, fit, register_loss, register_model, register_optimizer, register_schedule
 from kernels.base import plugins
-from kernels.base.plugins import PREFIX, load_installed, load_plugin
+from kernels.base.plugins import MODULE_PREFIX, load_installed, load_plugin
 from kernels.base.registry import REGISTERED
 from kernels.compile.build import name_of
 from kernels.compile.kinds import is_exact
@@ -481,7 +481,7 @@ def test_a_plugin_is_one_by_whatever_path_it_is_named(rules, tmp_path):
     assert "loop.py is not a file" in refusal_of(load_plugin, tmp_path / "loop.py")
     (tmp_path / "wrong.py").write_text("x = 1 +")
     assert "invalid syntax" in refusal_of(load_plugin, tmp_path / "wrong.py")
-    assert [name for name in sys.modules if name.startswith(PREFIX)] == [module.__name__]
+    assert [name for name in sys.modules if name.startswith(MODULE_PREFIX)] == [module.__name__]
 
 
 def test_a_plugin_imports_what_lies_beside_it_and_leaves_nothing(tmp_path, monkeypatch):

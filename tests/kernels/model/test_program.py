@@ -11,7 +11,7 @@ from kernels.base import cache
 from kernels.model import derive, program_cache
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import parse
-from kernels.model.program import EXACT, OPERANDS, Program
+from kernels.model.program import EXACT_FUNCTIONS, OPERAND_COUNTS, Program
 from kernels.model.program_cache import compile_program
 from tests.support.expressions import TEXTS
 from tests.support.refusals import refusal_of
@@ -24,7 +24,7 @@ def values_of(model, theta, x, y):
 
 def test_every_function_is_among_the_texts():
     used = {instruction.function for text in TEXTS for instruction in Model(text).program.instructions}
-    assert used == set(OPERANDS)
+    assert used == set(OPERAND_COUNTS)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_is_exact(text, exact):
 
 def test_nested_square_roots_stay_square_roots():
     """Sympy makes a**(1/16) of them, and only the square root is rounded alike everywhere."""
-    assert {i.function for i in Model("sqrt(sqrt(sqrt(sqrt(a))))*x").program.instructions} <= EXACT
+    assert {i.function for i in Model("sqrt(sqrt(sqrt(sqrt(a))))*x").program.instructions} <= EXACT_FUNCTIONS
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_an_entry_that_is_no_program_is_derived_anew(forgotten, change):
 
 def test_a_change_of_format_is_noticed(forgotten, monkeypatch):
     compile_program(*QUADRATIC)
-    monkeypatch.setattr(program_cache, "FORMAT", program_cache.FORMAT + 1)
+    monkeypatch.setattr(program_cache, "CACHE_FORMAT", program_cache.CACHE_FORMAT + 1)
     compile_program(*QUADRATIC)
     assert len([*forgotten.iterdir()]) == 2
 

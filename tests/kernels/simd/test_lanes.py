@@ -15,7 +15,7 @@ from kernels.compile.module import module_of
 from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
 from kernels.model.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
-from kernels.model.program import OPERANDS
+from kernels.model.program import OPERAND_COUNTS
 from kernels.optimizers import make_optimizer
 from kernels.simd import math as lane_math
 from kernels.simd.lanes import broadcast, read_lane, read_spaced, write_lane
@@ -37,7 +37,7 @@ def operands(name):
     u, v = arguments()
     if name == "our where":
         return v, u, v
-    return (u, v) if name.startswith("our ") or OPERANDS.get(name, 2) == 2 else (u,)
+    return (u, v) if name.startswith("our ") or OPERAND_COUNTS.get(name, 2) == 2 else (u,)
 
 
 @once

@@ -219,7 +219,7 @@ def test_the_lowest_loss_of_a_large_network_is_not_searched_for():
 
 
 def test_the_lowest_loss_on_very_many_samples_is_that_of_least_squares_alone(monkeypatch):
-    monkeypatch.setattr("kernels.train.attainable_loss.MOST", 10)
+    monkeypatch.setattr("kernels.train.attainable_loss.MAX_SAMPLES", 10)
     x = np.arange(11.0)
     assert lowest("a*x + b", x, 2 * x).loss == pytest.approx(0, abs=1e-20)
     found = lowest("a*x + b", x, 2 * x, "huber(1)")
@@ -405,7 +405,7 @@ def test_searches_go_on_from_the_best_of_short_ones(monkeypatch):
     assert found.loss == pytest.approx(0.87435862110646, rel=1e-9)
     assert evaluations < 3000
     # Where evaluations take long there are few: 10 for each of 49 starts, 8 places, and 3 from which it begins 4 times.
-    monkeypatch.setattr(local_search, "WORK", 1)
+    monkeypatch.setattr(local_search, "AFFORDABLE_MULTIPLICATIONS", 1)
     evaluations = 0
     assert found.loss <= lowest(model, x, y, "softmax", starts=[model.draw_start(0)]).loss < 1.2 * found.loss
     assert evaluations < 49 * 12 + 8 * 12 + 12 * 12
@@ -418,7 +418,7 @@ def test_of_many_samples_and_parameters_few_steps_are_taken(monkeypatch):
         "kernels.train.lowest_of_nonlinear.evaluate",
         lambda program, theta, x, y: calls.append(y.size) or evaluate(program, theta, x, y),
     )
-    monkeypatch.setattr(local_search, "WORK", 100_000_000)
+    monkeypatch.setattr(local_search, "AFFORDABLE_MULTIPLICATIONS", 100_000_000)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3000, 8))
     y = np.tanh(x @ rng.normal(size=8)) + 0.1 * rng.normal(size=3000)

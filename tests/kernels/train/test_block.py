@@ -14,9 +14,9 @@ from kernels.model.models import make_model, quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.train import block, slices
-from kernels.train.block import WIDTH, train_runs
+from kernels.train.block import BLOCK_WIDTH, train_runs
 
-EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
+EPOCHS, RUNS, TARGET = 12, BLOCK_WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)
 Y = 2 * X**2 - 4 * X + 3
 SQUARED = make_loss("squared")
@@ -104,9 +104,9 @@ def test_models_of_several_units_with_many_parameters_have_narrower_lanes(monkey
 @pytest.mark.parametrize("numbers", [1, 3000])
 def test_many_blocks_have_the_same_bits_however_many_are_trained_in_one_go(optimizer, numbers, monkeypatch):
     """Some at a time are moved to their places; the last of them are fewer, and the last block is not full."""
-    runs = some_runs(4 * WIDTH + 5)
+    runs = some_runs(4 * BLOCK_WIDTH + 5)
     expected = train("fused", optimizer, *runs)
-    monkeypatch.setattr(block, "NUMBERS_TOGETHER", numbers)
+    monkeypatch.setattr(block, "NUMBERS_AT_A_TIME", numbers)
     assert_same(train("lanes", optimizer, *runs), expected)
 
 
