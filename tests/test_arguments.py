@@ -34,7 +34,7 @@ FUNCTIONS = {
         ("SGDCurveRegressor", "seed", " (did you mean 'random_state'?)"),
     ],
 )
-def test_the_name_that_was_meant_is_said(function, name, advice):
+def test_the_intended_name_is_suggested(function, name, advice):
     with pytest.raises(TypeError) as caught:
         FUNCTIONS[function](**{name: 0.1})
     assert str(caught.value) == f"{function} has no argument {name!r}{advice}"

@@ -26,7 +26,7 @@ SQUARED = make_loss("squared")
 
 
 def quadratic(**settings):
-    """By the reference; tests/kernels/test_equality.py holds kernels against it."""
+    """Fit with the reference; test_equality.py compares kernels with it, but not ties or infinite losses."""
     given = {"init": [0, 0, 0], "lr": 0.02, "epochs": 12, "validation": HELD, "kernel": "reference"}
     return fit(models.quadratic, X, Y, **given | settings)
 
@@ -124,9 +124,10 @@ def test_the_target_is_one_for_the_training_loss():
     np.testing.assert_array_equal(run.validation_loss, whole.validation_loss[:5])
 
 
-def test_a_validation_loss_that_is_not_finite_ends_no_run():
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_validation_loss_that_is_not_finite_ends_no_run(kernel):
     """The square of a held-out sample is infinite: times zero, at the start, it is no number."""
-    run = quadratic(epochs=5, validation=([1e200], [1.0]))
+    run = quadratic(epochs=5, validation=([1e200], [1.0]), kernel=kernel)
     assert (run.status, run.epochs) == ("max_epochs", 5)
     np.testing.assert_array_equal(run.validation_loss, [np.nan] + 5 * [np.inf])
     assert run.best.checkpoint == 0
@@ -179,31 +180,35 @@ def test_the_checkpoint_that_is_kept_has_its_parameters_without_those_of_other_c
         np.testing.assert_array_equal(kept.params, run.params)
 
 
-def test_a_run_that_diverges_keeps_the_best_checkpoint_too():
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_run_that_diverges_keeps_the_best_checkpoint_too(kernel):
     """Its start predicts best; after some epochs nothing is finite."""
-    run = quadratic(lr=1e150, epochs=3, patience=3, validation=([0.5], [0.0]))
+    run = quadratic(kernel=kernel, lr=1e150, epochs=3, patience=3, validation=([0.5], [0.0]))
     assert (run.status, run.kept.checkpoint) == ("diverged", 0)
     assert run.params.tolist() == [0, 0, 0]
     assert not np.isfinite(run.trajectory[-1]).all()
 
 
-def test_a_run_whose_patience_ends_with_its_epochs_has_stopped():
-    whole = quadratic(patience=2, epochs=50)
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_run_whose_patience_ends_with_its_epochs_has_stopped(kernel):
+    whole = quadratic(kernel=kernel, patience=2, epochs=50)
     assert whole.status == "stopped"
-    assert quadratic(patience=2, epochs=whole.epochs).status == "stopped"
-    assert quadratic(patience=2, epochs=whole.epochs - 1).status == "max_epochs"
+    assert quadratic(kernel=kernel, patience=2, epochs=whole.epochs).status == "stopped"
+    assert quadratic(kernel=kernel, patience=2, epochs=whole.epochs - 1).status == "max_epochs"
 
 
-def test_a_loss_that_stays_as_it_is_has_not_improved():
-    settings = {"init": [0, 2, 0], "epochs": 9, "validation": ([1.0], [3.0]), "patience": 4, "kernel": "reference"}
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_loss_that_stays_as_it_is_has_not_improved(kernel):
+    settings = {"init": [0, 2, 0], "epochs": 9, "validation": ([1.0], [3.0]), "patience": 4, "kernel": kernel}
     run = fit(models.quadratic, [1.0, 2.0], [2.0, 4.0], **settings)
     assert (run.status, run.epochs) == ("stopped", 4)
     assert run.best.checkpoint == 0
 
 
-def test_the_target_goes_before_patience():
-    stopped = quadratic(patience=2)
-    met = quadratic(patience=2, target=float(stopped.loss[-1]))
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_the_target_goes_before_patience(kernel):
+    stopped = quadratic(kernel=kernel, patience=2)
+    met = quadratic(kernel=kernel, patience=2, target=float(stopped.loss[-1]))
     assert (stopped.status, met.status) == ("stopped", "converged")
     assert met.epochs == stopped.epochs
 

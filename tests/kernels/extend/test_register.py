@@ -102,8 +102,8 @@ def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
     assert make_optimizer("heavy(0.5)").text == "heavy(beta=0.5)"
     assert make_optimizer("averaged(heavy)").text == "averaged(heavy(beta=0.9))"
     assert make_loss("fair(2)").text == "fair(scale=2.0)"
-    told = "optimizer 'heavy(2)': beta must be a number >= 0 and <= 1, not 2.0"
-    assert refusal_of(make_optimizer, "heavy(2)") == told
+    refusal = "optimizer 'heavy(2)': beta must be a number >= 0 and <= 1, not 2.0"
+    assert refusal_of(make_optimizer, "heavy(2)") == refusal
     np.testing.assert_array_equal(learning_rates("sawtooth(4)", 2.0, 5), [2, 1.5, 1, 0.5, 2])
     assert make_model("tilted(3)").expression == "a*x**3 + b*x"
     assert make_model_for_columns("tilted", ["hp"]).params == ("a", "b")
@@ -202,7 +202,7 @@ def test_a_loss_whose_metric_is_a_new_function_each_time_has_sweeps():
         return replace(HALF_SQUARE, options={"scale": scale}, records="told", targets=targets, **functions)
 
     digests = {register_loss(told) and REGISTERED["loss"]["told"].digest for _ in range(2)}
-    assert len(digests) == 1  # though the texts of functions hold their addresses
+    assert len(digests) == 1  # although repr() of a function contains its address
     settings = {"epochs": 1, "kernel": "reference", "confirm": 0}
     for loss in ("told(2)", make_loss("told(2)")):
         found = sweep(MODEL, X, Y, Grid(init=[[0, 0]]), loss=loss, **settings).frame

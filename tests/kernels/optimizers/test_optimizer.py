@@ -140,7 +140,7 @@ def test_asgd_gives_the_average_that_torch_keeps_in_its_state(torch, spec, setti
     np.testing.assert_allclose(iterates, train_torch(torch, "ASGD", settings, 0.05), rtol=1e-12)
 
 
-# Of wrapped optimizers: the norm to which torch clips, and the power by which its rates fall.
+# Wrapped optimizers: the norm to which torch clips gradients, or the power by which its rates fall.
 WRAPPED = [
     ("clipped", "SGD", {}, {"max_norm": 1.0}),
     ("clipped(adam(weight_decay=0.1), 0.3)", "Adam", {"weight_decay": 0.1}, {"max_norm": 0.3}),

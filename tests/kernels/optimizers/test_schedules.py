@@ -81,7 +81,7 @@ def test_one_cycle_of_short_runs_against_torch(epochs):
     ],
 )
 @pytest.mark.parametrize("lr", [1.0, 0.25])
-def test_what_torch_has_not_by_hand(spec, expected, lr):
+def test_values_by_hand_beside_those_of_torch(spec, expected, lr):
     rates = learning_rates(spec, lr, len(expected))
     assert rates.dtype == np.float64
     np.testing.assert_allclose(rates, lr * np.array(expected), rtol=1e-14)

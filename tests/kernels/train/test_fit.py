@@ -17,7 +17,7 @@ from kernels import models
 from kernels.data.order import permutation
 from kernels.train import slices
 
-# Kernels are held against the reference by tests/kernels/test_equality.py.
+# tests/kernels/test_equality.py compares kernels with the reference.
 fit = partial(fit_with, kernel="reference")
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
@@ -160,8 +160,9 @@ def test_the_last_batch_is_dropped_or_kept():
 # How it stops
 
 
-def test_a_start_that_has_the_target_is_not_trained():
-    result = quadratic(init=TRUE, target=1e-20)
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_start_that_has_the_target_is_not_trained(kernel):
+    result = quadratic(kernel=kernel, init=TRUE, target=1e-20)
     assert (result.status, result.epochs, result.epochs_to_target) == ("converged", 0, 0)
     assert result.loss.shape == (1,)
     assert result.params.tolist() == TRUE
@@ -175,8 +176,9 @@ def test_a_target_in_the_last_epoch_counts():
     assert quadratic(epochs=6, target=np.nextafter(whole.loss[6], 0)).status == "max_epochs"
 
 
-def test_a_run_that_diverges_is_kept():
-    result = quadratic(lr=30, epochs=5000, target=1e-3)
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_run_that_diverges_is_kept(kernel):
+    result = quadratic(kernel=kernel, lr=30, epochs=5000, target=1e-3)
     assert (result.status, result.epochs_to_target) == ("diverged", None)
     assert 0 < result.epochs < 5000
     assert result.loss.shape == (result.epochs + 1,)
@@ -185,8 +187,9 @@ def test_a_run_that_diverges_is_kept():
     assert not finite[-1]
 
 
-def test_a_loss_that_overflows_at_the_start_has_diverged():
-    result = quadratic(init=[1e200, 0, 0])
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_loss_that_overflows_at_the_start_has_diverged(kernel):
+    result = quadratic(kernel=kernel, init=[1e200, 0, 0])
     assert (result.status, result.epochs) == ("diverged", 0)
     assert result.loss.tolist() == [np.inf]
 
