@@ -196,6 +196,21 @@ def one_figure_here():
 
 
 @pytest.fixture(scope="session")
+def hostile_folder():
+    """The folder of a small run whose every name is up to something, with its report; none must change it."""
+    from tests.support.hostile import hostile_run
+
+    place = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent / "hostile"
+    # All workers have one: who comes first runs it.
+    with FileLock(place.with_suffix(".lock")), pytest.MonkeyPatch.context() as patch:
+        if not (place / "run" / "report.html").exists():
+            place.mkdir()
+            draw_one_figure(patch)
+            hostile_run(place)
+    return place / "run"
+
+
+@pytest.fixture(scope="session")
 def _short_measurements():
     """What `run` times is timed in as few rounds as there may be, which takes a tenth of a second instead of one."""
     with pytest.MonkeyPatch.context() as patched:
