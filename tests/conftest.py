@@ -162,7 +162,7 @@ def wrong_fused(monkeypatch):
     from bench.timing import variants
     from bench.timing.problem import Trained
 
-    fused = variants.BY_NAME["fused"]
+    fused = variants.VARIANTS_BY_NAME["fused"]
 
     def prepare(problem):
         call = fused.prepare(problem)
@@ -174,7 +174,7 @@ def wrong_fused(monkeypatch):
         return train
 
     wrong = fused._replace(prepare=prepare)
-    monkeypatch.setitem(variants.BY_NAME, "fused", wrong)
+    monkeypatch.setitem(variants.VARIANTS_BY_NAME, "fused", wrong)
     return wrong
 
 
@@ -290,7 +290,7 @@ def no_report(monkeypatch):
 @pytest.fixture
 def few_variants(monkeypatch):
     """A run times two variants, for tests of something else in it."""
-    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))
+    monkeypatch.setattr("bench.commands.measure.MEASURED_VARIANTS", ("reference", "fused"))
 
 
 @pytest.fixture

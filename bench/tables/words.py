@@ -16,7 +16,7 @@ from bench.tables.formatting import duration, percentage, shorten_exponent, text
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories
-from kernels.train.attainable_loss import ARRIVED
+from kernels.train.attainable_loss import ARRIVED_SHARE
 from kernels.train.attainable_loss import format_share as format_percent
 
 # Descriptions of the statuses of runs.
@@ -615,7 +615,7 @@ def say_fit_advice(fact: facts.FitAdvice) -> str:
     if not fact.changes:
         return (
             f"{f'{problem}. ' if problem else ''}None of {fact.tried} other settings that were tried leaves less than "
-            f"{format_percent(ARRIVED)} of the achievable improvement."
+            f"{format_percent(ARRIVED_SHARE)} of the achievable improvement."
         )
     left = f"{format_percent(fact.left)} of the achievable improvement is left"
     found = left if np.isfinite(fact.left) else f"the loss is then {text(fact.loss)}"

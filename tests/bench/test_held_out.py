@@ -75,7 +75,7 @@ def test_more_epochs_continue_where_the_runs_stand(undisturbed, tmp_path, monkey
 
 
 def test_thinned_curves_keep_both_losses_at_the_same_checkpoints(undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "MOST_LOSSES", 5 * GRID.size)
+    monkeypatch.setattr(engine, "MAX_LOSSES", 5 * GRID.size)
     thin = swept(tmp_path).curves
     both = thin.merge(undisturbed.curves, on=["config_id", "samples"], how="left")
     assert len(thin) < len(undisturbed.curves) / 2

@@ -219,7 +219,7 @@ def test_the_default_grid_ends_at_the_predicted_edge(cars):
 @pytest.mark.parametrize(("epochs", "schedules"), [(20, ("constant", "halve(10)")), (5, ("constant",))])
 def test_epochs_are_fewer_where_they_cost_much(ran, cars, monkeypatch, capsys, epochs, schedules):
     """Of 5,000 columns, 100 epochs took ten minutes; in five nothing is halved, and half of the runs were the same."""
-    monkeypatch.setattr("bench.analysis.default_study.MOST_WORK", 392 * 2 * 810 * epochs)
+    monkeypatch.setattr("bench.analysis.default_study.AFFORDABLE_WORK", 392 * 2 * 810 * epochs)
     ran("new", "cars.csv", "--y", "mpg")
     study = load_study("cars.toml")
     assert (study.run.epochs, study.make_grid().schedule) == (epochs, schedules)

@@ -22,7 +22,7 @@ def repository(request, sgdbench, tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setattr("bench.compare.turns.TURNS", 5)
+    monkeypatch.setattr("bench.compare.turns.MIN_TURNS", 5)
     (tmp_path / "t").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
     root = tmp_path / "project"

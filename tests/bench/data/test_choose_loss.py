@@ -67,7 +67,7 @@ def test_the_labels_of_all_files_of_a_folder_choose(tmp_path):
 
 
 def test_the_first_rows_of_a_large_table_choose(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LOOKED_AT", 100)
+    monkeypatch.setattr(module, "EXAMINED_ROWS", 100)
     folder = tmp_path / "parts"
     folder.mkdir()
     for part, last in enumerate((1, 7)):

@@ -113,7 +113,7 @@ def test_truth_values_of_parquet_are_the_words_of_a_text_file_beside_it(tmp_path
 
 
 def test_decimal_commas_may_come_late(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.data.text_table._LONGEST_LINE", 1000)
+    monkeypatch.setattr("bench.data.text_table._BYTES_AT_A_TIME", 1000)
     path = tmp_path / "rows.csv"
     path.write_text("x;y\n" + "".join(f"{k};1\n" for k in range(500)) + "0,5;2\n")
     np.testing.assert_array_equal(open_table(path, "x", "y").x[:, 0], [*range(500), 0.5])
@@ -265,8 +265,8 @@ def test_a_fit_is_that_of_arrays(rows, write, form, asked):
 
 
 def test_held_out_standardized_and_swept_it_is_the_table_in_memory(rows, write, monkeypatch):
-    monkeypatch.setattr("bench.data.column_file.ROWS", 100)
-    monkeypatch.setattr("bench.data.scaling.ROWS", 100)
+    monkeypatch.setattr("bench.data.column_file.ROWS_AT_A_TIME", 100)
+    monkeypatch.setattr("bench.data.scaling.ROWS_AT_A_TIME", 100)
     path = write(rows, "parquet")
     table, other = open_table(path, "x", "y"), load_table(path, "x", "y")
     (found, scaling), (expected, expected_scaling) = (
@@ -297,7 +297,7 @@ def write_wide(path, rows):
 
 @pytest.mark.parametrize("form", ["arrow", "parquet"])
 def test_for_models_with_vectors_inputs_of_a_row_lie_side_by_side(tmp_path, monkeypatch, form):
-    monkeypatch.setattr("bench.data.column_file.ROWS", 100)
+    monkeypatch.setattr("bench.data.column_file.ROWS_AT_A_TIME", 100)
     path = tmp_path / f"rows.{form}"
     x, y = write_wide(path, 1000)
     by_column, table = open_table(path, WIDE, "y"), open_table(path, WIDE, "y", by_row=True)
@@ -398,7 +398,7 @@ def test_a_constant_column_cannot_be_standardized(tmp_path):
 
 def test_it_takes_little_memory(tmp_path, monkeypatch):
     """Of samples in a memory map there is no copy, and of shuffled ones only their places or the buffer."""
-    monkeypatch.setattr(data_samples, "MOST_SHUFFLED", 1000)
+    monkeypatch.setattr(data_samples, "MAX_COPIED_SAMPLES", 1000)
     x, y = samples(600_000)
     path = tmp_path / "rows.parquet"
     pa.parquet.write_table(pa.table({"x": x, "y": y}), path)
@@ -494,7 +494,7 @@ def test_the_command_fits_a_map_as_it_fits_a_table_in_memory(sgdbench, write, ro
     )
     assert (found["params"], found["validation_loss"]) == (expected["params"], expected["validation_loss"])
     assert (found["loss"], expected["order"]) == (expected["loss"], "as they stand")
-    monkeypatch.setattr(memory_maps, "LARGE", 1000)
+    monkeypatch.setattr(memory_maps, "MAPPED_BYTES", 1000)
     large = json.loads(sgdbench("fit", path, *COMMAND, "--json", "--validation", "0.2")[1])
     assert (large["order"], large["params"]) == ("as they stand", found["params"])
 

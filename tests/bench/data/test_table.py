@@ -196,7 +196,7 @@ def test_a_line_may_be_longer_than_a_block(write):
 
 
 def test_a_line_that_is_too_long_is_not_called_damaged(write, monkeypatch):
-    monkeypatch.setattr("bench.data.text_table._LONGEST_LINE", 2**20)
+    monkeypatch.setattr("bench.data.text_table._BYTES_AT_A_TIME", 2**20)
     path = write(",".join(f"column_{k}" for k in range(100_000)) + "\n" + "1," * 99_999 + "1\n")
     message = " has a line of more than 1,048,576 bytes; accepted are lines up to that"
     assert refusal(path, ["column_0"], "column_1") == message

@@ -156,7 +156,7 @@ def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch,
     In no case less finely than the sweep that they are compared with.
     """
     clocks, settings = [], dict(settings)
-    monkeypatch.setattr(confirm_module, "EVALUATED", worth)
+    monkeypatch.setattr(confirm_module, "MAX_EVALUATED_SAMPLES", worth)
     monkeypatch.setattr(Trainer, "train", lambda trainer, plan: clocks.append(trainer.problem.clock))
     monkeypatch.setattr(confirm_module, "record_settings", lambda *args: None)
     validation = settings.pop("validation", None)

@@ -289,7 +289,7 @@ class TestFingerprint:
 
     @pytest.mark.parametrize("piece", [1_000_000, 7])
     def test_its_value_never_changes(self, classic, monkeypatch, piece):
-        monkeypatch.setattr(fingerprint, "CHUNK", piece)
+        monkeypatch.setattr(fingerprint, "NUMBERS_AT_A_TIME", piece)
         x, y = classic
         found = [
             sweep(model, inputs, y, Grid(batch_size="full"), epochs=1, kernel="reference", confirm=0).run.identity[
@@ -370,7 +370,7 @@ class TestExtension:
 
 class TestThinning:
     def test_of_too_many_losses_every_second_or_fourth_checkpoint_is_kept(self, undisturbed, tmp_path, monkeypatch):
-        monkeypatch.setattr(engine, "MOST_LOSSES", 5 * some_grid().size)
+        monkeypatch.setattr(engine, "MAX_LOSSES", 5 * some_grid().size)
         result = swept(tmp_path)
         assert exactly(result.frame) == exactly(undisturbed.frame)
         last = undisturbed.curves["config_id"] != undisturbed.curves["config_id"].shift(-1)
@@ -379,7 +379,7 @@ class TestThinning:
         assert exactly(result.curves) == exactly(kept)
 
     def test_an_extension_keeps_as_many_as_a_run_made_at_once(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(engine, "MOST_LOSSES", 5 * some_grid().size)
+        monkeypatch.setattr(engine, "MAX_LOSSES", 5 * some_grid().size)
         swept(tmp_path, some_grid(seed=0), epochs=3)
         assert_same(swept(tmp_path), swept())
 

@@ -105,7 +105,7 @@ def test_the_data_travel_bit_for_bit(folder):
 
 
 def test_the_chart_of_a_memory_map_has_some_of_its_samples_and_counts_all(folder, monkeypatch):
-    monkeypatch.setattr("bench.data.fit_table.SHOWN", 20)
+    monkeypatch.setattr("bench.data.fit_table.MAX_ROWS_SHOWN", 20)
     run_data = read_run_data(folder)
     chart = fit_chart(replace(run_data, data=replace(run_data.data, mapped_in=folder)))
     (samples, *_), size = chart.panels[0].layers, run_data.data.y.size

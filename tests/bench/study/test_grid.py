@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.study.config_id import config_ids
-from bench.study.grid import LIMIT, Grid, question_if_large
+from bench.study.grid import MAX_VALUES, Grid, question_if_large
 from bench.study.schema import RunTable
 from kernels import Model, fit, models, register_optimizer
 from kernels.compile.kinds import KERNELS
@@ -197,7 +197,7 @@ def test_a_text_that_is_no_range(text):
 
 
 def test_a_question_is_asked_above_the_limit():
-    assert question_if_large(LIMIT) is None
+    assert question_if_large(MAX_VALUES) is None
     assert question_if_large(Grid(lr="log:0.01:1:1001", seed=range(1000)).size) == (
         "the grid has 1,001,000 configurations, more than 1,000,000; confirm with --yes, or list fewer values"
     )
