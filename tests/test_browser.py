@@ -23,7 +23,7 @@ from bench.tables.rank import recommended_choice, runs_of
 from kernels import Model
 from kernels.losses import make_loss
 from tests.support.browsing import chromium, complaints, opened
-from tests.support.hostile import STARTS, TITLE, Y, hostile_run, make_costs
+from tests.support.hostile import STARTS, TITLE, Y, make_costs
 from tests.support.studies import train_study
 
 pytest.importorskip("selenium", reason="no selenium: pip install selenium")
@@ -45,16 +45,27 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def folder(browser, one_figure_here, tmp_path_factory):
-    return hostile_run(tmp_path_factory.mktemp("study"))
+def folder(browser, hostile_folder):
+    return hostile_folder
+
+
+def open_once(browser, folder, name):
+    """Open the page, unless it is still the one that was opened under this name."""
+    if not run(browser, f"window.{name}"):
+        run(opened(browser, folder / "report.html"), f"(window.{name} = true)")
+    return browser
 
 
 @pytest.fixture
 def page(browser, folder):
     """The page, opened once for tests in a row: none must count on what another one left, nor leave much."""
-    if not run(browser, "window.isShared"):
-        run(opened(browser, folder / "report.html"), "(window.isShared = true)")
-    return browser
+    return open_once(browser, folder, "isShared")
+
+
+@pytest.fixture
+def changing(browser, folder):
+    """The page, opened once for tests of which each changes something else, and leaves it changed."""
+    return open_once(browser, folder, "isChanging")
 
 
 @pytest.fixture
@@ -186,7 +197,7 @@ def test_a_run_is_played_by_a_key_and_stops_at_its_end(page):
     run(page, watched)
     press(page, Keys.ENTER, on="#play-button")
     assert run(page, button) == "Pause"
-    WebDriverWait(page, 60).until(lambda driver: run(driver, button) == "Play")
+    WebDriverWait(page, 60, 0.05).until(lambda driver: run(driver, button) == "Play")
     seen = run(page, "seen")
     assert seen[0] == 0
     assert seen[-1] == run(page, "lastStep()") == int(run(page, "document.getElementById('play-slider').value"))
@@ -345,7 +356,7 @@ def copy(driver, selector, named):
     told = "document.getElementById('toast').textContent"
     run(driver, f"({told} = '')")
     click(driver, selector, named)
-    WebDriverWait(driver, 5).until(lambda driver: run(driver, told) == "Copied")
+    WebDriverWait(driver, 5, 0.05).until(lambda driver: run(driver, told) == "Copied")
 
 
 def test_the_best_row_can_be_copied(page):
@@ -514,7 +525,7 @@ def test_the_study_on_the_page_is_the_one_that_was_run(page, folder):
     assert tomllib.loads(shown) == tomllib.loads((folder / "run.toml").read_text(encoding="utf-8"))
 
 
-# What changes the page, or begins where it opens: it is opened anew for each
+# What changes the page
 
 
 def test_everything_is_reached_by_the_keyboard(fresh):
@@ -564,38 +575,38 @@ def test_a_cell_of_the_map_is_played_and_lists_agree(fresh):
     assert run(fresh, "player.run.codes.optimizer") == 1 - before[0]
 
 
-def test_axes_are_switched(fresh):
+def test_axes_are_switched(changing):
     kind = "document.querySelector('#chart-loss .plot')._fullLayout.{}axis.type"
-    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["log", "log"]
+    assert [run(changing, kind.format(axis)) for axis in "xy"] == ["log", "log"]
     ticks = "[...document.querySelectorAll('#chart-loss .xtick text')].map((t) => t.textContent)"
-    assert run(fresh, ticks)[0] == "0"
-    click(fresh, "#chart-loss .controls button", "y linear")
-    click(fresh, "#chart-loss .controls button", "x linear")
-    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["linear", "linear"]
+    assert run(changing, ticks)[0] == "0"
+    click(changing, "#chart-loss .controls button", "y linear")
+    click(changing, "#chart-loss .controls button", "x linear")
+    assert [run(changing, kind.format(axis)) for axis in "xy"] == ["linear", "linear"]
     title = "document.querySelector('#chart-loss .xtitle').textContent"
-    assert run(fresh, title) == "samples seen"
+    assert run(changing, title) == "samples seen"
     for button, name in (("updates", "updates"), ("time", "time")):
-        click(fresh, "#chart-loss .controls button", button)
-        assert run(fresh, title) == name
-    assert "updates times the measured time of an update with the kernel fused" in caption(fresh, "loss")
-    assert complaints(fresh) == []
+        click(changing, "#chart-loss .controls button", button)
+        assert run(changing, title) == name
+    assert "updates times the measured time of an update with the kernel fused" in caption(changing, "loss")
+    assert complaints(changing) == []
 
 
-def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
+def test_a_cell_shows_what_its_runs_need_in_every_currency(changing, folder):
     run_data = read_run_data(folder)
     state = "[settings.optimizer.values[state.optimizer], settings.lr.values[state.lr], state.batch_size]"
-    optimizer, lr, _ = run(fresh, state)
+    optimizer, lr, _ = run(changing, state)
     row = recommended_choice(run_data.ranked)
     assert (optimizer, lr) == (row["optimizer"], row["lr"])
     word = """document.querySelector('#chart-map .plot').layout.annotations
         .find((one) => one.x === state.lr && one.y === state.batch_size).text"""
     shown = {}
     for name in ("samples", "updates", "seconds", "share", "final_loss"):
-        titles = run(fresh, "run.map_measures.map(([name]) => name)")
+        titles = run(changing, "run.map_measures.map(([name]) => name)")
         change = f"""((list) => {{ list.value = {titles.index(name)}; list.dispatchEvent(new Event('change')); }})(
             [...document.querySelectorAll('#controls-map select')].at(-1))"""
-        run(fresh, change)
-        shown[name] = run(fresh, word)
+        run(changing, change)
+        shown[name] = run(changing, word)
     assert shown == {
         "samples": text(row["samples"], 3),
         "updates": text(row["updates"], 3),
@@ -605,31 +616,31 @@ def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
     }
 
 
-def test_the_title_of_a_low_chart_is_as_high_as_the_chart(fresh):
+def test_the_title_of_a_low_chart_is_as_high_as_the_chart(changing):
     long = "half Poisson deviance above the lowest possible, 0.56 (standardized)"
-    run(fresh, "(run.loss_title = run.charts.time.panels[0].y.title = arguments[0], redraw())", long)
+    run(changing, "(run.loss_title = run.charts.time.panels[0].y.title = arguments[0], redraw())", long)
     inside = """((plot) => {
         const [title, all] = [plot.querySelector('.ytitle'), plot].map((one) => one.getBoundingClientRect());
         return title.height > 50 && title.top >= all.top && title.bottom <= all.bottom;
     })(document.querySelector('#chart-%s .plot'))"""
-    assert [name for name in ("fall", "cell", "time") if not run(fresh, inside % name)] == []
+    assert [name for name in ("fall", "cell", "time") if not run(changing, inside % name)] == []
 
 
-def test_a_target_out_of_view_is_said_to_be_below(fresh):
+def test_a_target_out_of_view_is_said_to_be_below(changing):
     legend = "document.querySelector('#chart-cell .legend').lastChild.textContent"
-    assert caption(fresh, "fall") == "The loss. Dashed: the target."
-    assert run(fresh, legend) == "target 0.02"
-    run(fresh, "(run.lowest = run.target, redraw())")
-    assert caption(fresh, "fall") == "The loss. The target is below."
-    assert run(fresh, legend) == "target 0.02, below"
+    assert caption(changing, "fall") == "The loss. Dashed: the target."
+    assert run(changing, legend) == "target 0.02"
+    run(changing, "(run.lowest = run.target, redraw())")
+    assert caption(changing, "fall") == "The loss. The target is below."
+    assert run(changing, legend) == "target 0.02, below"
 
 
-def test_a_linear_axis_stays_where_all_optimizers_are_hidden(fresh):
+def test_a_linear_axis_stays_where_all_optimizers_are_hidden(changing):
     for name in OPTIMIZERS:
-        run(fresh, f"(lossLook.y = timeLook.y = false, state.hidden.add('{name}'), redraw())")
+        run(changing, f"(lossLook.y = timeLook.y = false, state.hidden.add('{name}'), redraw())")
     for name in ("loss", "time"):
-        assert run(fresh, f"document.querySelector('#chart-{name} .plot').layout.yaxis.range[1]") > 0.02
-    assert complaints(fresh) == []
+        assert run(changing, f"document.querySelector('#chart-{name} .plot').layout.yaxis.range[1]") > 0.02
+    assert complaints(changing) == []
 
 
 # Other widths, no scripts, and other pages
@@ -814,7 +825,7 @@ def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_f
         assert np.array_equal(one.make_grid().starts(result.model)[-1, 0], result.starts[row])
 
 
-def test_rates_at_which_runs_end_at_the_lowest_loss_have_markers(browser, tmp_path):
+def test_rates_at_which_runs_end_at_the_lowest_loss_have_markers(browser, one_figure_here, tmp_path):
     x = np.ones(4)  # half of the way is left at each update, down to a distance of 0
     settings = {"init": {"near": [3.0]}, "lr": [0.5, 1.0], "batch_size": ["full"]}
     result = sweep("a*x", x, x, Grid(**settings), epochs=80, kernel="reference", confirm=0, out=tmp_path / "run")

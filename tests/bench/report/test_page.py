@@ -27,14 +27,14 @@ from bench.tables.render import text_table
 from bench.tables.words import describe_choice, format_count
 from tests.support.frames import make_frame
 from tests.support.gallery import gallery
-from tests.support.hostile import STARTS, hostile_run
+from tests.support.hostile import STARTS
 from tests.support.pages import Reader
 from tests.support.speeds import TABLE
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, one_figure_here):
-    return hostile_run(tmp_path_factory.mktemp("study"))
+def folder(hostile_folder, one_figure_here):
+    return hostile_folder
 
 
 @pytest.fixture(scope="module")
