@@ -3,6 +3,7 @@
 A file begins with Python code: the names that its calls use, and in `FILES` what stands in the current folder, by name.
 A row has calls (`>>> `) or commands (`$ sgdbench `), or both where they refuse the same, and below them the sentence:
 of a ValueError, or of another error with its name before it. A command prints it after "sgdbench: ", with exit code 2.
+At the end of a sentence, `...` stands for what another library or version of Python says.
 
 With `SGDBENCH_GOLDEN=write` the sentences are written anew; look at the difference before it is committed.
 """
@@ -44,24 +45,27 @@ def refusal_rows(folder):
 
 
 def hold_refusal(path, requests, sentence, sgdbench=None):
-    """Hold what calls and commands say in the current folder against the sentence of their row."""
+    """Hold what calls and commands say in the current folder, whose path is left out, against their row's sentence."""
     names = _names_of(path)
     for name, content in names.get("FILES", {}).items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(content, "utf-8")
-    for line in requests:
+    for place, line in enumerate(requests):
         if line.startswith(CALL):
             found = _sentence_of_call(line.removeprefix(CALL), names)
         else:
             code, out, err = sgdbench(*shlex.split(line.removeprefix(COMMAND)))
             assert (code, out, err.count("\n")) == (2, "", 1)
             found = err.removeprefix("sgdbench: ").rstrip("\n")
-        if WRITE:
+        found = found.replace(f"{Path.cwd()}/", "")
+        if sentence.endswith("..."):
+            found = found[: len(sentence) - 3] + "..."
+        if WRITE and place == 0:
             row = "\n".join(requests)
             text = path.read_text("utf-8").replace(f"{row}\n{sentence}\n", f"{row}\n{found}\n")
             path.write_text(text, "utf-8")
-        else:
-            assert found == sentence
+            sentence = found
+        assert found == sentence
 
 
 @cache

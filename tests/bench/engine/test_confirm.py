@@ -280,12 +280,6 @@ def test_where_the_best_rate_is_tied_with_both_neighbours_none_is_added():
     assert len(sweep(models.quadratic, X, Y, grid, confirm=0, refine=1, **given).frame) == grid.size
 
 
-@pytest.mark.parametrize(("name", "accepted"), [("confirm", "from 0 to 1000000"), ("refine", "of at least 0")])
-def test_bad_numbers_are_refused(name, accepted):
-    with pytest.raises(ValueError, match=f"^{name} must be a whole number {accepted}, not -1$"):
-        sweep(models.quadratic, X, Y, GRID, **{name: -1})
-
-
 def test_fresh_seeds_of_one_order_each_have_a_kernel_for_single_runs(tmp_path, monkeypatch):
     """Where the bits of kernels differ, runs that come later go on with the one that the folder began with."""
     settings = {"loss": "logistic", "epochs": 2, "out": tmp_path / "run"}

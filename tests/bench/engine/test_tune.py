@@ -329,35 +329,6 @@ def test_the_inputs_of_an_expression_are_those_of_a_fit(data):
         assert found.best().refit(table, y, kernel="reference").model.inputs == alone.model.inputs
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"trials": 1}, "^trials must be at least 2, one for each optimizer, not 1$"),
-        ({"sampler": "best"}, "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
-        ({"sampler_seed": -1}, "^sampler_seed must be a whole number from 0 to"),
-        ({"resume": "no"}, "^resume must be True or False, not 'no'$"),
-        ({"progress": None}, "^progress must be a function of the number that is done, not None$"),
-        ({"pruner": "some"}, "pruner must be one of asha, hyperband, none, not 'some'"),
-        ({"trails": 3}, "tune has no argument 'trails' .did you mean 'trials'"),
-        ({"refine": 1}, "tune has no argument 'refine'$"),
-        ({"optimizer": "adam"}, r"tune has no argument 'optimizer': it belongs in Space\(optimizer=...\)"),
-        ({"space": {"batch_size": [1, 81]}}, "batch_size must be .full. or a whole number from 1 to the 80 samples"),
-        ({"space": {"batch_size": "int:90:99"}}, "batch_size 'int:90:99' must begin at the 80 samples or below"),
-        ({"grid": {"lr": 0.1}}, "grid must be a Grid, not {'lr': 0.1}"),
-        (
-            {"grid": Grid(lr=1e300, schedule="exponential(1e9)")},
-            "schedule must give finite learning rates >= 0, not inf",
-        ),
-        ({"grid": Grid(dtype="float32")}, "dtype must be float64 in the grid of a search"),
-        ({"epochs": 10**10, "record": "epoch"}, r"training takes about .* GB of memory"),
-    ],
-)
-def test_bad_arguments_are_refused_before_the_search(data, tmp_path, changes, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        search(data, tmp_path / "run", **changes)
-    assert not (tmp_path / "run").exists()
-
-
 def test_numbers_of_numpy_count_like_those_of_python():
     """Of few bits, they overflowed: trials times starts and seeds, and seeds of the samplers of several optimizers."""
     settings = SearchSettings(np.uint8(200), sampler_seed=np.uint8(3))

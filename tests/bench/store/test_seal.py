@@ -211,19 +211,6 @@ class TestEvidence:
         with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column variant.*ignored"):
             assert "costs" not in read_tables(folder)
 
-    @pytest.mark.parametrize(
-        "name", sorted(name for name in EVIDENCE_COLUMNS if {"config_id"} <= EVIDENCE_COLUMNS[name] and name != "test")
-    )
-    def test_a_table_about_the_runs_of_another_grid_is_left_out(self, folder, name):
-        """Both have the same identity, so that the checksum is right. The runs of `test` are compared elsewhere."""
-        runs, others = load_run(folder).frame[["config_id"]], pd.DataFrame({"config_id": ["other"]})
-        store_tables(folder, **{name: runs.assign(**dict.fromkeys(EVIDENCE_COLUMNS[name] - {"config_id"}, 1.0))})
-        with silence():
-            assert name in read_tables(folder)
-        store_tables(folder, **{name: others.assign(**dict.fromkeys(EVIDENCE_COLUMNS[name] - {"config_id"}, 1.0))})
-        with pytest.warns(RuntimeWarning, match=rf"{name}.parquet cannot be used \(it is about runs of a.*ignored"):
-            assert name not in read_tables(folder)
-
     def test_a_damaged_attainable_loss_is_refused_with_a_remedy(self, made, folder):
         known = load_run(folder).optimum
         flip_a_bit(folder / "evidence" / "yardstick.parquet")

@@ -112,25 +112,6 @@ def test_what_a_variant_writes_to_the_problem_changes_no_other():
     assert verify(REFERENCE, PROBLEM)[1].largest == 0
 
 
-@pytest.mark.parametrize(
-    ("call", "reason"),
-    [
-        (lambda: register_variant("fused", right), "the variant 'fused' is built in: choose another name"),
-        (lambda: register_variant("", right), "the name of a variant must be one line of text, not ''"),
-        (lambda: register_variant("mine", right, tolerance="x"), "tolerance must be a finite number >= 0, not 'x'"),
-        (lambda: register_variant("mine", right, threads="x"), "threads must be a whole number of at least 1, not 'x'"),
-        (lambda: register_variant("mine", 3), r"the variant 'mine' needs a function prepare\(problem\), not 3"),
-        (
-            lambda: register_variant("mine", right, fast=True),
-            "the variant 'mine' has no fact fast; known are batches, ",
-        ),
-    ],
-)
-def test_refusals(call, reason):
-    with pytest.raises(ValueError, match=f"^{reason}"):
-        call()
-
-
 def test_another_project_times_it(tmp_path):
     """The fixture alone, as somebody else would use it: it fails where the result is wrong."""
     variant, test = documented()

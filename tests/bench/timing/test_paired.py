@@ -323,24 +323,6 @@ def test_so_is_one_that_is_not_noisy_but_far_off():
     assert "below 5." in noise_warning(quiet)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"calls": {}}, "calls must name at least one call to be timed"),
-        ({"baseline": "c"}, "baseline must be one of 'a', 'b', not 'c'"),
-        ({"calls": {"a": print, "a again": print}}, "no call can be named 'a again': the baseline's second turn is"),
-        ({"rounds": 4}, "rounds must be at least 5, not 4"),
-        ({"seconds": 0}, "seconds must be positive, not 0"),
-        ({"seconds": float("nan")}, "seconds must be positive, not nan"),
-    ],
-)
-def test_what_cannot_be_timed_is_refused_in_one_line(given, message):
-    machine = Machine()
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        take_turns(**{"calls": machine.calls(a=0.1, b=0.1), "clock": machine.clock} | given)
-    assert not machine.called
-
-
 def test_a_clock_that_stands_still_is_refused(monkeypatch):
     monkeypatch.setattr(timing, "MAX_CALLS", 64)
     machine = Machine(tick=0)
@@ -348,21 +330,6 @@ def test_a_clock_that_stands_still_is_refused(monkeypatch):
         ValueError, match=r"^the clock stands still, or is too coarse: 64 calls of 'a' took no 0\.001 s$"
     ):
         take_turns(machine.calls(a=0), clock=machine.clock)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "message"),
-    [
-        (np.ones(4), np.ones(5), r"numerator must be a row of at least 5 times, not of shape \(4,\)"),
-        (np.ones(5), np.ones((5, 1)), r"denominator must be a row of at least 5 times, not of shape \(5, 1\)"),
-        (np.arange(5.0), np.ones(5), "numerator must hold positive, finite times, not 0"),
-        (np.ones(5), np.array([1, 2, inf, 1, 1]), "denominator must hold positive, finite times, not inf"),
-        (np.ones(5), np.ones(6), "pairs must be as many times of each, not 5 and 6"),
-    ],
-)
-def test_times_that_have_no_ratio_are_refused_in_one_line(one, other, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        ratio_of(one, other, paired=True)
 
 
 @pytest.mark.parametrize("size", [5, 6, 19, 50, 2000])
