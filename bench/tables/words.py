@@ -55,6 +55,26 @@ def describe_endings(statuses: "pd.Series[str]") -> str:
     return ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts.get(status))
 
 
+def status_words(target: float | None) -> dict[str, str]:
+    """Return the words for statuses in a table of runs that says which of them reached the target, if there is one."""
+    return {"max_epochs": ENDINGS["max_epochs"] if target is None else "target missed"}
+
+
+def describe_end(status: str, samples: int, target: float | None, *, kept: bool) -> str:
+    """Return how a run that is played ends, where it has seen the `samples`, and `kept` its best parameters there."""
+    if kept:
+        return "kept, as the loss on held-out samples was lowest here"
+    missed = {} if target is None else {"max_epochs": "target missed"}
+    endings = {"converged": "target reached", "diverged": f"diverged by {format_count(samples, 'sample')}"}
+    return (endings | missed).get(status, "")
+
+
+def describe_run(row: Mapping[str, Any]) -> str:
+    """Return how a run ended: "reached the target: 1,600 samples seen, loss 9.8e-6"."""
+    seen = format_count(row["samples_seen"], "sample")
+    return f"{ENDINGS[row['status']]}: {seen} seen, loss {text(row['final_loss'])}"
+
+
 def describe_choice(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> str:
     """Return the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
     return ", ".join(name_settings(row, samples).values())

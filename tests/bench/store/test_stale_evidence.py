@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench import Grid, load_run, sweep
-from bench.store.evidence import COLUMNS, read_tables, store_tables
+from bench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model, models, register_optimizer
@@ -72,7 +72,7 @@ def made(tmp_path_factory):
     """A run with all that is found about its runs."""
     result = run(tmp_path_factory.mktemp("stale") / "run")
     about = result.frame[["config_id"]]
-    columns = {name: dict.fromkeys(COLUMNS[name] - {"config_id"}, 1.0) for name in ABOUT_RUNS}
+    columns = {name: dict.fromkeys(EVIDENCE_COLUMNS[name] - {"config_id"}, 1.0) for name in ABOUT_RUNS}
     store_tables(result.run.folder, **{name: about.assign(**columns[name]) for name in ABOUT_RUNS})
     assert shown(result) == ABOUT_RUNS | {"Confirmed", "On test rows"}
     return result
@@ -144,8 +144,8 @@ def test_more_epochs(made, folder):
 def test_tables_about_the_runs_of_another_grid(made, folder):
     """Both have the same identity, so that the checksum is right."""
     for name in ABOUT_RUNS:
-        table = pd.DataFrame({"config_id": ["other"]}).assign(**dict.fromkeys(COLUMNS[name] - {"config_id"}, 1.0))
-        store_tables(folder, **{name: table})
+        values = dict.fromkeys(EVIDENCE_COLUMNS[name] - {"config_id"}, 1.0)
+        store_tables(folder, **{name: pd.DataFrame({"config_id": ["other"]}).assign(**values)})
     with pytest.warns(RuntimeWarning, match=r"\.parquet cannot be used \(it is about runs of a.*ignored") as told:
         assert not ABOUT_RUNS & read_tables(folder).keys()
     assert len(told) >= len(ABOUT_RUNS)
