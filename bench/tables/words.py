@@ -14,6 +14,7 @@ from bench.tables.costs import COST_NAMES, KERNEL, LOSSES
 from bench.tables.facts import FULL
 from bench.tables.formatting import duration, format_three_digits, percentage, shorten_exponent, text
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
+from kernels.base.run import Floats
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories
 from kernels.train.attainable_loss import ARRIVED
@@ -201,6 +202,19 @@ def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: floa
     if pd.isna(low):
         return f"{takes}; there are too few measurements for an interval."
     return f"No difference was found: {takes}."
+
+
+def describe_film(expression: str, losses: Floats, epochs: float, diverged: int | None) -> str:
+    """Return how the curve and the losses of a run change; if it `diverged`, in which epoch."""
+    first, last = map(text, losses[[0, -1]].tolist())
+    curve = f"The curve {expression}"
+    lost = "" if diverged is None else f" and is no longer finite in epoch {text(diverged)}"
+    if losses.size == 1:
+        return f"{curve} where it starts; the loss is {first} there{lost}."
+    if lost:
+        return f"{curve} moves away from the data; the loss grows from {first} to {last}{lost}."
+    where = "from its start onto the data" if losses[-1] < losses[0] else "away from the data"
+    return f"{curve} moves {where}; the loss goes from {first} to {last} in {format_count(round(epochs, 2), 'epoch')}."
 
 
 def is_improvement(cost: str) -> bool:
