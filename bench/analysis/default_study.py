@@ -16,7 +16,7 @@ from bench.data.units import carries_back, describe_residual_units
 from bench.study.grid import Grid
 from bench.study.load import study_of_table
 from bench.study.schema import Study
-from bench.tables.words import format_count
+from bench.tables.words import describe_centering, describe_fewer_epochs
 from kernels import Model
 from kernels.data.order import DEFAULT_BUFFER_SIZE
 from kernels.losses import make_loss
@@ -151,19 +151,15 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
     only if parameters exist that give the same curve in the table's units.
     """
     targets = loss.scales_targets
-    options = [("both", "")]
-    if targets:
-        options.append(("x", "y is scaled and not centered: the model has no parameters for a shift of it."))
-    options.append(("y", "The inputs are scaled and not centered: the model has no parameters for a shift of them."))
-    options.append(("none", "Columns are scaled and not centered: the model has no parameters for a shift of them."))
-    for center, reason in options:
+    options = ["both", *(["x"] if targets else []), "y", "none"]
+    for center in options:
         try:
             scaling = find_scaling(table, targets=targets, center=center, constant=bool(model.vectors))
         except ValueError as error:  # a constant column, whatever is centered
-            return None, f"Columns stay as they are: {error}."
+            return None, describe_centering(None, str(error))
         if carries_back(model, scaling):
-            return center, reason
-    return None, "Columns stay as they are: the model has no parameters for a shift or another unit of them."
+            return center, describe_centering(center)
+    return None, describe_centering(None)
 
 
 def _edges(model: Model, loss: Loss, data: Dataset, attainable: AttainableLoss) -> tuple[float, float] | None:
@@ -209,5 +205,4 @@ def _epochs(rows: int, params: int, runs: int) -> tuple[int, str]:
     epochs = min(epochs, most)
     if epochs == EPOCHS:
         return epochs, ""
-    size = f"{format_count(rows, 'sample')} and {format_count(params, 'parameter')}"
-    return epochs, f"{epochs} instead of {EPOCHS}{' at constant rates' * (epochs < 10)}, because there are {size}."
+    return epochs, describe_fewer_epochs(epochs, EPOCHS, rows, params)

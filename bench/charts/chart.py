@@ -34,6 +34,8 @@ class Axis:
         Where the view begins and ends; in descending order for an axis that goes down.
     ticks : sequence of Ticks
         Choices of ticks, the most numerous first: a renderer takes the first for which there is room.
+    slanted : bool
+        Whether labels for which there is no room beside each other are slanted, and not thinned out.
     linear : Axis, optional
         The axis that a reader of the page may choose in place of a logarithmic one.
     """
@@ -43,6 +45,7 @@ class Axis:
     log: bool = False
     ticks: Sequence[Ticks] = ()
     grid: bool = True
+    slanted: bool = False
     linear: "Axis | None" = None
 
 
@@ -78,10 +81,10 @@ class Band:
 
 @dataclass(frozen=True)
 class Points:
-    """Markers, `dot`, `circle`, `cross`, `square` or `triangle`, with `words` about each of them, or about all.
+    """Markers, such as `dot`, `circle`, `cross` or `plus`, with `words` about each of them, or about all.
 
-    A dot is filled, and a circle or a square is not. Words that stand `beside` the panel are for renderers that have no
-    other place to show them.
+    A dot is filled, and a circle or a square is not. The markers `left`, `right`, `up` and `down` are arrowheads. Words
+    that stand `beside` the panel are for renderers that have no other place to show them.
     """
 
     x: Values
@@ -97,7 +100,10 @@ class Points:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars from zero to values, at places along the other axis; `words` are about each, `labels` stand behind it."""
+    """Bars from zero to values, at places along the other axis; `words` are about each, `labels` stand behind it.
+
+    On a logarithmic axis they begin at its edge: only their ends can be compared.
+    """
 
     places: Values
     values: Values
@@ -109,18 +115,41 @@ class Bars:
 
 @dataclass(frozen=True)
 class Cells:
-    """Squares around whole numbers on both axes, each with a short text in it, and `words` about it.
+    """Rectangles of one `size`, or unit squares, around places, each with a short text in it, and `words` about it.
 
     A tone is a share of the way from the best shade to the worst one, or the name of a color. Texts are left out where
-    cells are too small for them.
+    cells are too small for them; cells without texts have no borders.
     """
 
     x: Values
     y: Values
     tones: Sequence[float | str]
-    texts: Sequence[str]
+    texts: Sequence[str] = ()
     words: Sequence[str] = ()
     group: str = ""
+    size: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The heights of a surface on a grid, shape (len(y), len(x)), with contour lines at ascending `levels`.
+
+    The area below the lowest level is the darkest. Without levels nothing is drawn.
+    """
+
+    x: Floats
+    y: Floats
+    heights: Floats
+    levels: Floats
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Names beside points, on the side on which the middle of the panel is."""
+
+    x: Values
+    y: Values
+    texts: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -131,7 +160,7 @@ class Rule:
     upright: bool = False
 
 
-Layer = Line | Band | Points | Bars | Cells | Rule
+Layer = Line | Band | Points | Bars | Cells | Surface | Texts | Rule
 
 
 @dataclass(frozen=True)
@@ -191,6 +220,11 @@ class Chart:
 def join_sentences(*sentences: str | bool | np.bool) -> str:
     """Return sentences as one text; `False` is one that does not apply."""
     return " ".join(sentence for sentence in sentences if isinstance(sentence, str) and sentence)
+
+
+def stairs(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return the points of a line that keeps each value until the next place."""
+    return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
 
 
 def panel_columns(count: int) -> int:

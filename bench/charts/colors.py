@@ -8,6 +8,7 @@ from typing import Any
 # these, their distance in CIELAB would be 6 in place of 18.
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
 FAINT = "#b0b0b0"  # data, and names without a color of their own
+NEUTRAL = "#6b7785"  # what is about no optimizer, or about each of them in turn
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 # Other names have none of the colors of optimizers: blue would be taken for sgd. Each color can be told from white and
 # from black and, but for the last, from the gray of data. Teal comes late, as it is close to the green of nesterov.

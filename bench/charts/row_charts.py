@@ -6,13 +6,11 @@ import numpy as np
 import pandas as pd
 
 from bench.charts.chart import Axis, Bars, Chart, Line, Panel, Points, Rule
-from bench.charts.colors import FAINT, colors_of
+from bench.charts.colors import FAINT, NEUTRAL, colors_of
 from bench.charts.ticks import linear_ticks, log_ticks, places
 from bench.tables.facts import FULL
 from bench.tables.formatting import MISSING, label, percentage, shorten, text
 from bench.tables.words import describe_ratio, format_share, name_settings, shown_ratio
-
-BAR = "#6b7785"  # a color would be that of an optimizer
 
 
 def optimizer_ratios(
@@ -96,7 +94,7 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
     )
     shares, largest = effects["share"].tolist(), float(effects["share"].max() or 1.0)
     rows = range(len(words))
-    bars = Bars(rows, shares, BAR, thickness=0.6, labels=[percentage(share) for share in shares], words=words)
+    bars = Bars(rows, shares, NEUTRAL, thickness=0.6, labels=[percentage(share) for share in shares], words=words)
     reach = 0.0, 1.15 * largest
     across = Axis(reach, "share of the variance", ticks=linear_ticks(0.0, min(reach[1], 1.0), percentage))
     along = Axis((len(words) - 0.4, -0.6), ticks=places(effects["setting"].tolist())[:1], grid=False)

@@ -14,6 +14,7 @@ from kernels.base.run import Floats
 
 MAX_SHADES = 8
 LEAST_STEP = 1.1
+WHITE = 4 / 3  # the tone at which shades, continued beyond the lightest one of a legend, end
 
 
 class Shades(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, join_sentences, panel_columns
-from bench.charts.colors import colors_of
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, join_sentences, panel_columns, stairs
+from bench.charts.colors import NEUTRAL, colors_of
 from bench.charts.ticks import linear_ticks, log_ticks
 from bench.tables import formatting
 from bench.tables.formatting import percentage, shorten, text
@@ -15,7 +15,6 @@ from bench.tables.search import HOPELESS
 from kernels.base.run import Floats
 
 MOST_SLICES = 6  # settings whose values are shown one by one
-GRID = "#6b7785"
 WIDE = 8.0  # a setting whose largest value is so many times its smallest one has a logarithmic axis
 HISTORY = "The value of each trial and the best one so far, against the samples spent."
 
@@ -30,15 +29,15 @@ def history_chart(
     """
     shown = _worth_showing(steps, logarithmic)
     if shown.empty:
-        return Chart((), notes="No trials to show: all of them diverged.")
+        return Chart((), caption=HISTORY, notes="No trials to show: all of them diverged.")
     colors, most = colors_of(names.values()), shown["value"].max()
     layers, keys, spent = list[Layer](), list[Key](), [shown["spent"].to_numpy(float)]
     if grid is not None:
         low, median, high = (_scaled(grid[name].clip(upper=most), logarithmic) for name in ("low", "median", "high"))
         spent.append(grid["spent"].to_numpy(float))
-        (x, low), (_, median), (_, high) = (_stairs(spent[-1], values) for values in (low, median, high))
-        layers += [Band(x, low, high, GRID, opacity=0.18), Line(x, median, GRID, width=1.5)]
-        keys.append(Key("grid, random order", GRID))
+        (x, low), (_, median), (_, high) = (stairs(spent[-1], values) for values in (low, median, high))
+        layers += [Band(x, low, high, NEUTRAL, opacity=0.18), Line(x, median, NEUTRAL, width=1.5)]
+        keys.append(Key("grid, random order", NEUTRAL))
     for state, marker, size, opacity in (("pruned", "cross", 3.0, 0.35), ("complete", "dot", 3.5, 0.75)):
         for family, name in names.items():
             own = shown[(shown["state"] == state) & (shown["family"] == family)]
@@ -48,7 +47,7 @@ def history_chart(
             layers.append(Points(own["spent"].to_numpy(float), values, colors[name], size, marker, opacity))
             keys += [Key(shorten(name), colors[name], marker)] if marker == "dot" else []
     found = steps[steps["best"] <= most]
-    best = _stairs(found["spent"].to_numpy(float), _scaled(found["best"], logarithmic))
+    best = stairs(found["spent"].to_numpy(float), _scaled(found["best"], logarithmic))
     layers.append(Line(*best, width=1.5))
     keys.append(Key("best so far", "ink"))
     ends = [values for layer in layers for values in _heights(layer)]
@@ -74,13 +73,14 @@ def slices_chart(
     `values` has `value`, `state`, and a column for each of the settings, of which those are shown that are numbers
     and vary; `shares` are theirs in the main effects, as far as these are known.
     """
+    caption = f"The value of the trials of {text(name)} against each setting, the most important first."
     shown = _worth_showing(values, logarithmic)
     numbers = shown.drop(columns=["value", "state"]).select_dtypes("number")
     varied = [str(one) for one, column in numbers.items() if column.min() < column.max()]
     listed = sorted(varied, key=lambda one: -shares.get(one, 0.0))[:MOST_SLICES]
     if not listed:
         notes = "No slices to show: no setting that is a number varies among the trials to be shown."
-        return Chart((), notes=notes)
+        return Chart((), caption=caption, notes=notes)
     heights, complete = _scaled(shown["value"], logarithmic), (shown["state"] == "complete").to_numpy()
     pruned = (shown["state"] == "pruned").to_numpy()
     best = int(np.argmin(np.where(complete, heights, np.inf)))
@@ -105,15 +105,10 @@ def slices_chart(
         notes += " A main effect is what a setting explains by itself (functional analysis of variance)."
     return Chart(
         panels,
-        caption=slices_caption(name),
+        caption=caption,
         notes=notes,
         columns=panel_columns(len(panels)),
     )
-
-
-def slices_caption(name: str) -> str:
-    """Return the caption of the chart of the trials of an optimizer."""
-    return f"The value of the trials of {text(name)} against each setting, the most important first."
 
 
 def _worth_showing(trials: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
@@ -126,11 +121,6 @@ def _worth_showing(trials: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
 def _scaled(values: "pd.Series[Any]", logarithmic: bool) -> Floats:
     numbers = values.to_numpy(float)
     return 10**numbers if logarithmic else numbers
-
-
-def _stairs(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Return the points of a line that keeps each value until the next place."""
-    return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
 
 
 def _heights(layer: Layer) -> list[Floats]:

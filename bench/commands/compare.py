@@ -30,8 +30,7 @@ from bench.compare.sources import (
     only_in_one,
 )
 from bench.compare.turns import compare_turns, measure_turns
-from bench.tables.speed_tables import describe_ratio_of_times
-from bench.tables.words import format_count
+from bench.tables.words import describe_ratio_of_times, format_count
 from bench.timing.verify import NotVerifiedError
 from kernels.base.checks import list_names
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from bench.charts.speed import speed_chart
 from bench.commands.console import mapping_display, print_sentence, print_table
 from bench.commands.stages import progress
 from bench.plots.failures import skip_failed_figure
@@ -102,11 +103,11 @@ def run_speed(
     packages = {variant.package for variant in variants if variant.package and not variant.missing()}
     facts = environment() | _versions(packages) | {"work": work}
     write_text(out / ENVIRONMENT, json.dumps(facts, indent=1))
-    from bench.plots.speed import speed_bars  # noqa: PLC0415 (matplotlib, which `run` imports elsewhere)
+    from bench.plots.draw import draw_chart  # noqa: PLC0415 (matplotlib, which `run` imports elsewhere)
     from bench.plots.style import save  # noqa: PLC0415
 
     with skip_failed_figure("the figure speed"):
-        save(speed_bars(measured.table), out, "speed")
+        save(draw_chart(speed_chart(measured.table)), out, "speed")
     print(f"Tables and figure: {out}")
     return not any(tables[name]["verified"].eq(False).any() for name in ("speed", "targets") if name in tables)
 

@@ -16,11 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import Formatter, FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bench.charts.chart import join_sentences, panel_columns
-from bench.charts.choices import spread_evenly
 from bench.charts.ticks import format_log_tick, format_log_ticks, format_tick, log_ticks
 from bench.system.atomic import replace_atomically
 
@@ -82,22 +80,11 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-def title_length(count: int) -> int:
-    """Return how many characters fit into the title of a panel, given the number of panels."""
-    return 32 if count in (1, 2, 4) else 20  # the others have three in a row
-
-
 def panels(count: int, **options: Any) -> tuple[Figure, list[Axes]]:
     """Make a figure of `count` panels, three in a row; four make a square."""
     columns = panel_columns(count)
     rows = ceil(count / columns)
     return make_figure(4.5 if count == 1 else max(3.4, 2.6 * rows), rows, columns, count, **options)
-
-
-def columns_of_panels(count: int, height: float, most: int) -> tuple[Figure, list[Axes]]:
-    """Make a figure of panels with the same axes, at most `most` in a row, whose rows have a height in inches."""
-    rows = ceil(count / most)
-    return make_figure(height * rows, rows, ceil(count / rows), count)
 
 
 def make_figure(height: float, rows: int, columns: int, count: int, **options: Any) -> tuple[Figure, list[Axes]]:
@@ -111,20 +98,6 @@ def make_figure(height: float, rows: int, columns: int, count: int, **options: A
     for lowest in axes[:count][-columns:]:
         lowest.tick_params(labelbottom=True)
     return figure, axes[:count]
-
-
-def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
-    """Add a legend to the right of the panels: colors above, the labelled lines of the first panel below.
-
-    At most `MOST_KEYS` colors are listed.
-    """
-    listed = spread_evenly(range(len(names)), MOST_KEYS)
-    boxes = [Patch(color=colors[i]) for i in listed]
-    look: Any = {"handlelength": 1.2, "handleheight": 0.8, "alignment": "left"}
-    figure.legend(boxes, [names[i] for i in listed], title=title, loc="outside right upper", **look)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside right lower", **look)
 
 
 def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:

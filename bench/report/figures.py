@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.surface import loss_surface
+from bench.charts.basins import basin_chart
 from bench.charts.chart import Chart
 from bench.charts.choices import best_optimizers
-from bench.plots.basins import basin_map
-from bench.plots.confusion import confusion_maps
-from bench.plots.contours import contours
+from bench.charts.confusion import confusion_chart
+from bench.charts.contours import contour_chart
+from bench.charts.speed import speed_chart
+from bench.charts.weights import has_weights, weight_chart
 from bench.plots.draw import draw_chart
-from bench.plots.speed import speed_bars
 from bench.plots.style import save
-from bench.plots.weights import has_weights, weight_bars
 from bench.report.charts import (
     CONFUSION_CAPTION,
     effect_chart,
@@ -75,10 +75,10 @@ def _weights(run_data: RunData) -> Drawn:
     if params is None or not has_weights(model):
         return None
     labels = name_classes(run_data.class_labels)
-    figure = weight_bars(model, params, labels=labels, standardized=run_data.is_standardized)
+    chart = weight_chart(model, params, labels=labels, standardized=run_data.is_standardized)
     # In the place of what is drawn for other models.
     left_out = "Runs are not played, and there are no contours and no basin: two of many weights say little of a run."
-    return f"Weights of the inputs, of the best run of the best choice. {left_out}", figure
+    return f"Weights of the inputs, of the best run of the best choice. {left_out}", draw_chart(chart)
 
 
 def _contours(run_data: RunData) -> Drawn:
@@ -91,11 +91,12 @@ def _contours(run_data: RunData) -> Drawn:
     columns = [f"param_{name}" for name in model.params]
     paths = {str(name): typical.loc[typical["init"] == name, columns].to_numpy() for name in few}
     surface = loss_surface(model, run_data.criterion, data)
-    figure = contours(surface, paths, names=model.params, standardized=run_data.is_standardized)
+    chart = contour_chart(surface, paths, names=model.params, standardized=run_data.is_standardized)
     extent = "median number of" if run_data.cost == COST_NAMES["samples"] else "lowest"
     which = f"from each start the run with the {extent} {run_data.cost}, of all settings"
     units = " Units are those of the standardized data." if run_data.scaling else ""
-    return f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}{some}", figure
+    caption = f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}{some}"
+    return caption, draw_chart(chart)
 
 
 def _basin(run_data: RunData) -> Drawn:
@@ -107,14 +108,12 @@ def _basin(run_data: RunData) -> Drawn:
         basin = basin.assign(final_loss=basin["final_loss"].clip(lower=least))
     if not _start_matters(basin):
         return None
-    shown = "Samples to the target" if basin["samples_to_target"].notna().any() else "Final loss"
     frame, result = run_data.frame, run_data.result
     first = np.unique(frame["init"].cat.codes, return_index=True)[1]
     starts = dict(zip(frame["init"].iloc[first].astype(str), result.starts[first], strict=True))
     best = frame[frame["config_id"] == basin["config_id"].iloc[0]]
     end = params_of_row(result.model, best.iloc[0]) if len(best) else None
-    figure = basin_map(basin, end=end, starts=starts, standardized=run_data.is_standardized)
-    return f"{shown} by starting point, for each optimizer at its best choice.", figure
+    return _draw(basin_chart(basin, end=end, starts=starts, standardized=run_data.is_standardized))
 
 
 def _start_matters(basin: pd.DataFrame) -> bool:
@@ -136,7 +135,7 @@ def _speed(run_data: RunData) -> Drawn:
     speed = run_data.evidence.get("speed")
     if speed is None or speed.empty:
         return None
-    return "Time per sample-update with 95 % confidence intervals.", speed_bars(speed)
+    return _draw(speed_chart(speed))
 
 
 DRAWN: dict[str, Callable[[RunData], Drawn]] = {
@@ -145,7 +144,9 @@ DRAWN: dict[str, Callable[[RunData], Drawn]] = {
     "optimizer_ratios": lambda run: _draw(ratio_chart(run, best_optimizers(run.ranked))),
     "setting_importance": lambda run: _draw(effect_chart(run) if len(run.effects) > 1 else None),
     "fitted_curve": lambda run: _draw(fit_chart(run)),
-    "confusion": lambda run: (CONFUSION_CAPTION, confusion_maps(run.confusions)) if run.confusions else None,
+    "confusion": lambda run: (
+        (CONFUSION_CAPTION, draw_chart(confusion_chart(run.confusions))) if run.confusions else None
+    ),
     "weights": _weights,
     "contours": _contours,
     "sensitivity": lambda run: _draw_by_rate(run, rate_figure),

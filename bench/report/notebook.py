@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.analysis.surface import loss_surface
+from bench.charts.confusion import confusion_chart
+from bench.charts.contours import contour_chart
 from bench.charts.fit import fit_chart, two_classes
 from bench.data.table import builtin
 from bench.data.units import curve_in_table_units
-from bench.plots.confusion import confusion_maps
-from bench.plots.contours import contours
 from bench.plots.draw import draw_chart
 from bench.plots.film.film import fit_film, loss_limits
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
@@ -56,7 +56,8 @@ def plot_fit(
         return _draw_loss(ax, result) if x is None or y is None else _predictions_figure(result, x, y, ax)
     if not result.x and result.params.size > 1:
         surface = loss_surface(result.model, result.criterion, builtin("none"))
-        return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
+        chart = contour_chart(surface, {"": result.trajectory}, names=result.model.params)
+        return _add_png_display(draw_chart(chart))
     if x is None or y is None:
         return _add_png_display(_loss_figure(result))
     # Where the path is not known the predictions of `params` are drawn: those of a run that diverged are out of sight.
@@ -82,7 +83,7 @@ def _predictions_figure(result: FitResult, x: ArrayLike, y: ArrayLike, ax: Axes 
     if result.criterion.by_class:
         labels = result.classes.labels if result.classes else range(max(2, result.model.classes))
         table = confusion_table(targets, result.model.predict(result.params, x), result.criterion, list(labels))
-        return confusion_maps({"": table}, axis=ax)
+        return draw_chart(confusion_chart({"": table}), axis=ax)
     curve = curve_in_table_units(result.model, result.criterion, None)
     about: dict[str, Any] = {"classes": two_classes(result), "differences": result.criterion.has_mean}
     return draw_chart(fit_chart(curve, x, targets, params_by_name={"fit": result.params}, **about), axis=ax)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
+from bench.charts.chart import Chart
+from bench.plots.draw import draw_chart
 from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
 from bench.report.page import assemble_page, embed_figures
@@ -14,8 +15,8 @@ from bench.system.atomic import write_text
 from bench.tables.formatting import escape_markdown, remove_leftovers, text, to_markdown, write_tables
 from bench.tables.render import text_table
 
-# Captions, and the functions that draw.
-Figures = Mapping[str, tuple[str, Callable[[], Figure]] | None]
+# What makes each chart.
+Figures = Mapping[str, Callable[[], Chart] | None]
 
 
 def write_short_report(
@@ -45,8 +46,9 @@ def write_short_report(
     for name, figure in figures.items():
         with skip_failed_figure(f"the figure {name}"):
             if figure is not None:
-                save(figure[1](), folder / "figures", name, svg=svg)
-                captions[name] = figure[0]
+                chart = figure()
+                save(draw_chart(chart), folder / "figures", name, svg=svg)
+                captions[name] = chart.caption
     remove_leftovers(folder / "figures", figures.keys() - captions.keys())
     said = {text(about): text(sentence) for about, sentence in sentences.items()}
     parts = [

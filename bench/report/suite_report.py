@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from bench.plots.performance_profile import NAMED, performance_profiles, rate_ranges, ratios_by_problem
+from bench.charts.performance_profile import NAMED, profile_chart, rate_ranges, ratio_map
 from bench.report.run_data import RunData
 from bench.report.short_report import Figures, write_short_report
 from bench.tables.facts import FewestSamples, LeadingOptimizer, LeftOut, NothingCompared, WidestRates
@@ -76,18 +76,9 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
         order = summary["optimizer"].tolist()
         tables = {"The optimizers over all problems": readable_summary(summary)}
         figures = {
-            "profile": (
-                "How often each optimizer is within a factor of the best one.",
-                partial(performance_profiles, profile, named=order[:NAMED]),
-            ),
-            "ratios": (
-                "Samples to the target on each problem, relative to the best optimizer.",
-                partial(ratios_by_problem, by_problem),
-            ),
-            "rates": (
-                "How wide the range of good learning rates is.",
-                partial(rate_ranges, data.rates, order=order),
-            ),
+            "profile": partial(profile_chart, profile, named=order[:NAMED]),
+            "ratios": partial(ratio_map, by_problem),
+            "rates": partial(rate_ranges, data.rates, order=order),
         }
     runs = _runs(data, folder)
     listed = "\n".join(

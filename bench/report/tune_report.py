@@ -1,15 +1,12 @@
 """The report of a search for settings: report.html, report.md, tables/ and figures/ in its folder."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from bench.charts.chart import Chart
-from bench.charts.tuning import HISTORY, history_chart, slices_caption, slices_chart
-from bench.plots.draw import draw_chart
+from bench.charts.tuning import history_chart, slices_chart
 from bench.report.answer import find_answer
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
@@ -54,24 +51,19 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
 
 
 def _figures(data: TuneData) -> Figures:
-    """Return the figures by name: their captions, and the functions that draw them."""
+    """Return what makes each chart, by name."""
     look: dict[str, Any] = {"label": data.value_label, "logarithmic": data.is_logarithmic}
     grid = None if data.grid_values is None else grid_in_random_order(data.grid_values)
     steps = search_history(data.tuning.trials)
-    figures = {"search_history": (HISTORY, _drawing(history_chart, steps, grid, data.names, **look))}
+    figures = {"search_history": partial(history_chart, steps, grid, data.names, **look)}
     shares = data.tuning.importance.set_index("parameter")
     for number, (family, name) in enumerate(data.names.items(), start=1):
         own = data.tuning.trials[data.tuning.trials["family"] == family]
         params = pd.DataFrame(own["params"].tolist())
         values = params.assign(value=own["value"].to_numpy(), state=own["state"].to_numpy())
         of_family = {str(one): share for one, share in shares[shares["family"] == family]["importance"].items()}
-        drawing = _drawing(slices_chart, values, of_family, **look, name=name)
-        figures[f"search_slices_{number}"] = slices_caption(name), drawing
+        figures[f"search_slices_{number}"] = partial(slices_chart, values, of_family, **look, name=name)
     return figures
-
-
-def _drawing(make: Callable[..., Chart], *frames: Any, **look: Any) -> Callable[[], Figure]:
-    return lambda: draw_chart(make(*frames, **look))
 
 
 def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:

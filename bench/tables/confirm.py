@@ -28,7 +28,7 @@ from bench.tables.costs import (
 from bench.tables.optimizer_comparison import compare_with, find_best
 from bench.tables.rank import cost_of, leaders, ranking, runs_of, summarize
 from bench.tables.ties import BEST, BETTER, FAILS, INDISTINGUISHABLE, NOT_TIED, TOO_FEW_RUNS, WITHIN, WORSE
-from bench.tables.words import describe_choice
+from bench.tables.words import describe_ruled_out
 from kernels.base.run import Floats
 
 # The maximum number of tied choices that are run again.
@@ -143,7 +143,7 @@ def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str, samples: int |
     place[leading] = np.minimum(place[leading], place[tops].to_numpy() - 0.5)
     first, reason = ranked.index == best, ranked["reason"].iloc[0]
     if best != ranked.index[0]:
-        reason = f"Trained again, the choice that came first was ruled out: {describe_choice(ranked.iloc[0], samples)}."
+        reason = describe_ruled_out(ranked.iloc[0], samples)
     with np.errstate(invalid="ignore"):
         ratio = ranked["ratio"] / ranked["ratio"][best]
     tied = ~verdict.isin(NOT_TIED)

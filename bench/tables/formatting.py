@@ -95,6 +95,19 @@ def shorten_exponent(formatted: str) -> str:
     return re.sub(r"e([+-])0*(?=\d)", lambda sign: "e-" if sign[1] == "-" else "e", formatted)
 
 
+def format_three_digits(value: float) -> str:
+    """Return a number with three significant digits."""
+    if not np.isfinite(value):
+        return text(value)
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else shorten_exponent(f"{value:#.3g}")
+
+
+def format_two_digits(value: float) -> str:
+    """Return a large number with two significant digits."""
+    return MISSING if pd.isna(value) else f"{float(f'{value:.2g}'):,.0f}"
+
+
 def percentage(share: float) -> str:
     """Return a share in whole percent: "42 %"."""
     return f"{100 * share:.0f} %"

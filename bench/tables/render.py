@@ -12,6 +12,8 @@ from bench.tables.formatting import MISSING, display, duration, percentage, text
 from bench.tables.rank import constant_settings, leaders, varies
 from bench.tables.speed_tables import budget_summary, footnotes, speed_summary
 from bench.tables.words import (
+    ROOF_CAPTION,
+    TABLE_CAPTIONS,
     describe_batch_size,
     describe_estimate,
     describe_order,
@@ -110,39 +112,13 @@ def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)])
 
 
-_CAPTIONS = {
-    "best": (
-        "Medians, with 95 % intervals where there are enough runs; ∞ where half of them or more fail. The recommended "
-        "choice comes first, the others by rank. Each is indistinguishable from it if the paired interval of their "
-        "costs includes no difference, within 5 % if a difference is shown and is small, or else worse."
-    ),
-    "speed": (
-        "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
-        "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
-        "with the reference."
-    ),
-    "theory": (
-        "The predicted edge is the learning rate above which training diverges, from the matrix of one epoch. The "
-        "columns after it are observed in the first epochs of the runs, of which those that reach their target count "
-        "as stable; both agree where they are at most a step of the grid apart."
-    ),
-    "rates": (
-        "The factor by which an epoch multiplies the distance to the solution, predicted from the matrix of one epoch "
-        "and measured in the runs."
-    ),
-}
-
-_ROOF = (
-    "The roof is the arithmetic of a kernel by itself, timed in the same turns; the share is its time divided by the "
-    "kernel's."
-)
-
-
 def caption(name: str, table: pd.DataFrame) -> str:
     """Return the caption of a table: its content, which variants were not measured, and why."""
     missing = footnotes(_mask_unverified(table)) if name == "speed" else []
-    roof = [_ROOF] if name == "speed" and table["share"].notna().any() else []
-    return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *roof, *(f"{remark}." for remark in missing)])
+    roof = [ROOF_CAPTION] if name == "speed" and table["share"].notna().any() else []
+    return " ".join(
+        [*([TABLE_CAPTIONS[name]] if name in TABLE_CAPTIONS else []), *roof, *(f"{remark}." for remark in missing)]
+    )
 
 
 def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:

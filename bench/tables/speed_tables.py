@@ -1,4 +1,4 @@
-"""Tables of speeds and of the performance budget as text, with their conclusions in sentences."""
+"""Tables of speeds and of the performance budget as text."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -6,24 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.tables.formatting import MISSING, duration, shorten_exponent, text
-from bench.tables.words import describe_estimate, format_estimate
+from bench.tables.formatting import MISSING, duration, format_three_digits, format_two_digits
+from bench.tables.words import describe_estimate, describe_ratio_of_times
 from kernels.compile.kinds import KERNELS
-
-
-def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: float) -> str:
-    """Return a sentence on which of two is faster, such as "lanes is 12.7 ± 0.4 times as fast as C" with a full stop.
-
-    `ratio` is the time of b divided by that of a, with its interval. If it includes 1, no difference was found.
-    """
-    if low > 1:
-        return f"{a} is {format_estimate(ratio, low, high, format_three_digits)} times as fast as {b}."
-    if high < 1:
-        return f"{b} is {format_estimate(1 / ratio, 1 / high, 1 / low, format_three_digits)} times as fast as {a}."
-    takes = f"{b} takes {format_estimate(ratio, low, high, format_three_digits)} times as long as {a}"
-    if pd.isna(low):
-        return f"{takes}; there are too few measurements for an interval."
-    return f"No difference was found: {takes}."
 
 
 def describe_fastest(speed: pd.DataFrame) -> str | None:
@@ -133,16 +118,3 @@ def _format_intervals(table: pd.DataFrame, name: str) -> list[str]:
         MISSING if pd.isna(row[name]) else describe_estimate(row, name, format_three_digits)
         for _, row in table.iterrows()
     ]
-
-
-def format_three_digits(value: float) -> str:
-    """Return a number with three significant digits."""
-    if not np.isfinite(value):
-        return text(value)
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else shorten_exponent(f"{value:#.3g}")
-
-
-def format_two_digits(value: float) -> str:
-    """Return a large number with two significant digits."""
-    return MISSING if pd.isna(value) else f"{float(f'{value:.2g}'):,.0f}"

@@ -12,8 +12,9 @@ import pandas as pd
 from bench.tables import facts
 from bench.tables.costs import COST_NAMES, KERNEL, LOSSES
 from bench.tables.facts import FULL
-from bench.tables.formatting import duration, percentage, shorten_exponent, text
+from bench.tables.formatting import duration, format_three_digits, percentage, shorten_exponent, text
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
+from kernels.base.run import Floats
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories
 from kernels.train.attainable_loss import ARRIVED_SHARE
@@ -40,6 +41,32 @@ _TIES = {
     WITHIN: tuple(f"{verb} {WITHIN} of it" for verb in ("is", "are")),
     TOO_FEW_RUNS: tuple(f"{verb} too few runs to be compared with it" for verb in ("has", "have")),
 }
+# What stands below tables.
+TABLE_CAPTIONS = {
+    "best": (
+        "Medians, with 95 % intervals where there are enough runs; ∞ where half of them or more fail. The recommended "
+        "choice comes first, the others by rank. Each is indistinguishable from it if the paired interval of their "
+        "costs includes no difference, within 5 % if a difference is shown and is small, or else worse."
+    ),
+    "speed": (
+        "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
+        "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
+        "with the reference."
+    ),
+    "theory": (
+        "The predicted edge is the learning rate above which training diverges, from the matrix of one epoch. The "
+        "columns after it are observed in the first epochs of the runs, of which those that reach their target count "
+        "as stable; both agree where they are at most a step of the grid apart."
+    ),
+    "rates": (
+        "The factor by which an epoch multiplies the distance to the solution, predicted from the matrix of one epoch "
+        "and measured in the runs."
+    ),
+}
+ROOF_CAPTION = (
+    "The roof is the arithmetic of a kernel by itself, timed in the same turns; the share is its time divided by the "
+    "kernel's."
+)
 _QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
 # At most this many rivals, ranges of rates, settings with diverged runs and cheapest optimizers are listed.
 MOST_RIVALS, MOST_RANGES, MOST_DIVERGED, MOST_CHEAPEST = 4, 8, 3, 3
@@ -78,6 +105,32 @@ def describe_run(row: Mapping[str, Any]) -> str:
 def describe_choice(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> str:
     """Return the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
     return ", ".join(name_settings(row, samples).values())
+
+
+def describe_ruled_out(choice: pd.Series, samples: int | None = None) -> str:
+    """Return why the first choice of a ranking, ruled out on fresh seeds, is not the recommended one."""
+    return f"Trained again, the choice that came first was ruled out: {describe_choice(choice, samples)}."
+
+
+def describe_centering(center: str | None, problem: str = "") -> str:
+    """Return which columns are not centered, or not scaled at all (None), and why; empty if all of them are centered.
+
+    A `problem` of the data is a reason not to scale any of them.
+    """
+    without = "the model has no parameters for a shift"
+    return {
+        "both": "",
+        "x": f"y is scaled and not centered: {without} of it.",
+        "y": f"The inputs are scaled and not centered: {without} of them.",
+        "none": f"Columns are scaled and not centered: {without} of them.",
+        None: f"Columns stay as they are: {problem or f'{without} or another unit of them'}.",
+    }[center]
+
+
+def describe_fewer_epochs(epochs: int, usual: int, rows: int, params: int) -> str:
+    """Return why a study has fewer epochs than usual."""
+    size = f"{format_count(rows, 'sample')} and {format_count(params, 'parameter')}"
+    return f"{epochs} instead of {usual}{' at constant rates' * (epochs < 10)}, because there are {size}."
 
 
 def describe_batch_size(size: float, samples: int | None) -> str:
@@ -154,6 +207,34 @@ def _format_symmetric(value: str, low: str, high: str) -> str | None:
 def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str] = text) -> str:
     """Return a value with the interval in the columns `_low` and `_high`: "100 [100, 125]", "12 ± 1"."""
     return format_estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], as_text)
+
+
+def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: float) -> str:
+    """Return a sentence on which of two is faster, such as "lanes is 12.7 ± 0.4 times as fast as C" with a full stop.
+
+    `ratio` is the time of b divided by that of a, with its interval. If it includes 1, no difference was found.
+    """
+    if low > 1:
+        return f"{a} is {format_estimate(ratio, low, high, format_three_digits)} times as fast as {b}."
+    if high < 1:
+        return f"{b} is {format_estimate(1 / ratio, 1 / high, 1 / low, format_three_digits)} times as fast as {a}."
+    takes = f"{b} takes {format_estimate(ratio, low, high, format_three_digits)} times as long as {a}"
+    if pd.isna(low):
+        return f"{takes}; there are too few measurements for an interval."
+    return f"No difference was found: {takes}."
+
+
+def describe_film(expression: str, losses: Floats, epochs: float, diverged: int | None) -> str:
+    """Return how the curve and the losses of a run change; if it `diverged`, in which epoch."""
+    first, last = map(text, losses[[0, -1]].tolist())
+    curve = f"The curve {expression}"
+    lost = "" if diverged is None else f" and is no longer finite in epoch {text(diverged)}"
+    if losses.size == 1:
+        return f"{curve} where it starts; the loss is {first} there{lost}."
+    if lost:
+        return f"{curve} moves away from the data; the loss grows from {first} to {last}{lost}."
+    where = "from its start onto the data" if losses[-1] < losses[0] else "away from the data"
+    return f"{curve} moves {where}; the loss goes from {first} to {last} in {format_count(round(epochs, 2), 'epoch')}."
 
 
 def is_improvement(cost: str) -> bool:

@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 
+from bench.charts.basins import basin_chart
+from bench.charts.contours import contour_chart
 from bench.charts.fit import fit_chart
 from bench.charts.losses import loss_charts
 from bench.charts.rate_map import rate_map_figure
 from bench.charts.rates import rate_chart, rate_choices
 from bench.charts.row_charts import optimizer_ratios, setting_importance
-from bench.plots.basins import basin_map
-from bench.plots.contours import contours
+from bench.charts.speed import speed_chart
 from bench.plots.draw import draw_chart
-from bench.plots.speed import speed_bars
 from bench.tables.loss_bands import loss_bands
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.rank import ranking
@@ -55,13 +55,14 @@ def gallery(frame):
     name = frame["init"].iloc[0]
     yield loss_curves(frame, make_curves(decay(range(1, len(frame) + 1))))
     yield fitted_curve(quadratic, X, Y, params_by_name={name: [1, 0, -2]}, start=[0, 0, 0], names=(name, name))
-    yield contours(lambda params: (params**2).sum(axis=1), {name: np.eye(3)}, names=("b", name, "c"))
+    paths = {name: np.eye(3)}
+    yield draw_chart(contour_chart(lambda params: (params**2).sum(axis=1), paths, names=("b", name, "c")))
     solved = frame.assign(optimizer=name, status="converged", samples_to_target=3, lr=[0.1, 0.2])
     outcomes = choice_outcomes(solved, ranking(solved))
     yield draw_chart(rate_map_figure(outcomes, "samples"))
     yield draw_chart(rate_chart(rate_choices(outcomes), "samples"))
-    yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
-    yield speed_bars(speeds(name))
+    yield draw_chart(basin_chart(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]}))
+    yield draw_chart(speed_chart(speeds(name)))
     yield draw_ratios(comparison(name, "sgd"))
     effects = {"setting": ["learning rate", "start"], "share": [0.5, 0.1], "factor": 3.0, "best": name, "worst": "x"}
     yield draw_chart(setting_importance(pd.DataFrame(effects), cost="samples to the target"))

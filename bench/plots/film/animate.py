@@ -23,13 +23,10 @@ from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.style import STYLE
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
-from bench.tables.words import format_count
 from kernels import FitResult
 
 COLORS = 128  # of the palette that all frames share: three hues and their shades
 DPI = {".gif": 100, ".mp4": 200, ".html": 150}
-
-Progress = Callable[[int], None]
 
 
 class FilmAnimation(FuncAnimation):
@@ -47,7 +44,12 @@ class FilmAnimation(FuncAnimation):
     """
 
     def __init__(
-        self, film: Film, figure: Figure | None = None, *, dpi: float = 100, progress: Progress = lambda done: None
+        self,
+        film: Film,
+        figure: Figure | None = None,
+        *,
+        dpi: float = 100,
+        progress: Callable[[int], None] = lambda done: None,
     ) -> None:
         self.film, self._dpi = film, dpi
         frozen = None if figure else dpi
@@ -97,7 +99,7 @@ class FilmAnimation(FuncAnimation):
             path = Path(folder, "film.gif")
             self.save(path)
             image = b64encode(path.read_bytes()).decode("ascii")
-        return f'<img src="data:image/gif;base64,{image}" alt="{escape(film_caption(self.film))}">'
+        return f'<img src="data:image/gif;base64,{image}" alt="{escape(self.film.caption)}">'
 
 
 class _MomentsWriter(PillowWriter):
@@ -147,7 +149,7 @@ class _PageWriter(_MomentsWriter):
         page = Template(Path(__file__).with_name("player.html").read_text(encoding="utf-8"))
         filled = page.substitute(
             title=escape(f"{text(film.names[1])} = {film.result.model.expression}"),
-            alt=escape(film_caption(film)),
+            alt=escape(film.caption),
             still=images[-1],
             width=round(100 * WIDTH),
             height=round(100 * HEIGHT),
@@ -177,25 +179,6 @@ def check_writable(path: str | Path, what: str = "path") -> Path:
     if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
         raise ValueError("MP4 needs ffmpeg: install it (Debian: apt install ffmpeg), or write .gif or .html")
     return path
-
-
-def film_caption(film: Film) -> str:
-    """Return a text alternative of the animation."""
-    result = film.result
-    first, last = map(text, film.loss[[0, -1]].tolist())
-    if film.loss.size == 1:
-        ends = f" and is no longer finite in epoch {text(film.last_epoch)}" if result.status == "diverged" else ""
-        return f"The curve {result.model.expression} where it starts; the loss is {first} there{ends}."
-    if result.status == "diverged":
-        return (
-            f"The curve {result.model.expression} moves away from the data; the loss grows from {first} to {last} "
-            f"and is no longer finite in epoch {text(film.last_epoch)}."
-        )
-    where = "from its start onto the data" if film.loss[-1] < film.loss[0] else "away from the data"
-    return (
-        f"The curve {result.model.expression} moves {where}; the loss goes from {first} to {last} "
-        f"in {format_count(round(film.epoch[-1], 2), 'epoch')}."
-    )
 
 
 def _set_corner_to_white(picture: Image.Image) -> Image.Image:

@@ -14,6 +14,7 @@ from bench.data.fit_table import TableFit, thin_rows
 from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units, original_loss
 from bench.plots.film.moments import Moments, recorded_moments, update_moments
+from bench.tables.words import describe_film
 from kernels import FitResult
 from kernels.base.run import Floats
 from kernels.data.samples import check_samples
@@ -117,6 +118,12 @@ class Film:
     def last_epoch(self) -> int:
         """The epoch in which the run ended, counted from 1; 0 where it ended at the start."""
         return -(-int(self.result.samples_seen[-1]) // self.result.samples_per_epoch)
+
+    @property
+    def caption(self) -> str:
+        """A text alternative of the film."""
+        diverged = self.last_epoch if self.result.status == "diverged" else None
+        return describe_film(self.result.model.expression, self.loss, float(self.epoch[-1]), diverged)
 
     @property
     def rate(self) -> Floats:

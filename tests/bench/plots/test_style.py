@@ -8,8 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bench.charts.basins import basin_chart
 from bench.charts.ticks import format_tick
-from bench.plots.basins import basin_map
+from bench.plots.draw import draw_chart
 from bench.plots.style import LogTicks, empty_figure, log_scale, save, save_as
 from bench.tables.formatting import shorten
 from tests.support.figures import texts
@@ -114,7 +115,7 @@ def test_a_figure_is_sharp_at_the_width_of_a_readme_and_white_on_a_dark_page(tmp
     assert "fill: #ffffff" in svg.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("draw", [make_loss_curves, lambda: basin_map(plane())], ids=["curves", "map"])
+@pytest.mark.parametrize("draw", [make_loss_curves, lambda: draw_chart(basin_chart(plane()))], ids=["curves", "map"])
 def test_the_same_figure_gives_the_same_files(tmp_path, draw):
     """Curves, and a map: what SVG gives names of its own to."""
     ones, others = (save(draw(), tmp_path, name, svg=True) for name in "ab")

@@ -8,10 +8,10 @@ from bench.tables.speed_tables import (
     budget_footnotes,
     budget_summary,
     describe_fastest,
-    describe_ratio_of_times,
     footnotes,
     speed_summary,
 )
+from bench.tables.words import describe_ratio_of_times
 from tests.support.speeds import ROWS, TABLE
 
 

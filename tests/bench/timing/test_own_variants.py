@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import bench
+from bench.charts.speed import speed_chart
 from bench.commands.speed import select_variants
 from bench.compare.sources import VARIANT, kind_of_source
-from bench.plots.speed import speed_bars
 from bench.timing.own_variants import find_variant, register_variant
 from bench.timing.problem import Trained, classic
 from bench.timing.speed import speed
@@ -90,8 +90,7 @@ def test_a_variant_has_its_row_and_its_bar():
     assert rows.loc["broken", "note"] == "not measured: ZeroDivisionError: division by zero"
     assert rows.loc["leaves", "note"] == "not measured: SystemExit: 3"
     assert "parameters and losses of the shapes (1, 3) and (3, 1), not (1,) and (1,)" in rows.loc["odd", "note"]
-    labels = {label.get_text() for axis in speed_bars(table).axes for label in axis.get_yticklabels()}
-    assert any("mine" in label for label in labels)
+    assert "mine" in speed_chart(table).panels[0].y.ticks[0].labels
     with pytest.raises(NotVerifiedError):
         verify(VARIANTS_BY_NAME["wrong"], PROBLEM)
 

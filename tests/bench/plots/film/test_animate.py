@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
-from bench.plots.film.animate import FilmAnimation, film_caption
+from bench.plots.film.animate import FilmAnimation
 from bench.plots.film.film import FRAMES_PER_SECOND, fit_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.tables.formatting import text
@@ -184,10 +184,10 @@ def test_the_last_frame_says_how_it_ended(classic):
         assert f"loss {text(film.loss[-1])} " in head(figure)[0]
         renderer.draw(0)
         assert said not in head(figure)[0]
-    assert "moves away from the data" in film_caption(film)
+    assert "moves away from the data" in film.caption
     risen = fit(models.quadratic, *classic, init=[2, -4, 4], lr=3, batch_size="full", epochs=1, kernel="reference")
-    assert film_caption(fit_film(risen, *classic)).endswith(" in 1 epoch.")
-    assert "moves away from the data" in film_caption(fit_film(risen, *classic))
+    assert fit_film(risen, *classic).caption.endswith(" in 1 epoch.")
+    assert "moves away from the data" in fit_film(risen, *classic).caption
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_the_last_frame_says_how_it_ended(classic):
 def test_the_caption_of_a_start_alone_tells_no_movement(settings, said, classic):
     ended = fit(models.quadratic, *classic, init=[2, -4, 0.055], epochs=1, kernel="reference", **settings)
     film = fit_film(ended, *classic, settings={"kernel": "reference", **settings})
-    assert film_caption(film) == f"The curve a*x**2 + b*x + c where it starts; {said}"
+    assert film.caption == f"The curve a*x**2 + b*x + c where it starts; {said}"
 
 
 def test_how_a_run_ended_stays_inside_the_picture():

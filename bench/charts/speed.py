@@ -1,0 +1,81 @@
+"""The chart of the speed of the variants."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.charts.chart import Axis, Bars, Chart, Key, Layer, Line, Panel, Points, Rule, join_sentences
+from bench.charts.colors import PALETTE
+from bench.charts.ticks import log_ticks, places
+from bench.tables.formatting import shorten, text
+
+CAPTION = "Time per sample-update with 95 % confidence intervals."
+UNVERIFIED = "results not verified"
+# The legend, and the colors of the bars of each entry.
+COLORS = {"sgdbench": PALETTE[0], "others": "#757575", UNVERIFIED: "missed"}
+BASELINES = ("reference", "C")
+MOST_MISSING = 6  # variants that were not measured and are named
+
+
+def speed_chart(speed: pd.DataFrame) -> Chart:
+    """Return the chart of the time of a sample-update of each variant, the fastest on top, with its 95 % interval.
+
+    Lines go up from the ends of `reference` and of C. A speedup is stated only for verified results; the bars of other
+    results are hollow. `speed` is a table as from `bench.timing.speed.speed`.
+    """
+    ns = speed["ns"].astype("Float64").to_numpy(float, na_value=np.nan)
+    missing = _describe_missing(speed[~np.isfinite(ns)])
+    measured = speed[np.isfinite(ns)].sort_values("ns", kind="stable").reset_index(drop=True)
+    if measured.empty:
+        return Chart((), caption=CAPTION, notes=f"No speed to show: nothing was measured. {missing}".strip())
+    values, low, high = measured[["ns", "ns_low", "ns_high"]].to_numpy(float).T
+    margin = (high.max() / low.min()) ** 0.06 * 1.5
+    limits = float(low.min() / margin), float(high.max() * margin)
+    verified = measured["verified"].fillna(False).to_numpy(bool)
+    kinds = np.where(verified, np.where(measured["ours"], "sgdbench", "others"), UNVERIFIED)
+    rows = np.arange(float(len(measured)))
+    layers: list[Layer] = [Rule(float(ns), upright=True) for ns in values[measured["variant"].isin(BASELINES)]]
+    layers += [
+        Bars(rows[kinds == kind], values[kinds == kind], color) for kind, color in COLORS.items() if kind in kinds
+    ]
+    ends = np.column_stack([low, high, np.full(len(rows), np.nan)])  # a break after each interval
+    layers.append(Line(ends.ravel(), np.repeat(rows, 3), width=3.0))
+    words = [_describe_time(row) for row in measured.to_dict("records")]
+    layers.append(Points([limits[1]] * len(rows), rows, size=0.0, words=words, beside=True))
+    across = Axis(limits, "ns per sample-update", log=True, ticks=log_ticks(*limits))
+    along = Axis((len(rows) - 0.4, -0.6), ticks=places([shorten(name) for name in measured["variant"]])[:1], grid=False)
+    dashed = [name for name in BASELINES if name in measured["variant"].to_numpy()]
+    return Chart(
+        [Panel(across, along, layers)],
+        [Key(kind, color, "box") for kind, color in COLORS.items() if kind in kinds],
+        caption=CAPTION,
+        notes=join_sentences(bool(dashed) and f"Dashed lines: the times of {' and '.join(dashed)}.", missing),
+        height=1.2 + 0.3 * len(rows),
+    )
+
+
+def _describe_time(row: Mapping[Hashable, Any]) -> str:
+    """Return the time of a variant, its speedup if its results are verified, and its share of the roof, if measured."""
+    verified = pd.notna(row["verified"]) and bool(row["verified"])
+    share = f", {row['share']:.2f} of the roof" if pd.notna(row["share"]) else ""
+    return f"{text(row['ns'], 3)} ns{_describe_speedup(row) if verified else ', not verified'}{share}"
+
+
+def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
+    """Return the speedup over C or, for a variant slower than C, over the reference."""
+    for column, name, least in (("to_c", "C", 1.0), ("to_reference", "the reference", 0.0)):
+        if row["variant"] not in BASELINES and pd.notna(row[column]) and row[column] >= least:
+            return f", {text(row[column], 3)} times as fast as {name}"
+    return ""
+
+
+def _describe_missing(missing: pd.DataFrame) -> str:
+    """Return the variants that were not measured, with the reasons; empty if there are none."""
+    reasons = [
+        f"{shorten(row['variant'])} ({shorten(row['note'] or 'reason unknown', 60)})"
+        for row in missing.head(MOST_MISSING).to_dict("records")
+    ]
+    more = f" and {len(missing) - MOST_MISSING} more" if len(missing) > MOST_MISSING else ""
+    return f"Not measured: {', '.join(reasons)}{more}." if reasons else ""
