@@ -92,7 +92,7 @@ def train_by_reference(monkeypatch, *, other_than=None):
     def make(kernel, model, *of, **settings):
         return make_trainer(kernel if model.expression == other_than else "reference", model, *of, **settings)
 
-    for module in ("fit", "partial_fit"):
+    for module in ("trainer", "partial_fit"):
         monkeypatch.setattr(f"kernels.train.{module}.make_trainer", make)
 
 

@@ -285,7 +285,7 @@ from kernels.train.trainer import make_trainer
 def make(kernel, *of, **settings):
     return make_trainer("reference", *of, **settings)
 
-for module in ("fit", "partial_fit"):
+for module in ("trainer", "partial_fit"):
     import_module(f"kernels.train.{module}").make_trainer = make
 
 def load_some(load=datasets.load_breast_cancer, **asked):

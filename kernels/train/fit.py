@@ -42,7 +42,6 @@ from kernels.optimizers.schedules import learning_rates
 from kernels.train.fit_result import FitResult, whole_or_fraction
 from kernels.train.lost_targets import first_spurious_zero
 from kernels.train.slices import slowdown_of, train_in_slices
-from kernels.train.trainer import make_trainer
 
 
 @suggest_arguments
@@ -209,6 +208,8 @@ def fit(
     recorded = Record(np.empty(checkpoints.size), trajectory, memory, validation_losses, np.array(NO_LOWEST))
 
     # Compile.
+    from kernels.train.trainer import make_trainer  # noqa: PLC0415 (numba is heavy; arguments are checked without it)
+
     started = time.perf_counter()
     train = make_trainer(kernel, model, loss, optimizer, data)
     compile_seconds = time.perf_counter() - started

@@ -17,7 +17,6 @@ from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.optimizers.optimizer import Optimizer
-from kernels.reference import remember_order, train
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
 """From settings, a `Record` or a `Block`, and two checkpoints to the status and the checkpoint that was reached."""
@@ -39,6 +38,8 @@ def make_trainer(
     """
     dtype = data.dtype
     if kernel == "reference":
+        from kernels.reference import remember_order, train  # noqa: PLC0415 (kernels never need it)
+
         check_dtype(dtype, kernel, model, loss, optimizer)
         return partial(train, model.program, loss, optimizer, data, visiting=remember_order(data))
     spec = KernelSpec(kernel, model, loss, optimizer, options_per_run, dtype)
