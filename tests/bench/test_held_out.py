@@ -18,8 +18,6 @@ from bench.data.scaling import standardize
 from bench.data.table import builtin
 from bench.engine import check as checking
 from bench.engine import train as engine
-from bench.report.figures import loss_by_optimizer
-from bench.report.run_data import read_run_data
 from bench.study.load import load_study, with_settings
 from bench.study.schema import RunTable
 from bench.tables.formatting import text
@@ -147,14 +145,6 @@ def folder(tmp_path):
             tmp_path / f"{name}.csv", index=False
         )
     return tmp_path
-
-
-def test_a_study_may_hold_out_another_file(folder):
-    (folder / "study.toml").write_text(STUDY + 'validation_path = "others.csv"\n')
-    data, scaling = load_study(folder / "study.toml").dataset()
-    others = pd.read_csv(folder / "others.csv")
-    np.testing.assert_allclose(data.validation[0][:, 0] * scaling.x_scale + scaling.x_mean, others["hp"])
-    assert len(data.y) == 40
 
 
 @pytest.mark.parametrize(
@@ -454,18 +444,3 @@ def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
     drawn = {line.get_label(): line.get_ydata() for line in axis.lines}
     np.testing.assert_allclose(drawn["held out"], result.validation_loss)
     assert {"loss", "held out"} == set(drawn)
-
-
-def test_loss_curves_show_both_losses(tmp_path):
-    result = jumping(tmp_path)
-    caption, figure = loss_by_optimizer(read_run_data(tmp_path))
-    assert caption.endswith("Dashed: medians on the held-out samples.")
-    axes = {axis.get_title("left").removeprefix("start "): axis for axis in figure.axes}
-    assert set(axes) == set(result.frame["init"])
-    for start, axis in axes.items():
-        # All runs from a start have the same losses there.
-        own = result.frame[result.frame["init"] == start]["config_id"]
-        first = result.read_curves(own.tolist()).iloc[0]
-        assert [line.get_linestyle() for line in axis.lines] == ["-", "--"]
-        starts = {line.get_linestyle(): line.get_ydata()[0] for line in axis.lines}
-        assert starts == {"-": first["loss"], "--": first["validation_loss"]}

@@ -165,14 +165,9 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("other", "dropped"),
         [
-            ({"lr": 0.05}, "192 configurations that this grid does not have (lr 3)"),
             (
                 {"lr": [0.05, 0.1], "optimizer": "sgd"},
-                "288 configurations that this grid does not have (optimizer adam; lr 3)",
-            ),
-            (
-                {"init": {"drawn": "normal:1:1"}, "seed": 0},
-                "336 configurations that this grid does not have (init near, ",
+                "288 configurations that this grid does not have (optimizer adam; ",
             ),
             ({"seed": 7}, "384 configurations that this grid does not have (seed 0, 18446744073709551615)"),
         ],
@@ -249,14 +244,6 @@ class TestRecording:
         assert row["epochs_to_target"] == first["samples"] / 61
         assert row["epochs"] == first["samples"] // 61
         assert row["samples_to_target"] % 61
-
-    def test_an_older_folder_is_refused_with_what_to_do(self, tmp_path):
-        swept(tmp_path, Grid(lr=0.1))
-        about = tmp_path / "sgdbench.json"
-        about.write_text(about.read_text().replace('"format": 4', '"format": 3'))
-        for read in (load_run, swept):
-            older = "older sgdbench (format 3; this one knows 4): run the study again into another"
-            assert older in refusal_of(read, tmp_path)
 
 
 class TestFingerprint:

@@ -96,27 +96,6 @@ def test_a_stream_of_samples_gives_what_sgd_regressor_makes_of_it(samples, learn
     assert ours.n_iter_ == 4
 
 
-@pytest.mark.parametrize("batch_size", [1, 8])
-def test_compiled_calls_of_partial_fit_with_weights_give_the_bits_of_the_reference_in_blocks(samples, batch_size):
-    x, y, weights = samples
-    settings = {"lr": 0.05, "batch_size": batch_size, "shuffle": "blocks(size=9, buffer=20)", "optimizer": "adam"}
-
-    def model(**changed):
-        return regressor("a*x", **settings | {"epochs": 3, "random_state": 3} | changed)
-
-    whole = model(kernel="reference").fit(x[:, :1], y, sample_weight=weights)
-    compiled, parts = model(kernel="fused").fit(x[:, :1], y, sample_weight=weights), model(kernel="fused")
-    for _ in range(3):
-        parts.partial_fit(x[:, :1], y, sample_weight=weights)
-    for each in (compiled, parts):
-        np.testing.assert_array_equal(each.params_, whole.params_)
-        np.testing.assert_array_equal(each.loss_curve_[1:], whole.loss_curve_[1:])
-    others = model(kernel="reference", shuffle=True), model(kernel="reference")
-    others[0].fit(x[:, :1], y, sample_weight=weights)
-    others[1].fit(x[:, :1], y)
-    assert not any(np.array_equal(other.params_, whole.params_) for other in others)
-
-
 @pytest.mark.parametrize(
     ("optimizer", "batch_size"), [("sgd", 1), ("adam", 16), ("averaged(inverse_scaled(momentum))", 1)]
 )

@@ -165,21 +165,14 @@ class TestData:
         assert "in the table&#39;s own units" not in page
         assert "own units" not in (run / "report.md").read_text(encoding="utf-8")
 
-    def test_the_samples_held_out_are_data_of_the_run_too(self, tmp_path):
+    @pytest.mark.parametrize("held_out", ["validation", "test"])
+    def test_the_samples_held_out_are_data_of_the_run_too(self, tmp_path, held_out):
+        """Else a fit that is handed out would be judged on others than those that were announced."""
         pd.DataFrame({"x": X[::4] + 0.01, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
-        run = make_run(tmp_path, STUDY.replace('y = "y"', 'y = "y", validation_path = "other.csv"'))
+        run = make_run(tmp_path, STUDY.replace('y = "y"', f'y = "y", {held_out}_path = "other.csv"'))
         with silence():
-            assert read_run_data(run).data.validation is not None
-        pd.DataFrame({"x": X[::4] + 0.02, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
-        with pytest.warns(RuntimeWarning, match="no longer those of the run: other.csv has changed"):
-            assert read_run_data(run).data is None
-
-    def test_the_rows_for_the_test_are_data_of_the_run_too(self, tmp_path):
-        """A fit that is handed out would be judged on others than those that were announced."""
-        pd.DataFrame({"x": X[::4] + 0.01, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
-        run = make_run(tmp_path, STUDY.replace('y = "y"', 'y = "y", test_path = "other.csv"'))
-        with silence():
-            assert read_run_data(run).judged["rows"] == X[::4].size
+            found = read_run_data(run)
+        assert found.data.validation is not None if held_out == "validation" else found.judged["rows"] == X[::4].size
         pd.DataFrame({"x": X[::4] + 0.02, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
         with pytest.warns(RuntimeWarning, match="no longer those of the run: other.csv has changed"):
             assert read_run_data(run).data is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.study.config_id import config_ids
 from bench.study.grid import MAX_VALUES, Grid, question_if_large
 from bench.study.schema import RunTable
-from kernels import fit, models
+from kernels import models
 
 QUADRATIC = models.quadratic
 NEAR = [-1.0, 10.0, 26.0]
@@ -42,19 +42,6 @@ def test_rows_are_all_combinations_the_last_setting_innermost():
     assert list(map(str, frame.dtypes)) == [
         "float64", "int64", "category", "category", "category", "uint64", "bool", *["float64"] * 3
     ]  # fmt: skip
-
-
-def test_without_settings_it_is_the_default_run_of_fit():
-    (row,) = Grid().frame(QUADRATIC, 800).to_dict("records")
-    x = np.linspace(-1, 1, 20)
-    default = fit(QUADRATIC, x, x, epochs=3)
-    start = [row[f"start_{name}"] for name in QUADRATIC.params]
-    same = fit(
-        QUADRATIC, x, x, epochs=3, init=start,
-        **{name: row[name] for name in ("lr", "batch_size", "optimizer", "schedule", "seed", "shuffle")},
-    )  # fmt: skip
-    np.testing.assert_array_equal(same.trajectory, default.trajectory)
-    np.testing.assert_array_equal(same.rates, default.rates)
 
 
 @pytest.mark.parametrize(
