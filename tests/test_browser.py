@@ -186,6 +186,7 @@ def test_dragging_bends_the_curve(page, folder):
         assert told.startswith(f"{text(seen)} sample")
         assert all(f"{name} = {text(value)}" in told for name, value in zip("abc", params, strict=True))
         dots = "['fall', 'path'].map((name) => document.querySelector(`#chart-${name} .plot`).data.at(-1).x[0])"
+        assert run(page, dots)[0] == max(seen, run(page, "player.run.chart.panels[0].x.range[0]"))
         assert run(page, dots)[1] == pytest.approx(params[run(page, "player.plane.pair[0]")])
     assert not np.allclose(curves[0], curves[1])
     assert not np.allclose(curves[1], curves[2])

@@ -10,11 +10,11 @@ function toneOfLayer(tone) {
 const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", square: "square-open", triangle: "triangle-up" };
 
 const lines = (words) => literal(words).replaceAll("\n", "<br>");
-// Where a pointer is on a line, below the words about it.
-const PLACE = "%{hovertext}<br>%{xaxis.title.text} %{x:,.6~g}, %{yaxis.title.text} %{y:.2~g}<extra></extra>";
+// Where a pointer is on a line, below the words about it, in which a percent sign begins no place to be filled.
+const PLACE = "<br>%{xaxis.title.text} %{x:,.6~g}, %{yaxis.title.text} %{y:.2~g}<extra></extra>";
 const hoverOf = (words, place) => {
   if (!words) return { hoverinfo: "skip" };
-  if (place && !Array.isArray(words)) return { hovertext: lines(words), hovertemplate: PLACE };
+  if (place && !Array.isArray(words)) return { hovertemplate: lines(words).replaceAll("%", "&#37;") + PLACE };
   return { hoverinfo: "text", hovertext: Array.isArray(words) ? words.map(lines) : lines(words) };
 };
 

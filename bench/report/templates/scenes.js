@@ -99,7 +99,8 @@ function paintBend(plot) {
 }
 
 function fallOf(step) {
-  const { x, y } = player.run.line;
+  const { chart, line } = player.run;
+  const [x, y] = [held(line.x, chart.panels[0].x), line.y]; // the start has no place on a logarithmic axis
   return { done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
 }
 
