@@ -31,15 +31,15 @@ def variant_benchmark(benchmark: Any) -> Measure:
     from bench.timing.own_variants import find_variant  # noqa: PLC0415
     from bench.timing.problem import FailedError, UnavailableError  # noqa: PLC0415
     from bench.timing.speed import compile_times  # noqa: PLC0415
-    from bench.timing.variants import BY_NAME  # noqa: PLC0415
+    from bench.timing.variants import VARIANTS_BY_NAME  # noqa: PLC0415
     from bench.timing.verify import NotVerifiedError, no_compilation, verify  # noqa: PLC0415
     from kernels.base.checks import did_you_mean, list_names  # noqa: PLC0415
 
     def measure(variant: "str | Variant", problem: "Problem") -> None:
         known = find_variant(variant) if isinstance(variant, str) else variant
         if known is None:
-            close = did_you_mean(str(variant), BY_NAME)
-            raise ValueError(f"there is no variant {variant!r}{close}; known are {list_names(BY_NAME, '; ')}")
+            close = did_you_mean(str(variant), VARIANTS_BY_NAME)
+            raise ValueError(f"there is no variant {variant!r}{close}; known are {list_names(VARIANTS_BY_NAME, '; ')}")
         problem = problem if benchmark.enabled else small(problem)
         try:
             call, errors = verify(known, problem)

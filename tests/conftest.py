@@ -35,20 +35,23 @@ if CACHE:
 
 # The files that take longest, from the longest on.
 LONGEST = [
-    "kernels/test_equality",
     "test_browser",
-    "test_documents",
+    "kernels/test_equality",
     "bench/engine/test_dask",
-    "bench/report/test_report",
     "bench/engine/test_digests",
+    "test_notebook",
+    "test_documents",
+    "bench/test_cli",
+    "bench/commands/test_compare_against",
+    "bench/commands/test_kernel",
+    "bench/report/test_report",
     "bench/report/test_reproduce",
     "bench/engine/test_tune",
     "bench/timing/test_peers",
     "test_assembly",
     "kernels/optimizers/test_optimizer",
     "benchmarks/test_targets",
-    "bench/test_cli",
-    "test_notebook",
+    "test_benchmarks",
     "bench/test_held_out",
     "bench/analysis/test_advice",
     "bench/engine/test_sweep",
@@ -159,7 +162,7 @@ def wrong_fused(monkeypatch):
     from bench.timing import variants
     from bench.timing.problem import Trained
 
-    fused = variants.BY_NAME["fused"]
+    fused = variants.VARIANTS_BY_NAME["fused"]
 
     def prepare(problem):
         call = fused.prepare(problem)
@@ -171,7 +174,7 @@ def wrong_fused(monkeypatch):
         return train
 
     wrong = fused._replace(prepare=prepare)
-    monkeypatch.setitem(variants.BY_NAME, "fused", wrong)
+    monkeypatch.setitem(variants.VARIANTS_BY_NAME, "fused", wrong)
     return wrong
 
 
@@ -193,6 +196,21 @@ def one_figure_here():
     with pytest.MonkeyPatch.context() as patch:
         draw_one_figure(patch)
         yield
+
+
+@pytest.fixture(scope="session")
+def hostile_folder():
+    """The folder of a small run whose every name is up to something, with its report; none must change it."""
+    from tests.support.hostile import hostile_run
+
+    place = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent / "hostile"
+    # All workers have one: who comes first runs it.
+    with FileLock(place.with_suffix(".lock")), pytest.MonkeyPatch.context() as patch:
+        if not (place / "run" / "report.html").exists():
+            place.mkdir()
+            draw_one_figure(patch)
+            hostile_run(place)
+    return place / "run"
 
 
 @pytest.fixture(scope="session")
@@ -272,7 +290,7 @@ def no_report(monkeypatch):
 @pytest.fixture
 def few_variants(monkeypatch):
     """A run times two variants, for tests of something else in it."""
-    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))
+    monkeypatch.setattr("bench.commands.measure.MEASURED_VARIANTS", ("reference", "fused"))
 
 
 @pytest.fixture

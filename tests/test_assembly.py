@@ -71,6 +71,7 @@ def without_roots(operations):
     return operations - Counter(sqrt=roots) + Counter(multiply=3 * roots, fma=7 * roots)
 
 
+@cache
 def compiled(model, optimizer, width, *, fma=False):
     """The code of a kernel of lanes of this width."""
     spec = KernelSpec("lanes-fma" if fma else "lanes", model, make_loss("squared"), make_optimizer(optimizer))

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bench.compare.pytest_benchmark import read_run
-from bench.timing.paired import FEWEST
+from bench.timing.paired import MIN_ROUNDS
 from bench.timing.variants import VARIANTS
 from tests.support.benchmark_files import run_pytest
 from tests.support.constants import BENCHMARKS, ROOT
@@ -62,7 +62,7 @@ def test_tables_fit_on_a_screen_and_files_keep_some_hundred_rounds(told):
     # The unit is the one in which the fastest of a table is readable: microseconds, on a slow machine.
     unit = {"ns": 1e9, "us": 1e6}[re.search(r"\(time in (\w+)\)", told)[1]]
     for row in rows:
-        assert samples[row["fullname"]].seconds.size == row["stats"]["rounds"] >= FEWEST
+        assert samples[row["fullname"]].seconds.size == row["stats"]["rounds"] >= MIN_ROUNDS
         shown = float(re.search(rf"^{row['param']} +([\d.,]+)", told, re.MULTILINE)[1].replace(",", ""))
         assert shown == pytest.approx(unit * row["stats"]["min"] / row["extra_info"]["sample_updates"], abs=1e-3)
 

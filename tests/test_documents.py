@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
+from bench.commands.trees import Benchmarks
 from bench.compare.gates import load_gates
 from bench.data.table import builtin
 from bench.docs.pages import make_pages
@@ -25,7 +26,7 @@ from kernels.model.expression import FUNCTIONS
 from kernels.model.models import quadratic
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.trainer import make_trainer
-from tests.support.benchmark_files import clocked_repository, git, quick_turns
+from tests.support.benchmark_files import clocked_repository, git
 from tests.support.constants import ROOT
 from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
 from tests.support.rooms import HEIGHT, LINES
@@ -181,7 +182,7 @@ def steps_of(file):
 @pytest.mark.parametrize("file", FOLLOWED)
 @pytest.mark.usefixtures("no_report")
 def test_a_document_works_from_its_first_line_to_its_last(file, tmp_path, sgdbench, monkeypatch):
-    """In an empty folder; with few rows, epochs and settings, and by the reference, which compiles nothing."""
+    """In an empty folder; with few rows, epochs, trials and settings, and by the reference, which compiles nothing."""
     monkeypatch.chdir(tmp_path)
     train_by_reference(monkeypatch)
     names = {}
@@ -189,8 +190,9 @@ def test_a_document_works_from_its_first_line_to_its_last(file, tmp_path, sgdben
         if kind == "python":
             run_python(step, names)
             continue
-        _, command, *words = words_of(step)
+        _, command, *words = words_of(step.replace("--trials 96", "--trials 8"))
         quick = [*QUICK, "--seed", "0", "--batch-size", "64"] if command == "run" else []
+        quick += ["--epochs", "3"] if "--animate" in words else []  # a film has fewer frames
         pairs = [pair for pair in zip(quick[::2], quick[1::2], strict=True) if pair[0] not in words]
         code, out, err = sgdbench(command, *words, *chain(*pairs), *(TUNE_QUICK if command == "tune" else []))
         assert (code, err) == (0, ""), (step, err)
@@ -205,22 +207,32 @@ def test_a_document_works_from_its_first_line_to_its_last(file, tmp_path, sgdben
 
 STUDY = """
 name = "study"
-data = { path = "cars.csv", x = "hp", y = "mpg", standardize = true }
-model.expression = "a*hp**2 + b*hp + c"
+data.builtin = "quadratic"
+model.expression = "a*x**2 + b*x + c"
 grid = { lr = [0.01, 0.1], seed = [0, 1, 2, 3, 4, 5], shuffle = true }
 run.target = 0.5
 """
 
 
-@pytest.mark.usefixtures("few_variants", "no_update_timed")
+@pytest.fixture
+def slower_tree(own_folder, monkeypatch):
+    """A repository whose working tree takes 1.2 times as long as its commit, as test_compare_against.py measures it."""
+
+    def run_benchmarks(tree, arguments):
+        name, seconds = ("new", 0.012) if "working tree" in tree.about else ("old", 0.01)
+        return Benchmarks({f"benchmarks/test_io.py::test_{test}": seconds for test in ("read", name)}, {})
+
+    monkeypatch.setattr("bench.commands.compare.run_benchmarks", run_benchmarks)
+    clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+
+
+@pytest.mark.usefixtures("few_variants", "no_update_timed", "slower_tree")
 def test_the_gate_holds_and_fails_as_it_says(own_folder, sgdbench, monkeypatch):
     """The run that is measured twice is copied, as no test depends on how busy the machine is."""
     monkeypatch.setattr(
         "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
-    quick_turns(monkeypatch)
-    clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
-    git("update-ref", "refs/remotes/origin/main", "HEAD")
     blocks = [block for block in DOCUMENTS[CI].blocks if block.section == "Gate a study"]
     (gates,) = [block.text for block in blocks if block.language == "toml"]
     lines = [line for block in blocks if not block.language for line in lines_of(block)]
@@ -254,9 +266,8 @@ def test_the_job_runs_what_the_section_shows():
     assert len(run) == 5
 
 
-def test_the_commit_is_compared_as_it_says(own_folder, sgdbench, monkeypatch):
-    quick_turns(monkeypatch)
-    clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
+@pytest.mark.usefixtures("slower_tree")
+def test_the_commit_is_compared_as_it_says(sgdbench):
     line, shown = (block.text for block in BLOCKS if block.section == "Compare with a commit")
     _, *words = words_of(line)
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-a", "-m", "second")

@@ -276,14 +276,14 @@ for cell in notebook.cells:
         shown[-1] += " ".join([output.get("text", ""), *data]) + "\\n"
 print(json.dumps(["".join(shown[first:end]) for first, end in zip(ends, ends[1:])]))
 """
-# Kernels that no other test compiles take seconds, and so does the reference on all rows of the last table.
+# Fits have the bits of their kernels, which compile for seconds. All rows of the last table would take as long.
 BY_REFERENCE = """
 from importlib import import_module
 from sklearn import datasets
 from kernels.train.trainer import make_trainer
 
-def make(kernel, model, *of, **settings):
-    return make_trainer("reference" if {*"@("} & {*model.expression} else kernel, model, *of, **settings)
+def make(kernel, *of, **settings):
+    return make_trainer("reference", *of, **settings)
 
 for module in ("fit", "partial_fit"):
     import_module(f"kernels.train.{module}").make_trainer = make

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.curvature import MOST_PARAMS, edges_of_runs, name_places, nearby_edges, some_samples
+from bench.analysis.curvature import MAX_PARAMS, edges_of_runs, name_places, nearby_edges, some_samples
 from bench.analysis.default_study import choose_centering
 from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
 from bench.data.fit_table import TableFit
@@ -22,35 +22,39 @@ from kernels import FitResult, Model, fit
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
-from kernels.train.attainable_loss import ARRIVED, AttainableLoss
+from kernels.train.attainable_loss import ARRIVED_SHARE, AttainableLoss
 
 Settings = dict[str, Any]
 """Settings by the names of the options of `sgdbench fit`; `standardize` is one of them."""
 
 # Full batches need the eigenvalues of one matrix, which takes seconds with more parameters.
-MOST_OF_FULL = 1000
+MAX_FULL_BATCH_PARAMS = 1000
 # If the lowest loss is unknown, a stalled run with a lower R² than this has no way out of where it is.
 WEAK_R2 = 0.01
 # The loss has stalled if it fell by less than this fraction over the last half of the epochs.
-STILL = 1e-3
-# One trial trains for at most TRIAL_SECONDS. No trial starts once all of them have taken SECONDS of processor time,
-# which does not depend on the load of the machine.
-TRIAL_SECONDS, SECONDS = 2.0, 6.0
+STALLED_SHARE = 1e-3
+# One trial trains for at most TRIAL_SECONDS. No trial starts once all of them have taken ALL_TRIALS_SECONDS of
+# processor time, which does not depend on the load of the machine.
+TRIAL_SECONDS, ALL_TRIALS_SECONDS = 2.0, 6.0
 # Fractions of the largest stable rate that are tried, and factors on a rate where theory knows none.
-SHARES_OF_STABLE, LOWER, HIGHER = (1 / 2, 1 / 10, 1 / 100), (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8), (10.0, 100.0)
+SHARES_OF_STABLE, LOWER_FACTORS, HIGHER_FACTORS = (
+    (1 / 2, 1 / 10, 1 / 100),
+    (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8),
+    (10.0, 100.0),
+)
 # The factor on the epochs that is tried, and the number of further seeds of a start.
-MORE_EPOCHS, SEEDS = 10, 4
+EPOCHS_FACTOR, MORE_SEEDS = 10, 4
 # The number of rates tried from each of these.
-FEW = 2
+RATES_PER_START = 2
 # The factor on the weight decay that is tried.
-LESS_DECAY = 0.01
+DECAY_FACTOR = 0.01
 # If the lowest loss is unknown, an advised run must end at most at this fraction of the loss.
-LOWER_LOSS = 0.5
+BETTER_LOSS_SHARE = 0.5
 # A schedule counts as lowering the rate if it ends below this fraction of its first rate.
-LOWERED = 0.1
+LOWERED_RATE_SHARE = 0.1
 DEFAULT_RATE: float = signature(fit).parameters["lr"].default
 # Columns whose sizes differ by more than this factor are worth standardizing.
-SIZES = 10.0
+SIZE_RATIO = 10.0
 
 
 def predicted_edge(
@@ -59,14 +63,14 @@ def predicted_edge(
     """Return the largest stable learning rate; None if theory does not predict it.
 
     It is predicted for models that are linear in their parameters, with the optimizers in
-    `bench.analysis.epoch_matrix.AFFINE`. Large data sets are represented by some of their samples.
+    `bench.analysis.epoch_matrix.AFFINE_OPTIMIZERS`. Large data sets are represented by some of their samples.
     """
     if not model.is_linear or not has_linear_map(optimizer):
         return None
     x = data.x[some_samples(data)]
     n = len(x)
     size = n if batch_size == "full" else min(int(batch_size), n)
-    if len(model.params) > (MOST_PARAMS if size < n else MOST_OF_FULL):
+    if len(model.params) > (MAX_PARAMS if size < n else MAX_FULL_BATCH_PARAMS):
         return None
     orders = sample_orders(n, [seed], 16, shuffle) if shuffle else None
     edge = EpochMap(model.design_matrix(x), size, optimizer=optimizer, orders=orders).largest_stable_rate()
@@ -92,7 +96,7 @@ def advise(
     diverged: list[Settings] = []
     over = _ends_past_best(result)
     for changes in () if over and _falls(result) else _candidates(fitted, settings, stable):
-        if tried and time.process_time() - begun > SECONDS:
+        if tried and time.process_time() - begun > ALL_TRIALS_SECONDS:
             break
         # Such a run also diverges with a schedule or in another order.
         base = {name: value for name, value in changes.items() if name not in ("schedule", "shuffle", "epochs")}
@@ -118,7 +122,7 @@ def falls_short(fitted: TableFit, quality: TableQuality) -> bool:
         return result.status == "diverged"
     remaining = _attainable_loss_of(fitted, quality).remaining(fitted.loss)
     if np.isfinite(remaining):
-        return remaining > ARRIVED
+        return remaining > ARRIVED_SHARE
     return _strays(result) or (not _falls(result) and bool(quality.r2 < WEAK_R2))
 
 
@@ -140,7 +144,7 @@ def _falls(result: FitResult) -> bool:
     late = result.loss[result.loss.size // 2 :]
     before, last = np.array_split(late, 2) if late.size > 1 else (result.loss[:1], late)
     fell = np.median(before) - np.median(last)
-    return bool(fell > 0 and fell >= STILL * abs(np.median(before)) and fell >= np.ptp(last) / 2)
+    return bool(fell > 0 and fell >= STALLED_SHARE * abs(np.median(before)) and fell >= np.ptp(last) / 2)
 
 
 def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> Iterator[Settings]:
@@ -155,16 +159,18 @@ def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> I
     others += [{"lr": lr} for lr in _other_rates(fitted.result, settings, stable)]
     starts: list[Settings] = []
     if not model.is_linear and settings["init"] is None:
-        starts = [{"seed": settings["seed"] + number} for number in range(1, SEEDS + 1)]
-    groups = [[*others, *(one | start for start in starts for one in others[:FEW])]]
+        starts = [{"seed": settings["seed"] + number} for number in range(1, MORE_SEEDS + 1)]
+    groups = [[*others, *(one | start for start in starts for one in others[:RATES_PER_START])]]
     if fitted.scaling is None and model.inputs and choose_centering(model, rows, criterion)[0] is not None:
         rates = _standard_rates(settings)
         scaled: list[Settings] = [{"standardize": True} | ({"lr": lr} if lr != settings["lr"] else {}) for lr in rates]
         # In a linear model the size of the target does not matter.
         first = _differ_in_size(rows.x if model.is_linear else np.column_stack([rows.x, rows.y]))
-        groups.insert(0 if first else 1, [*scaled, *(one | start for start in starts for one in scaled[:FEW])])
+        groups.insert(
+            0 if first else 1, [*scaled, *(one | start for start in starts for one in scaled[:RATES_PER_START])]
+        )
     for bases in groups:
-        for more in ({}, {"epochs": MORE_EPOCHS * settings["epochs"]}):
+        for more in ({}, {"epochs": EPOCHS_FACTOR * settings["epochs"]}):
             for base in bases:
                 yield from (found for one in _orders_and_schedules(settings | more) if (found := base | more | one))
 
@@ -180,25 +186,32 @@ def _orders_and_schedules(settings: Settings) -> list[Settings]:
 
 def _standard_rates(settings: Settings) -> list[float]:
     """Return the rates to try on standardized columns: the given, the default, and lower ones for many inputs."""
-    return list(dict.fromkeys([settings["lr"], *(float(f"{DEFAULT_RATE * share:.2g}") for share in (1, *LOWER[:2]))]))
+    return list(
+        dict.fromkeys([settings["lr"], *(float(f"{DEFAULT_RATE * share:.2g}") for share in (1, *LOWER_FACTORS[:2]))])
+    )
 
 
 def _other_rates(result: FitResult, settings: Settings, stable: float | None) -> list[float]:
     """Return the rates to try on unscaled columns: lower ones for a run that strays, otherwise higher ones first."""
     lr = settings["lr"]
     shares = [stable * share for share in SHARES_OF_STABLE] if stable else []
-    lower = [rate for rate in shares if rate < lr] if stable and lr > stable else [lr * share for share in LOWER]
+    lower = (
+        [rate for rate in shares if rate < lr] if stable and lr > stable else [lr * share for share in LOWER_FACTORS]
+    )
     if _strays(result):
         rates = lower
     else:
-        rates = [*([rate for rate in shares if rate > 2 * lr] or [lr * factor for factor in HIGHER]), *lower[:1]]
+        rates = [
+            *([rate for rate in shares if rate > 2 * lr] or [lr * factor for factor in HIGHER_FACTORS]),
+            *lower[:1],
+        ]
     return list(dict.fromkeys(float(f"{rate:.2g}") for rate in [*rates, DEFAULT_RATE] if rate != lr))
 
 
 def _less_decay(settings: Settings) -> list[Settings]:
     """Return the optimizer with a hundredth of its weight decay, if it has any."""
     optimizer = make_optimizer(settings["optimizer"]).text
-    less = re.sub(r"(?<=weight_decay=)[^,)]+", lambda found: f"{float(found[0]) * LESS_DECAY:.2g}", optimizer)
+    less = re.sub(r"(?<=weight_decay=)[^,)]+", lambda found: f"{float(found[0]) * DECAY_FACTOR:.2g}", optimizer)
     return [{"optimizer": less}] if less != optimizer else []
 
 
@@ -211,15 +224,15 @@ def _stop(result: FitResult, data: Dataset) -> None:
 def _arrives(trial: TableFit, fitted: TableFit, quality: TableQuality) -> tuple[float, float] | None:
     """Return the share of the improvement that a trial misses (NaN if unknown) and its loss, if the trial succeeded.
 
-    On held-out rows, its loss may exceed the loss of the run by at most `ARRIVED` of the improvement.
+    On held-out rows, its loss may exceed the loss of the run by at most `ARRIVED_SHARE` of the improvement.
     """
     # A loss such as huber has other units on standardized columns.
     attainable = trial.result.optimum if trial.loss_units != fitted.loss_units else _attainable_loss_of(fitted, quality)
-    if _is_worse_on_held_out(trial, fitted, np.nan_to_num(ARRIVED * attainable.improvement)):
+    if _is_worse_on_held_out(trial, fitted, np.nan_to_num(ARRIVED_SHARE * attainable.improvement)):
         return None
     left, loss = attainable.remaining(trial.loss), trial.loss
     own = fitted.loss if np.isfinite(fitted.loss) else fitted.result.loss[0]
-    return (left, loss) if (left <= ARRIVED if np.isfinite(left) else loss < LOWER_LOSS * own) else None
+    return (left, loss) if (left <= ARRIVED_SHARE if np.isfinite(left) else loss < BETTER_LOSS_SHARE * own) else None
 
 
 def _is_worse_on_held_out(trial: TableFit, fitted: TableFit, allowed: float) -> bool:
@@ -260,7 +273,7 @@ def _find_stable_rate(fitted: TableFit, quality: TableQuality, settings: Setting
 def _find_problem(changes: Settings, fitted: TableFit, settings: Settings) -> str:
     """Return why a run fell short, derived from the first of the changes that helped."""
     lr, rates, size = settings["lr"], fitted.result.rates, settings["batch_size"]
-    if rates[-1] < LOWERED * rates[0]:
+    if rates[-1] < LOWERED_RATE_SHARE * rates[0]:
         settling = "schedule"
     else:
         settling = {"full": "steps", 1: "single samples"}.get(size, "small batches")
@@ -284,4 +297,4 @@ def is_worth_standardizing(model: Model, data: Dataset, loss: Loss) -> bool:
 def _differ_in_size(columns: Floats) -> bool:
     """Return whether columns, shape (n, columns), and the 1 of an offset differ in size."""
     sizes = np.append(np.sqrt(np.mean(columns**2, axis=0)), 1.0)
-    return bool(sizes.max() > SIZES * sizes.min())
+    return bool(sizes.max() > SIZE_RATIO * sizes.min())

@@ -24,16 +24,16 @@ from kernels.model.evaluate import evaluate
 from kernels.train.block import Runs
 
 # Starts along each side of the plane: the number if affordable, and the minimum.
-SIZE, LEAST = 41, 11
-PLANES = 3
+STARTS_PER_SIDE, MIN_STARTS_PER_SIDE = 41, 11
+MAX_PLANES = 3
 # Samples visited by all runs of a plane, which take at most 0.1 s; functions such as exp take four times as long. An
 # epoch of few samples counts as one of a hundred, because of the loss that is stored after it.
-WORK, SLOWER, FEW = 150_000_000, 4, 100
+AFFORDABLE_VISITS, INEXACT_SLOWDOWN, MIN_EPOCH_SAMPLES = 150_000_000, 4, 100
 # The time of other kernels relative to lanes.
 SLOWDOWN = {"fused": 16, "fused-fma": 16, "reference": 50_000}
 # Starts beyond this many times the median distance are not in the plane.
-FAR = 10.0
-OUTCOME = ["status", "samples_seen", "samples_to_target", "final_loss"]
+OUTLIER_FACTOR = 10.0
+OUTCOME_COLUMNS = ["status", "samples_seen", "samples_to_target", "final_loss"]
 
 
 def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.DataFrame) -> pd.DataFrame:
@@ -55,18 +55,18 @@ def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.Dat
     model, names = result.model, [f"param_{name}" for name in result.model.params]
     if model.vectors:
         # Two of many weights tell little about where runs end.
-        return pd.DataFrame(columns=["config_id", *choice_columns(result.frame), *OUTCOME])
+        return pd.DataFrame(columns=["config_id", *choice_columns(result.frame), *OUTCOME_COLUMNS])
     rows = best_run_of_each_optimizer(result.frame, ranked)
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
     # Held-out samples affect a run only with patience, where they decide which parameters are kept.
     validation = None if settings.patience is None else data.validation
     samples = hold_out(model, make_loss(settings.loss), *check_samples(model, data.x, data.y), validation)
     columns, y = samples.train
-    cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else SLOWER)
+    cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else INEXACT_SLOWDOWN)
     size, epochs = _affordable_plane(y.size, settings.epochs, cost)
     about = ["config_id", *choice_columns(ended)]
     if ended.empty or len(names) < 2 or not epochs:
-        return pd.DataFrame(columns=[*about, *names, *OUTCOME])
+        return pd.DataFrame(columns=[*about, *names, *OUTCOME_COLUMNS])
     end = ended[names].iloc[0].to_numpy(float)
     pair = _choose_parameters(model, end, result.starts, columns)
     starts = _plane_starts(pair, end, _plane_extent(end, result.starts), size)
@@ -77,7 +77,7 @@ def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.Dat
         runs = train_again(settings.kernel, model, samples, row, starts, settings, checkpoints)
         plane = dict(zip(names, starts.T, strict=True)) | _outcome(runs, checkpoints[runs.checkpoints])
         planes.append(pd.DataFrame(plane).assign(**row[about].iloc[0]))
-    return pd.concat(planes, ignore_index=True)[[*about, *names, *OUTCOME]]
+    return pd.concat(planes, ignore_index=True)[[*about, *names, *OUTCOME_COLUMNS]]
 
 
 def _outcome(runs: Runs, seen: Integers) -> dict[str, Any]:
@@ -96,13 +96,13 @@ def best_run_of_each_optimizer(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.
     chosen = leaders(ranked)
     shared = choice_columns(chosen)
     lowest = chosen[shared].merge(ended.sort_values(judged_loss(ended), kind="stable"), on=shared)
-    return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)
+    return lowest.drop_duplicates("optimizer", ignore_index=True).head(MAX_PLANES)
 
 
 def _affordable_plane(n: int, epochs: int, cost: int) -> tuple[int, int]:
     """Return the number of starts per side, which is odd, and the epochs; zeros if even one takes too long."""
-    visits = WORK // cost // max(n, FEW)
-    size = min(SIZE, max(LEAST, int((visits / epochs) ** 0.5)))
+    visits = AFFORDABLE_VISITS // cost // max(n, MIN_EPOCH_SAMPLES)
+    size = min(STARTS_PER_SIDE, max(MIN_STARTS_PER_SIDE, int((visits / epochs) ** 0.5)))
     size -= 1 - size % 2
     return size, min(epochs, visits // (size * size))
 
@@ -130,7 +130,7 @@ def _plane_extent(end: Floats, starts: Floats) -> Floats:
     """Return how far the plane extends from the end, per parameter: to the farthest start that is not distant."""
     distance = np.abs(starts - end)
     middle = np.median(distance, axis=0)
-    extent = np.where(distance <= FAR * middle, distance, 0).max(axis=0)
+    extent = np.where(distance <= OUTLIER_FACTOR * middle, distance, 0).max(axis=0)
     return 1.25 * np.where(extent > 0, extent, np.maximum(np.abs(end), 1))
 
 

@@ -16,15 +16,15 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.fit_quality import solve_least_squares
 
-CHOICE = ["optimizer", "batch_size", "shuffle"]
-EDGES = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}
-RATES = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate": "float"}
+CHOICE_COLUMNS = ["optimizer", "batch_size", "shuffle"]
+EDGE_COLUMNS = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}
+RATE_COLUMNS = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate": "float"}
 
 # Larger data are not analysed: their matrices would take 160 MB.
 MAX_NUMBERS = 20_000_000
 # Batches in a given order whose H_b have more numbers than this are not analysed: the edge of momentum would take more
 # than four seconds. With random orders, whose parts are alike, a part represents the whole.
-MOST_IN_ORDER, MOST_DRAWN = 4_000_000, 1_000_000
+MAX_ORDERED_NUMBERS, MAX_DRAWN_NUMBERS = 4_000_000, 1_000_000
 # With more parameters than this, the eigenvalues of a model with vectors take seconds for each choice.
 MAX_WEIGHTS = 16
 
@@ -32,12 +32,12 @@ MAX_WEIGHTS = 16
 ROUNDING = 1e-24
 NEAR_LEAST_SQUARES = 1e-10
 # At the edge itself, the square of a random walk doubles between half of the time and all of it.
-GROWTH = 2.0
+DIFFUSIVE_GROWTH = 2.0
 # The share of the runs from a start that noise alone does not lift by this factor.
-HALF = 0.5
+GROWN_SHARE = 0.5
 
 # The slowest direction dominates once theory gives the next one at most this share of the loss.
-NEGLIGIBLE = 0.1
+NEGLIGIBLE_SHARE = 0.1
 # The slopes of the two halves must agree to this tolerance for a rate; the minimum number of points for two halves.
 SLOPE_TOLERANCE, MIN_EPOCHS = 0.02, 5
 # Two equally fast directions form a wave, which is straight only in the long run.
@@ -53,9 +53,9 @@ def theory_tables(
     recovers when the rate falls. Runs are therefore judged by their first epochs, while the rate is that of epoch 0.
 
     *Edges.* Runs diverge at a rate if one of them blew up in these epochs, or if the loss of at least half of those
-    from a start has grown: after these epochs it is above that at the start, and `GROWTH` times that halfway. The noise
-    of small batches alone lifts the loss above that of a good start and may affect a few runs more, but not half of
-    them. Slow growth takes more epochs to be seen than a schedule may leave.
+    from a start has grown: after these epochs it is above that at the start, and `DIFFUSIVE_GROWTH` times that halfway.
+    The noise of small batches alone lifts the loss above that of a good start and may affect a few runs more, but not
+    half of them. Slow growth takes more epochs to be seen than a schedule may leave.
 
     *Rates* are half the slope of the logarithm of the loss above least squares, over the second half of the epochs in
     which that is more than rounding. The slowest direction must dominate there: by the eigenvalues, the next one's
@@ -65,7 +65,8 @@ def theory_tables(
 
     Both tables are empty for nonlinear models, losses other than the squared one, models with vectors of more
     parameters than `MAX_WEIGHTS`, and more numbers in X than `MAX_NUMBERS`. Batches of unshuffled samples are ignored
-    if all H_b together have more numbers than `MOST_IN_ORDER`; of shuffled ones, the first with `MOST_DRAWN` are used.
+    if all H_b together have more numbers than `MAX_ORDERED_NUMBERS`; of shuffled ones, the first with
+    `MAX_DRAWN_NUMBERS` are used.
 
     Returns
     -------
@@ -111,8 +112,8 @@ def theory_tables(
                 if measured.size:
                     rates.append((*choice, rate, measured.size, moduli[0], np.median(measured)))
     return {
-        "theory": pd.DataFrame(edges, columns=[*CHOICE, *EDGES]).astype(EDGES),
-        "rates": pd.DataFrame(rates, columns=[*CHOICE, *RATES]).astype(RATES),
+        "theory": pd.DataFrame(edges, columns=[*CHOICE_COLUMNS, *EDGE_COLUMNS]).astype(EDGE_COLUMNS),
+        "rates": pd.DataFrame(rates, columns=[*CHOICE_COLUMNS, *RATE_COLUMNS]).astype(RATE_COLUMNS),
     }
 
 
@@ -137,7 +138,7 @@ def _find_solution(derivatives: Floats, target: Floats) -> _Solution:
 def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, bool | None]:
     """Return the rates of the grid on both sides of the measured edge, and whether the predicted edge agrees."""
     rates = np.unique(runs["rate"])
-    grown = runs.groupby(["rate", "init"], observed=True)["grew"].mean() >= HALF
+    grown = runs.groupby(["rate", "init"], observed=True)["grew"].mean() >= GROWN_SHARE
     diverges = runs.groupby("rate")["blew_up"].any() | grown.groupby("rate").any()
     stable = int(np.argmax([*diverges, True]))
     expected = int(np.searchsorted(rates, predicted, side="right"))
@@ -174,7 +175,7 @@ def _group_runs(
     """Yield the runs of each optimizer with a linear map, batch size and order, and the orders if they are random."""
     n, params = derivatives.shape
     orders: NDArray[np.int64] | None = None
-    for group, runs in frame.groupby(CHOICE, observed=True):
+    for group, runs in frame.groupby(CHOICE_COLUMNS, observed=True):
         optimizer, batch_size, shuffle = key = cast(tuple[str, int, bool], group)
         if not has_linear_map(optimizer):
             continue
@@ -182,10 +183,10 @@ def _group_runs(
         if drawn and orders is None:
             seeds = frame["seed"][frame["shuffle"]].unique().tolist()
             orders = sample_orders(n, seeds, max(1, int(frame["epochs"].max())), settings.order(shuffle=True))
-        batches, most = n // batch_size, max(1, MOST_DRAWN // params**2)
+        batches, most = n // batch_size, max(1, MAX_DRAWN_NUMBERS // params**2)
         if drawn and orders is not None:
             yield key, runs, orders[: max(1, most // batches), : most * batch_size]
-        elif batches * params**2 <= MOST_IN_ORDER:
+        elif batches * params**2 <= MAX_ORDERED_NUMBERS:
             yield key, runs, None
 
 
@@ -218,7 +219,7 @@ def _has_grown(losses: Floats) -> NDArray[np.bool_]:
     # The last loss that a thinned curve stores in the first half.
     halfway = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(losses.shape[1])), axis=1)[rows, last // 2]
     start, middle, end = losses[:, 0], losses[rows, halfway], losses[rows, last]
-    grown: NDArray[np.bool_] = (end > start) & (end > GROWTH * middle)
+    grown: NDArray[np.bool_] = (end > start) & (end > DIFFUSIVE_GROWTH * middle)
     return grown
 
 
@@ -227,7 +228,7 @@ def _settling_time(moduli: Floats) -> tuple[float, int]:
     alike = int(np.sum(moduli >= SAME_MODULUS * moduli[0]))
     following = moduli[alike] if alike < moduli.size else 0.0
     with np.errstate(all="ignore"):
-        begin = np.log(NEGLIGIBLE) / (2 * np.log(following / moduli[0]))
+        begin = np.log(NEGLIGIBLE_SHARE) / (2 * np.log(following / moduli[0]))
     return (float(begin) if begin >= 0 else np.inf), MIN_EPOCHS if alike == 1 else MIN_EPOCHS_OF_WAVES
 
 

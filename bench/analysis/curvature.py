@@ -11,15 +11,15 @@ from kernels import Model
 from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
-from kernels.train.lowest_of_linear import PIECES
+from kernels.train.lowest_of_linear import LINEAR_PIECES
 
 # The edge of stability is computed from at most this many random samples: for a million it would take minutes.
 EDGE_SAMPLES = 5_000
 # The edge of epochs of several batches is a search over products of matrices: with more parameters it takes minutes.
-MOST_PARAMS = 30
+MAX_PARAMS = 30
 # Places whose edges are lower than the highest by more than this factor are ignored.
-FARTHEST = 1000.0
-STEP = 1e-4
+MAX_EDGE_RATIO = 1000.0
+DIFFERENCE_STEP = 1e-4
 """The step of the difference of slopes that stands for a second derivative, relative to the prediction."""
 
 
@@ -30,7 +30,7 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
     the model and W the second derivatives of the loss; it is exact for linear models and the squared loss. The result
     is None if the loss is flat, as at kinks, or not finite.
     """
-    if loss.name in PIECES:
+    if loss.name in LINEAR_PIECES:
         return None  # the derivative jumps
     if loss.by_class and not model.is_linear:
         return None
@@ -39,7 +39,7 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
     rows = (score_rows if loss.by_class else curvature_rows)(model, loss, x, y, params)
     if not np.isfinite(rows).all() or not rows.any():
         return None
-    if rows.shape[1] > MOST_PARAMS:
+    if rows.shape[1] > MAX_PARAMS:
         # A bound below which sgd is stable in any order.
         single = float(2.0 / np.max(np.sum(rows * rows, axis=1)))
     else:
@@ -50,7 +50,7 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
 
 
 def _largest_singular_value(rows: Floats) -> float:
-    if min(rows.shape) <= MOST_PARAMS:
+    if min(rows.shape) <= MAX_PARAMS:
         return float(np.linalg.norm(rows, 2))
     # Lanczos' method reads the rows some dozens of times; all singular values of 4,000 x 5,000 would take minutes.
     from scipy.sparse.linalg import svds  # noqa: PLC0415 (heavy)
@@ -77,11 +77,11 @@ def edges_of_runs(
 
 
 def nearby_edges(edges: Sequence[float]) -> list[float]:
-    """Return the edges at places that runs may approach: those not below the highest by more than `FARTHEST`.
+    """Return the edges at places that runs may approach: those not below the highest by more than `MAX_EDGE_RATIO`.
 
     No run that starts at a pole gets far, nor does a run at such a rate.
     """
-    return [edge for edge in edges if edge * FARTHEST >= max(edges)]
+    return [edge for edge in edges if edge * MAX_EDGE_RATIO >= max(edges)]
 
 
 def name_places(model: Model) -> str:
@@ -103,7 +103,7 @@ def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Float
     columns = stack_columns(model.columns(x), y.size)
     with np.errstate(all="ignore"):
         given, derivatives = loss.evaluate(model.program, params, columns, y)
-        step = STEP * (1 + np.abs(given[0]))
+        step = DIFFERENCE_STEP * (1 + np.abs(given[0]))
         above, below = ((given[0] + sign * step, *given[1:]) for sign in (1, -1))
         weights = (loss.derivative(*above) - loss.derivative(*below)) / (2 * step)
         jacobian = np.stack([np.broadcast_to(derivative, y.shape) for derivative in derivatives], axis=1)

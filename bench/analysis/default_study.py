@@ -18,24 +18,24 @@ from bench.study.load import study_of_table
 from bench.study.schema import Study
 from bench.tables.words import describe_centering, describe_fewer_epochs
 from kernels import Model
-from kernels.data.order import BUFFER
+from kernels.data.order import DEFAULT_BUFFER_SIZE
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, model_for_classes, reads_rows
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
 from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
 
-RATES = 9
+MIN_RATES = 9
 # The rates for a model whose edge theory does not predict.
-LOWEST, HIGHEST = 0.001, 1.0
+LOWEST_RATE, HIGHEST_RATE = 0.001, 1.0
 # The rates begin this factor below the edge of single samples; full batches have the highest edge.
-BELOW = 30.0
+BELOW_EDGE_FACTOR = 30.0
 # Edges farther apart than this, or farther from 1, need more rates between them.
-DECADES = 4
+DECADES_OF_MIN_RATES = 4
 MINIBATCH, SEEDS = 16, 5
 EPOCHS, FEWER_EPOCHS, FEWEST_EPOCHS = 100, 20, 5
 # Samples times parameters, of all epochs and configurations: two processors take at most some minutes.
-MOST_WORK = 10**11
+AFFORDABLE_WORK = 10**11
 
 
 class DefaultStudy(NamedTuple):
@@ -128,7 +128,7 @@ def default_study(
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
         "grid": grid,
         "run": {"epochs": epochs}
-        | ({"shuffling": "blocks"} if is_mapped(path) and data.y.size > BUFFER else {})
+        | ({"shuffling": "blocks"} if is_mapped(path) and data.y.size > DEFAULT_BUFFER_SIZE else {})
         | ({} if criterion.is_squared else {"loss": criterion.text})
         | ({} if attainable.target is None else {"target": attainable.target, "target_loss": criterion.text}),
     }
@@ -182,11 +182,11 @@ def _edges(model: Model, loss: Loss, data: Dataset, attainable: AttainableLoss) 
 def _rates(edges: tuple[float, float] | None) -> str:
     """Return a range of learning rates whose ends have one digit."""
     if edges is None:
-        return f"log:{LOWEST:g}:{HIGHEST:g}:{RATES}"
-    low, high = min(edges) / BELOW, max(edges)
+        return f"log:{LOWEST_RATE:g}:{HIGHEST_RATE:g}:{MIN_RATES}"
+    low, high = min(edges) / BELOW_EDGE_FACTOR, max(edges)
     # Optimizers that scale their gradients take steps of the size of the rate, whatever the units.
-    high = max(high, LOWEST)
-    count = max(RATES, round(RATES * math.log10(high / low) / DECADES))
+    high = max(high, LOWEST_RATE)
+    count = max(MIN_RATES, round(MIN_RATES * math.log10(high / low) / DECADES_OF_MIN_RATES))
     return f"log:{_one_digit(low, math.floor):g}:{_one_digit(high, math.ceil):g}:{count}"
 
 
@@ -200,7 +200,7 @@ def _one_digit(value: float, towards: Callable[[float], int]) -> float:
 def _epochs(rows: int, params: int, runs: int) -> tuple[int, str]:
     """Return a number of epochs that does not take long, and the reason if it is lower than usual."""
     most = EPOCHS if rows <= 10_000 else FEWER_EPOCHS if rows <= 100_000 else FEWEST_EPOCHS
-    affordable = MOST_WORK // (rows * params * runs)
+    affordable = AFFORDABLE_WORK // (rows * params * runs)
     epochs = EPOCHS if affordable >= EPOCHS else FEWER_EPOCHS if affordable >= FEWER_EPOCHS else FEWEST_EPOCHS
     epochs = min(epochs, most)
     if epochs == EPOCHS:

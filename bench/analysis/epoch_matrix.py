@@ -17,10 +17,10 @@ from kernels.base.run import Floats
 from kernels.data.samples import check_batch_size
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 
-AFFINE = ("sgd", "momentum", "nesterov")
+AFFINE_OPTIMIZERS = ("sgd", "momentum", "nesterov")
 """The optimizers whose updates are affine in the parameters and the velocity."""
 # Parts of an epoch that are multiplied in parallel; NumPy is ten times as fast as one after another.
-SIDE_BY_SIDE = 64
+PARTS_AT_A_TIME = 64
 
 
 def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
@@ -45,11 +45,11 @@ def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool
 def epoch_matrices(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
     """Return the linear part of an epoch for each order and rate, shape (orders, rates, Q, Q).
 
-    `curvatures` are from `batch_curvatures`, and the optimizer is one of `AFFINE` without a clock. Q is P for sgd, and
-    2 P if a velocity follows the parameters.
+    `curvatures` are from `batch_curvatures`, and the optimizer is one of `AFFINE_OPTIMIZERS` without a clock. Q is P
+    for sgd, and 2 P if a velocity follows the parameters.
     """
     orders, batches, params, _ = curvatures.shape
-    parts = max(1, min(batches, SIDE_BY_SIDE // orders))
+    parts = max(1, min(batches, PARTS_AT_A_TIME // orders))
     length = batches // parts
     side_by_side = curvatures[:, : parts * length].reshape(-1, length, params, params)
     maps = _multiply_batches(side_by_side, rates, optimizer)

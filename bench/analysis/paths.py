@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.basin import SLOWDOWN, SLOWER, WORK
+from bench.analysis.basin import AFFORDABLE_VISITS, INEXACT_SLOWDOWN, SLOWDOWN
 from bench.data.table import Dataset
 from bench.store.results import StoredSweep
 from bench.study.run_settings import train_again
@@ -25,9 +25,9 @@ from kernels.train.block import Runs
 # parameters, the loss and the samples seen.
 MAX_NUMBERS = 185_000
 # The numbers of checkpoints that show how a run went: the minimum, and the maximum that is visible.
-LEAST_CHECKPOINTS, MAX_CHECKPOINTS = 16, 101
+MIN_CHECKPOINTS, MAX_CHECKPOINTS = 16, 101
 # Runs that agree in these are trained together.
-SHARED = ["optimizer", "batch_size", "shuffle", "seed"]
+SHARED_COLUMNS = ["optimizer", "batch_size", "shuffle", "seed"]
 
 
 class ReplayError(Exception):
@@ -73,7 +73,7 @@ def _record(result: StoredSweep, settings: RunTable, data: Dataset, rows: pd.Dat
     most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))
     checked = check_samples(result.model, data.x, data.y)
     samples = hold_out(result.model, make_loss(settings.loss), *checked, data.validation)
-    shared = [*SHARED, "dtype"] if "dtype" in rows else SHARED
+    shared = [*SHARED_COLUMNS, "dtype"] if "dtype" in rows else SHARED_COLUMNS
     parts = [
         _record_group(result, settings, samples, group, min(most, MAX_CHECKPOINTS))
         for _, group in rows.groupby(shared, sort=False, observed=True)
@@ -86,22 +86,22 @@ def _record(result: StoredSweep, settings: RunTable, data: Dataset, rows: pd.Dat
 def _choose_runs(result: StoredSweep, settings: RunTable, best: pd.Series | None) -> pd.DataFrame:
     """Return the rows of `result.frame` to train again, with those of similar length adjacent."""
     rows = result.frame.drop_duplicates([*choice_columns(result.frame), "init"])
-    room = max(1, MAX_NUMBERS // (LEAST_CHECKPOINTS * (len(result.model.params) + 2)))
-    cost = SLOWDOWN.get(settings.kernel, 1) * (1 if result.model.program.is_exact else SLOWER)
-    work = cost * (rows["samples_seen"] + result.clock.n * (rows["epochs"] + LEAST_CHECKPOINTS))
+    room = max(1, MAX_NUMBERS // (MIN_CHECKPOINTS * (len(result.model.params) + 2)))
+    cost = SLOWDOWN.get(settings.kernel, 1) * (1 if result.model.program.is_exact else INEXACT_SLOWDOWN)
+    work = cost * (rows["samples_seen"] + result.clock.n * (rows["epochs"] + MIN_CHECKPOINTS))
     # The starts in the grid's order, which puts random ones last.
     start = pd.Series(pd.factorize(rows["init"])[0], rows.index)
     sums = pd.DataFrame({"runs": 1, "work": work}).groupby(start).sum().cumsum()
-    fits = (sums["runs"] <= room) & (sums["work"] <= WORK)
+    fits = (sums["runs"] <= room) & (sums["work"] <= AFFORDABLE_VISITS)
     if fits.any():
         rows = rows[start < fits.sum()]
     else:
         rows = rows[start == 0]
-        every = max(-(-len(rows) // room), int(np.ceil(work[rows.index].sum() / WORK))) if len(rows) else 1
+        every = max(-(-len(rows) // room), int(np.ceil(work[rows.index].sum() / AFFORDABLE_VISITS))) if len(rows) else 1
         kept = np.arange(1, len(rows) + 1) % every == 0
         if best is not None:
             choice = choice_columns(rows)
-            kept |= (rows[choice] == best[choice]).all(axis=1) & (work[rows.index] <= WORK)
+            kept |= (rows[choice] == best[choice]).all(axis=1) & (work[rows.index] <= AFFORDABLE_VISITS)
         rows = rows[kept]
     return rows.sort_values("samples_seen", kind="stable")
 

@@ -18,7 +18,7 @@ from itertools import islice, product
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.epoch_matrix import AFFINE, batch_curvatures, epoch_matrices
+from bench.analysis.epoch_matrix import AFFINE_OPTIMIZERS, batch_curvatures, epoch_matrices
 from kernels.base.checks import describe
 from kernels.base.run import Floats, samples_per_epoch
 from kernels.data.order import allocate_order, make_shuffle, visiting_order
@@ -27,23 +27,23 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
 # At most this many orders represent all; fewer if orders are long, because their differences even out within them.
-ORDERS = 16
+MAX_ORDERS = 16
 ORDERED_SAMPLES = 100_000
 
 # An edge is searched upwards in steps of 5 %, many rates at a time, and then between two of them.
-RATES, STEP, HIGHEST = 16, 1.05, 1e9
+RATES_AT_A_TIME, RATE_FACTOR, SEARCHED_RANGE = 16, 1.05, 1e9
 PRECISION = 1e-5
 # The spectral radius above which a rate counts as unstable; that of a barely determined parameter is 1 plus rounding.
-UNSTABLE = 1 + 1e-9
+UNSTABLE_RADIUS = 1 + 1e-9
 
 
 def sample_orders(n: int, seeds: Iterable[int], epochs: int, shuffle: bool | str = True) -> NDArray[np.int64]:
-    """Return the first orders in which runs with these seeds visit n samples, at most `ORDERS`; shape (orders, n).
+    """Return the first orders in which runs with these seeds visit n samples, at most `MAX_ORDERS`; shape (orders, n).
 
     They are shuffled as in `kernels.fit`.
     """
     blocks = allocate_order(n, make_shuffle(shuffle))
-    most = max(1, min(ORDERS, ORDERED_SAMPLES // n))
+    most = max(1, min(MAX_ORDERS, ORDERED_SAMPLES // n))
     first = islice(product(range(epochs), seeds), most)
     return np.stack([visiting_order(n, blocks, seed, epoch) for epoch, seed in first])
 
@@ -51,7 +51,7 @@ def sample_orders(n: int, seeds: Iterable[int], epochs: int, shuffle: bool | str
 def has_linear_map(optimizer: str | Optimizer) -> bool:
     """Return whether an update is linear in the distance from the optimum, and constant over time."""
     made = make_optimizer(optimizer)
-    return made.name in AFFINE and made.clock is None
+    return made.name in AFFINE_OPTIMIZERS and made.clock is None
 
 
 class EpochMap:
@@ -64,7 +64,7 @@ class EpochMap:
     batch_size, drop_last
         As for `kernels.fit`.
     optimizer : str or Optimizer
-        One of `bench.analysis.epoch_matrix.AFFINE` with its options; others raise a ValueError.
+        One of `bench.analysis.epoch_matrix.AFFINE_OPTIMIZERS` with its options; others raise a ValueError.
     orders : array, shape (K, n), optional
         Orders that are visited in endless rotation, as from `sample_orders`, or beginnings of such orders, all equally
         long, which represent the whole. By default the samples are visited in order.
@@ -82,7 +82,8 @@ class EpochMap:
         self.optimizer = made = make_optimizer(optimizer)
         if not has_linear_map(made):
             raise ValueError(
-                f"optimizer must be one of {', '.join(AFFINE)} to have a linear map, not {describe(made.text)}"
+                f"optimizer must be one of {', '.join(AFFINE_OPTIMIZERS)}, whose updates are linear maps, not "
+                f"{describe(made.text)}"
             )
         n, size = len(derivatives), check_batch_size(batch_size, len(derivatives))
         self.is_full = size == n
@@ -142,21 +143,21 @@ class EpochMap:
         if self.optimizer.name == "sgd" and self.is_full:
             return float(2.0 / (np.linalg.eigvalsh(self.curvatures[0, 0])[-1] + decay))
         start = 2.0 / float(np.trace(self.curvatures, axis1=-2, axis2=-1).max() + decay) * (1.0 - momentum) ** 2
-        low, rates = 0.0, start * STEP ** np.arange(RATES, dtype=np.float64)
+        low, rates = 0.0, start * RATE_FACTOR ** np.arange(RATES_AT_A_TIME, dtype=np.float64)
         while not (unstable := self._is_unstable(rates)).any():
-            low, rates = float(rates[-1]), rates * STEP**RATES
-            if low > HIGHEST * start:
+            low, rates = float(rates[-1]), rates * RATE_FACTOR**RATES_AT_A_TIME
+            if low > SEARCHED_RANGE * start:
                 return np.inf
         while True:
             first = int(np.argmax(unstable))
             low, high = float(rates[first - 1]) if first else low, float(rates[first])
             if high - low <= PRECISION * high:
                 return low
-            rates = np.linspace(low, high, RATES + 1)[1:]
+            rates = np.linspace(low, high, RATES_AT_A_TIME + 1)[1:]
             unstable = self._is_unstable(rates)
             unstable[-1] = True  # as found before, despite rounding
 
     def _is_unstable(self, rates: Floats) -> NDArray[np.bool_]:
         """Return whether the spectral radius at each rate is above 1."""
-        unstable: NDArray[np.bool_] = self.eigenvalue_moduli(rates).max(axis=-1, initial=0.0) > UNSTABLE
+        unstable: NDArray[np.bool_] = self.eigenvalue_moduli(rates).max(axis=-1, initial=0.0) > UNSTABLE_RADIUS
         return unstable

@@ -11,8 +11,8 @@ from kernels.base.run import Floats
 from kernels.data.samples import check_samples
 from kernels.losses.loss import Loss
 
-# More samples do not visibly change the surface; CHUNK values are computed at a time.
-MAX_SAMPLES, CHUNK = 500, 200_000
+# More samples do not visibly change the surface; VALUES_AT_A_TIME values are computed at a time.
+MAX_SAMPLES, VALUES_AT_A_TIME = 500, 200_000
 
 
 def loss_surface(model: Model, loss: Loss, data: Dataset) -> Callable[[Floats], Floats]:
@@ -23,7 +23,7 @@ def loss_surface(model: Model, loss: Loss, data: Dataset) -> Callable[[Floats], 
     columns, y = check_samples(model, data.x, data.y)
     some = np.linspace(0, y.size - 1, min(y.size, MAX_SAMPLES)).round().astype(int)
     x, y = tuple(column[some] for column in columns), y[some]
-    step = max(1, CHUNK // y.size)
+    step = max(1, VALUES_AT_A_TIME // y.size)
 
     def losses(params: Floats) -> Floats:
         found = np.empty(len(params))

@@ -15,7 +15,7 @@ from bench.study.load import check_table
 from bench.study.schema import RunTable
 from bench.study.space import Space
 from bench.system.files import check_path
-from kernels.base.arguments import EXACT, meant_argument
+from kernels.base.arguments import EXACT_MATCH, meant_argument
 from kernels.base.checks import check_bool, describe
 from kernels.data.validation import HeldOut
 from kernels.losses import make_loss
@@ -63,7 +63,7 @@ def check_settings(
     """
     for name in given:
         if name not in known.__annotations__:
-            other = meant_argument(name, signature(choices).parameters, cutoff=EXACT)
+            other = meant_argument(name, signature(choices).parameters, cutoff=EXACT_MATCH)
             close = meant_argument(name, known.__annotations__)
             hint = f" (did you mean {close!r}?)" if close else ""
             raise TypeError(

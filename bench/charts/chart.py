@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from math import floor, isfinite, log10
 from typing import Any
 
@@ -175,11 +176,15 @@ class Panel:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend, with the `mark` of what it stands for: a line, dashes, a box or a marker of `Points`."""
+    """An entry of a legend, with the `mark` of what it stands for: a line, dashes, a box or a marker of `Points`.
+
+    An entry of a `group` of layers is hidden and shown with it.
+    """
 
     name: str
     color: str | float
     mark: str = "line"
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,35 +236,48 @@ def to_data(part: Any) -> Any:
     """Return a chart, or a part of one, as data for JSON.
 
     Layers have their `kind`, and numbers that are not finite are None. Numbers have six significant digits, or as many
-    more as tell those of one list apart. What is as it is by default is left out. Columns that charts share are
-    converted once.
+    more as tell those of one list apart. What is as it is by default is left out. Columns and axes that charts share
+    are converted once, and are one object.
     """
     return _to_data(part, {})
 
 
-def _to_data(part: Any, columns: dict[int, tuple[Any, list[Any]]]) -> Any:
+def _to_data(part: Any, known: dict[int, tuple[Any, Any]]) -> Any:
+    if isinstance(part, str | int | None):
+        return part
+    if isinstance(part, float):
+        return _round(part, DIGITS)
+    if id(part) not in known:
+        known[id(part)] = part, _convert(part, known)  # with the part, so that no other one gets its id
+    return known[id(part)][1]
+
+
+@cache
+def _defaults(kind: type[Any]) -> list[tuple[str, Any]]:
+    return [(field.name, field.default) for field in fields(kind)]
+
+
+def _convert(part: Any, known: dict[int, tuple[Any, Any]]) -> Any:
     if is_dataclass(part):
-        kind = {"kind": type(part).__name__.lower()} if isinstance(part, Layer) else {}
-        own = {field.name: (getattr(part, field.name), field.default) for field in fields(part)}
-        return kind | {name: _to_data(value, columns) for name, (value, default) in own.items() if value is not default}
+        of: Any = type(part)
+        found = {"kind": of.__name__.lower()} if isinstance(part, Layer) else {}
+        own = ((name, getattr(part, name), default) for name, default in _defaults(of))
+        return found | {name: _to_data(value, known) for name, value, default in own if value is not default}
     if isinstance(part, Mapping):
-        return {name: _to_data(value, columns) for name, value in part.items()}
-    if isinstance(part, np.ndarray | list | tuple | range):
-        if id(part) not in columns:
-            values = part.tolist() if isinstance(part, np.ndarray) else part
-            digits = _digits(values)
-            written = [_round(one, digits) if isinstance(one, float) else _to_data(one, columns) for one in values]
-            columns[id(part)] = part, written  # with the column, so that no other one gets its id
-        return columns[id(part)][1]
-    return _round(part, DIGITS) if isinstance(part, float) else part
+        return {name: _to_data(value, known) for name, value in part.items()}
+    values = part.tolist() if isinstance(part, np.ndarray) else part
+    if {*map(type, values)} <= {int, float}:
+        digits = _digits(values)
+        return [_round(one, digits) if isinstance(one, float) else one for one in values]
+    return [_to_data(one, known) for one in values]
 
 
 def _round(value: float, digits: int) -> float | None:
     return float(f"{value:.{digits}g}") if isfinite(value) else None
 
 
-def _digits(values: Sequence[Any]) -> int:
+def _digits(values: Sequence[float]) -> int:
     """Return the number of significant digits of a list: more than six where all are alike, such as points in time."""
-    finite = [value for value in values if isinstance(value, float) and isfinite(value)]
+    finite = [value for value in values if isfinite(value)]
     span = max(finite, default=0.0) - min(finite, default=0.0)
     return DIGITS + max(0, floor(log10(max(map(abs, finite)) / span))) if isfinite(span) and span > 0 else DIGITS

@@ -100,7 +100,7 @@ def loss_charts(
     )
     charts = {}
     for clock in clocks:
-        across = _clock_axis(CLOCKS[clock], *clock_range(bands, clock, target))
+        across = clock_axis(CLOCKS[clock], *clock_range(bands, clock, target))
         layers = [(title, [*rules, *_against_clock(own, clock)]) for title, own in drawn]
         charts[clock] = replace(chart, panels=[Panel(across, along, own, title) for title, own in layers])
     return charts
@@ -146,7 +146,7 @@ def with_words(bands: pd.DataFrame) -> pd.DataFrame:
     return bands.assign(**{name: words for name, words in said.items() if words})
 
 
-def _clock_axis(clock: Clock, edge: float, end: float) -> Axis:
+def clock_axis(clock: Clock, edge: float, end: float) -> Axis:
     """Return the axis of a clock; the start, which has no place on a logarithmic one, is drawn at its left edge."""
     linear = Axis((0.0, 1.02 * end), clock.title, ticks=linear_ticks(0.0, 1.02 * end, clock.says or format_tick))
     choices = []

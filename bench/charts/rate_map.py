@@ -256,7 +256,7 @@ def _describe_outcomes(outcomes: pd.DataFrame, target: float | None) -> list[str
             needed = ""
             if np.isfinite(row["samples_median"]):
                 costs = [format_count(row[f"{name}_median"], name.removesuffix("s")) for name in ("samples", "updates")]
-                timed = pd.notna(row.get("seconds_median"))
+                timed = np.isfinite(row.get("seconds_median", np.nan))
                 costs += [duration(row["seconds_median"])] if timed else []
                 needed = f" after a median of {', '.join(costs[:2])}{f' or {costs[2]}' if timed else ''}"
             parts.append(f"{row['converged']} of {format_count(row['runs'], 'run')} reached the target{needed}")

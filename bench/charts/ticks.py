@@ -36,7 +36,8 @@ def log_ticks(low: float, high: float, says: Says | None = None) -> tuple[Ticks,
 
     An axis that has less than three of these has round numbers at even distances.
     """
-    choices = [values for values in _log_choices(low, high) if len(values) > 2] or [even_steps(low, high, 4)]
+    choices = [values for values in _log_choices(low, high) if len(values) > 2]
+    choices = choices or [even_steps(low, high, most) for most in (6, 4)]
     return tuple(
         Ticks(values, [says(value) for value in values] if says else format_log_ticks(values)) for values in choices
     )

@@ -16,11 +16,11 @@ from bench.tables.words import format_count
 if TYPE_CHECKING:
     from distributed import Client
 
-ACCEPTED = (
+ACCEPTED_CLUSTER = (
     "local:COUNT, such as local:4, for as many processes on this machine, or the address of a scheduler, such as "
     "tcp://127.0.0.1:8786"
 )
-CONNECT_SECONDS, LONGEST_GREETING = 10, 2**20
+CONNECT_SECONDS, MAX_GREETING_BYTES = 10, 2**20
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def open_cluster(cluster: str | None) -> Iterator[Executor]:
         return
     local = re.fullmatch(r"local:([1-9]\d{0,3})", cluster)
     if not local and not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d{1,5}", cluster):
-        raise ValueError(f"--cluster must be {ACCEPTED}, not {cluster!r}")
+        raise ValueError(f"--cluster must be {ACCEPTED_CLUSTER}, not {cluster!r}")
     if find_spec("distributed") is None:
         raise ValueError('--cluster needs dask.distributed: pip install "distributed>=2024.8" "bokeh>=3.1"')
     with _silent_logs(), _start_workers(int(local[1])) if local else _connect(cluster) as client:
@@ -85,7 +85,7 @@ def _check_greeting(address: str) -> None:
     place = host.strip("[]"), int(port)
     with socket.create_connection(place, CONNECT_SECONDS) as connection, connection.makefile("rb") as stream:
         first = stream.read(8)  # the length of the message
-    if len(first) < 8 or int.from_bytes(first, "little") > LONGEST_GREETING:
+    if len(first) < 8 or int.from_bytes(first, "little") > MAX_GREETING_BYTES:
         raise ConnectionError("this is not a scheduler")
 
 

@@ -9,13 +9,13 @@ import pandas as pd
 
 from bench.commands.findings import Style, print_findings
 from bench.commands.stages import show_stages
-from bench.commands.trees import BRIEF, check_imports, open_trees, run_benchmarks
+from bench.commands.trees import BRIEF_OPTIONS, check_imports, open_trees, run_benchmarks
 from bench.compare.gates import Gates
 from bench.compare.judge import (
     HIGHER,
     LOWER,
-    PAST,
-    UNSURE,
+    NO_INTERVAL,
+    PAST_GATE,
     describe_verdict,
     judge,
     readable_ratios,
@@ -34,19 +34,19 @@ from bench.tables.words import describe_ratio_of_times, format_count
 from bench.timing.verify import NotVerifiedError
 from kernels.base.checks import list_names
 
-TITLES = {
+TABLE_TITLES = {
     "times": "Time of B / time of A",
     "epochs": "Epochs of B to the target / epochs of A",
     "losses": "Loss of B / loss of A",
 }
-RATIO = (
+RATIO_CAPTION = (
     "B divided by A; above 1, B takes longer, or ends at a higher loss. A row is past its gate if its whole interval "
     "is above the gate: B is then worse by more than the gate allows, beyond chance."
 )
-ONE_BY_ONE = " Of 95 % intervals, one in twenty misses the truth."
-TOGETHER = " With 95 % confidence the intervals of all rows hold the truth."
+SINGLE_INTERVALS_CAPTION = " Of 95 % intervals, one in twenty misses the truth."
+JOINT_INTERVALS_CAPTION = " With 95 % confidence the intervals of all rows hold the truth."
 
-COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
+COMMON_COLUMNS = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
 
 
 class Between(NamedTuple):
@@ -86,7 +86,7 @@ def run_compare_against(
             a, b = opened.enter_context(open_trees(revision, setup))
         with stages.stage("running each benchmark once"):
             # Compilation and caching on first use are not measured either.
-            both = [run_benchmarks(tree, [*arguments, *BRIEF]) for tree in (a, b)]
+            both = [run_benchmarks(tree, [*arguments, *BRIEF_OPTIONS]) for tree in (a, b)]
             for tree, once in zip((a, b), both, strict=True):
                 if not once.times:
                     raise ValueError(f"no benchmarks were found in {tree.about}; arguments for pytest come after --")
@@ -113,25 +113,25 @@ def _print_comparison(found: Comparison, between: Between, gates: Gates, style: 
         "epochs": judge(found.epochs, [gates.named(row) for row in found.epochs["row"]]),
         "losses": judge(found.losses, [gates.named(row) for row in found.losses["row"]], (HIGHER, LOWER)),
     }
-    rows = pd.concat([table[COMMON] for table in tables.values() if len(table)], ignore_index=True)
+    rows = pd.concat([table[COMMON_COLUMNS] for table in tables.values() if len(table)], ignore_index=True)
     _refuse_idle(gates, rows)
-    ratio = RATIO + (TOGETHER if between.together else ONE_BY_ONE)
+    ratio = RATIO_CAPTION + (JOINT_INTERVALS_CAPTION if between.together else SINGLE_INTERVALS_CAPTION)
     notes = [("A", between.a), ("B", between.b), ("Ratio", ratio), *found.notes]
     summary = _summarize(between.row, tables)
     if unused := gates.unused(rows["row"]):
         notes.append(("Tolerances", f"no row is called {list_names(unused, '; ')}."))
-    shown = {TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
+    shown = {TABLE_TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
     if left_out := sum(map(len, tables.values())) - sum(map(len, shown.values())):
         omitted = f"{format_count(left_out, 'row')} of choices that differ less, or not at all; --json has all."
         notes += [] if style == "json" else [("Left out", omitted)]
     print_findings(style, summary, describe_verdict(rows), tables, shown, notes)
-    return not rows["verdict"].eq(PAST).any()
+    return not rows["verdict"].eq(PAST_GATE).any()
 
 
 def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
     """Refuse gates that can never fail."""
     gated = rows[rows["gate"].notna()]
-    if not gates.given or gated["verdict"].ne(UNSURE).any():
+    if not gates.given or gated["verdict"].ne(NO_INTERVAL).any():
         return
     if gated.empty:
         raise ValueError(

@@ -29,7 +29,7 @@ from bench.data.columns import Inputs, ask_for_target, choose_inputs, default_ex
 from bench.data.fit_table import TableFit, carry_back, fit_table, thin_rows
 from bench.data.held_out import hold_out_share, read_held_out
 from bench.data.memory_maps import load_table
-from bench.data.table import BUILTIN, Dataset, builtin
+from bench.data.table import BUILTIN_NAMES, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss, write_params
 from bench.study.schema import check_share
@@ -44,15 +44,15 @@ from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
-from kernels.train.attainable_loss import ARRIVED
+from kernels.train.attainable_loss import ARRIVED_SHARE
 
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
 
 # The maximum number of parameters printed.
-SHOWN = 12
+MAX_PARAMS_SHOWN = 12
 # An R² this close to 1 is 1 up to rounding.
-ROUNDING = 1e-12
+R2_ROUNDING = 1e-12
 # The settings that determine the animation of a fit.
 FILM_SETTINGS = ("batch_size", "shuffle", "seed", "optimizer", "loss", "kernel")
 
@@ -168,7 +168,7 @@ def _check_figures(model: Model, output: FitOutput) -> None:
 def _take_model_of_study(source: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
     """Return built-in data with the model and the loss of their built-in study, if none are given."""
     x, y, model, *_ = source.columns
-    if x or y or model or str(source.path) not in BUILTIN or (study := find_study_of(str(source.path))) is None:
+    if x or y or model or str(source.path) not in BUILTIN_NAMES or (study := find_study_of(str(source.path))) is None:
         return source, loss
     if loss is not None and make_loss(loss).by_class != make_loss(study.run.loss).by_class:
         return source, loss
@@ -191,7 +191,7 @@ def _load(source: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs
     for name in ("validation", "test"):
         check_share(name, held.get(name))
     files = held.get("validation_path"), held.get("test_path")
-    if str(path) in BUILTIN and not x and y is None:
+    if str(path) in BUILTIN_NAMES and not x and y is None:
         if source.stream or source.cache_dir is not None:
             raise ValueError(f"--stream and --cache-dir are for a table in a file, not for the built-in data {path}")
         if file := files[0] or files[1]:
@@ -200,7 +200,7 @@ def _load(source: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs
         inputs = Inputs(list(table.x_names), None, model or default_expression(table.x_names, loss, table.y_name), {})
     elif y is None and not path.exists():
         raise ValueError(
-            f"{path} does not exist; the built-in data, which go without --x and --y, are {', '.join(BUILTIN)}"
+            f"{path} does not exist; the built-in data, which go without --x and --y, are {', '.join(BUILTIN_NAMES)}"
         )
     elif y is None:
         raise ValueError(ask_for_target(path))
@@ -242,7 +242,7 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     # More digits than in a table of many runs: these are the result.
     params = pd.DataFrame(
         {
-            "parameter": list(fitted.params)[:SHOWN],
+            "parameter": list(fitted.params)[:MAX_PARAMS_SHOWN],
             "value": _write_params(fitted, list(fitted.params.values())),
             **_parameter_facts(fitted, quality),
         }
@@ -265,8 +265,8 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
         rows["held-out rows dropped"] = text(table.dropped_held_out)
     title = f"{table.y_name} = {result.model.expression}"
     print_table(params, title)
-    if len(fitted.params) > SHOWN:
-        print_sentence("Parameters", f"{len(fitted.params) - SHOWN:,} more, which --json prints.")
+    if len(fitted.params) > MAX_PARAMS_SHOWN:
+        print_sentence("Parameters", f"{len(fitted.params) - MAX_PARAMS_SHOWN:,} more, which --json prints.")
         print()
     print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
     for about, sentence in _describe_quality(fitted, quality, settings["target"]):
@@ -302,15 +302,15 @@ def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
 
 def _write_params(fitted: TableFit, params: Sequence[float] | Floats) -> list[str]:
     """Return the parameters to print, with enough digits to reproduce the curve if all are printed."""
-    scaling = None if fitted.note or len(params) > SHOWN else fitted.scaling
-    return write_params(fitted.result.model, np.asarray(params, dtype=np.float64), scaling, 10)[:SHOWN]
+    scaling = None if fitted.note or len(params) > MAX_PARAMS_SHOWN else fitted.scaling
+    return write_params(fitted.result.model, np.asarray(params, dtype=np.float64), scaling, 10)[:MAX_PARAMS_SHOWN]
 
 
 def _parameter_facts(fitted: TableFit, quality: TableQuality) -> dict[str, list[str]]:
     """Return columns beside the values: standard errors and the least-loss parameters, if known."""
     columns = {}
     if not quality.uncertainty.reason:
-        columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr[:SHOWN]]
+        columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr[:MAX_PARAMS_SHOWN]]
     if quality.optimum is not None:
         columns["lowest loss"] = _write_params(fitted, quality.optimum)
     return columns
@@ -347,13 +347,13 @@ def _find_no_skill(fitted: TableFit) -> Iterator[NoSkill]:
 def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     """Return a sentence on the distance of the parameters from their optimum in standard errors, if known."""
     # A curve through all samples has only rounding errors, and hidden units have no order.
-    uncertain = quality.uncertainty.reason or quality.r2 >= 1 - ROUNDING or fitted.result.model.hidden
+    uncertain = quality.uncertainty.reason or quality.r2 >= 1 - R2_ROUNDING or fitted.result.model.hidden
     if quality.optimum is None or uncertain:
         return ""
     errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
     if errors.max() <= 1:
         # The standard errors of a run that has not converged are too large for this.
-        short = quality.attainable.remaining(fitted.result.kept.loss) > ARRIVED
+        short = quality.attainable.remaining(fitted.result.kept.loss) > ARRIVED_SHARE
         return "" if short else " Every parameter is within one standard error of its optimum."
     name = list(fitted.params)[int(np.argmax(errors))]
     distance = f"{errors.max():.2g}"

@@ -12,7 +12,7 @@ from kernels.base.registry import Entry, Listing
 
 KINDS = ("optimizers", "losses", "schedules", "models", "functions", "studies", "peers")
 # Longer names with options push their description to the right.
-WIDEST = 32
+MAX_NAME_WIDTH = 32
 
 
 def list_entries(kind: str) -> list[Entry]:
@@ -37,10 +37,10 @@ def list_entries(kind: str) -> list[Entry]:
 
 def _list_peers() -> list[Entry]:
     """Return a line for each implementation that kernels are compared with."""
-    from bench.timing.variants import BY_NAME  # noqa: PLC0415
+    from bench.timing.variants import VARIANTS_BY_NAME  # noqa: PLC0415
 
     found = []
-    for peer in BY_NAME.values():
+    for peer in VARIANTS_BY_NAME.values():
         if not peer.ours:
             missing = peer.package and find_spec(peer.module or peer.package) is None
             lacks = f"; {peer.package} is not installed" if missing else ""
@@ -58,7 +58,7 @@ def print_entries(entries: list[Entry]) -> None:
     if sys.stdout.isatty():
         _draw_entries(lines)
         return
-    width = min(max(len(call) for call, _ in lines), WIDEST)
+    width = min(max(len(call) for call, _ in lines), MAX_NAME_WIDTH)
     for call, description in lines:
         print(f"{call:{width}}  {description}".rstrip())
 

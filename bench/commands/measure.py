@@ -22,15 +22,15 @@ from bench.tables.rank import recommended_choice
 from bench.tables.render import TITLES, readable_table
 from bench.timing.speed import Speed, speed
 from bench.timing.update import update_seconds
-from bench.timing.variants import BY_NAME
+from bench.timing.variants import VARIANTS_BY_NAME
 from bench.timing.workload import study_problems
 from kernels.compile.kinds import is_exact
 
 # Variants whose kernels are compiled anyway; compiling takes seconds.
-MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
+MEASURED_VARIANTS = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # Kept short, while `sgdbench speed` takes its time. On the classic study, the intervals of updates are 5 to 6 % wide
 # on either side, and those of variants 3 to 9 %. In ten epochs, call overhead is 2 % of the time.
-SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 10, 8, 0.3, 0.25
+EPOCHS_OF_ONE_RUN, EPOCHS_OF_MANY_RUNS, SPEED_SECONDS, UPDATE_SECONDS = 10, 8, 0.3, 0.25
 
 
 def measure_and_report(
@@ -87,14 +87,14 @@ def replay_runs(decided: RunData, study: Study, data: Dataset) -> None:
 
 
 def _measure_speed(folder: Path, study: Study, data: Dataset) -> Speed | None:
-    """Time the variants in `MEASURED` on the study's model; return None if it diverges at every rate."""
+    """Time the variants in `MEASURED_VARIANTS` on the study's model; return None if it diverges at every rate."""
     try:
         one, many = study_problems(study, data)
     except ValueError as reason:
         print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
         return None
-    variants = [BY_NAME[name] for name in MEASURED]
-    problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
+    variants = [VARIANTS_BY_NAME[name] for name in MEASURED_VARIANTS]
+    problems = one.part(epochs=EPOCHS_OF_ONE_RUN), many.part(epochs=EPOCHS_OF_MANY_RUNS)
     measured = speed(variants, *problems, seconds=SPEED_SECONDS)
     store_tables(folder, speed=measured.table, speed_rounds=measured.rounds)
     return measured

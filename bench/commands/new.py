@@ -13,7 +13,7 @@ from bench.analysis.default_study import DefaultStudy, default_study
 from bench.commands.console import mapping_display, print_choices, print_place
 from bench.commands.options import TableColumns
 from bench.commands.streams import one_line
-from bench.data.batches import MAPPED
+from bench.data.batches import MAPPED_SUFFIXES
 from bench.data.columns import describe_left_out
 from bench.study.keys import describe_key
 from bench.study.load import to_table
@@ -35,7 +35,7 @@ def write_new_study(
     target = out or Path(f"{path.stem or 'study'}.toml")
     if target.is_dir():
         raise ValueError(f"{target} is a folder; give the study the name of a file with --out")
-    if target.suffix.lower() in MAPPED:
+    if target.suffix.lower() in MAPPED_SUFFIXES:
         raise ValueError(f"{target} would be taken for a table; give the study the name of a .toml file with --out")
     how = columns._asdict() | mapping_display() | {"loss": loss, "cache_dir": cache_dir}
     made = default_study(path, name=target.stem, **how)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 # The maximum number of values of a grid setting.
-MOST_SEEDS = 1_000_000
+MAX_VALUES = 1_000_000
 
 
 def split_list(text: str) -> list[str]:
@@ -54,9 +54,9 @@ def _parse_seed_range(part: str) -> Sequence[Any]:
     if not found:
         return [parse_value(part)]
     first, last = int(found[1]), int(found[2])
-    if not first <= last < first + MOST_SEEDS:
+    if not first <= last < first + MAX_VALUES:
         raise ValueError(
-            f'seed must be numbers and ranges such as "0-4,9", each from low to high with at most {MOST_SEEDS:,} '
+            f'seed must be numbers and ranges such as "0-4,9", each from low to high with at most {MAX_VALUES:,} '
             f"seeds, not {part!r}"
         )
     return range(first, last + 1)
@@ -64,9 +64,9 @@ def _parse_seed_range(part: str) -> Sequence[Any]:
 
 def is_table(value: Any) -> bool:
     """Return whether a value is the path of a table (by its suffix), or of a folder."""
-    from bench.data.batches import MAPPED  # noqa: PLC0415 (pyarrow)
+    from bench.data.batches import MAPPED_SUFFIXES  # noqa: PLC0415 (pyarrow)
 
-    return isinstance(value, str) and (Path(value).suffix.lower() in MAPPED or Path(value).is_dir())
+    return isinstance(value, str) and (Path(value).suffix.lower() in MAPPED_SUFFIXES or Path(value).is_dir())
 
 
 def parse_seed(text: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from bench.analysis.default_study import default_study
 from bench.commands.console import mapping_display, print_choices, print_sentence
 from bench.commands.options import TableColumns
-from bench.data.batches import MAPPED
+from bench.data.batches import MAPPED_SUFFIXES
 from bench.data.columns import ask_for_target, describe_left_out, find_inputs, find_namesakes
 from bench.study.load import load_study, with_settings, with_target
 from bench.study.schema import Study
@@ -20,9 +20,9 @@ from kernels.losses import make_loss
 from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
 
 # Keys of [data] and [model] that can be set for a table; the others are chosen.
-GIVEN_WITH_TABLES = ("data.validation", "data.validation_path", "data.test", "data.test_path", "data.cache_dir")
+TABLE_KEYS = ("data.validation", "data.validation_path", "data.test", "data.test_path", "data.cache_dir")
 # Rows that are not trained on; without a target, settings are chosen by them.
-HELD_OUT = ("data.validation", "data.validation_path")
+HELD_OUT_KEYS = ("data.validation", "data.validation_path")
 
 
 def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], target: float | None) -> Study | Suite:
@@ -54,15 +54,15 @@ def load_study_or_table(name: str, columns: TableColumns, settings: Mapping[str,
 
 def _is_table(name: str, columns: TableColumns) -> bool:
     # The folder of a run is not a table.
-    return Path(name).suffix.lower() in MAPPED or (columns.y is not None and Path(name).is_dir())
+    return Path(name).suffix.lower() in MAPPED_SUFFIXES or (columns.y is not None and Path(name).is_dir())
 
 
 def _refuse_columns(name: str, columns: TableColumns) -> None:
     """Refuse options of a table for a study, which defines its own data and model."""
     if wrong := next((option for option, value in columns._asdict().items() if value), None):
         raise ValueError(
-            f"--{wrong.replace('_', '-')} is for a {', '.join(MAPPED)} file; the study {name} says what its data and "
-            "model are"
+            f"--{wrong.replace('_', '-')} is for a {', '.join(MAPPED_SUFFIXES)} file; the study {name} says what its "
+            "data and model are"
         )
 
 
@@ -79,11 +79,11 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     """Return the default study of a table, and print its choices."""
     if columns.y is None:
         raise ValueError(ask_for_target(Path(name)))
-    chosen = [key for key in settings if key.startswith(("data.", "model.")) and key not in GIVEN_WITH_TABLES]
+    chosen = [key for key in settings if key.startswith(("data.", "model.")) and key not in TABLE_KEYS]
     if chosen:
         raise ValueError(f"{chosen[0]} is chosen for a table: set it in a study, which `sgdbench new` writes")
     how = columns._asdict() | mapping_display() | {"loss": settings.get("run.loss")}
-    how |= {key.removeprefix("data."): settings.get(key) for key in GIVEN_WITH_TABLES}
+    how |= {key.removeprefix("data."): settings.get(key) for key in TABLE_KEYS}
     made = default_study(Path(name).absolute(), **how)
     print_choices(made.inputs, made.loss, made.classes)
     if made.scaling:
@@ -109,7 +109,7 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
     if target is not None:
         changed = with_target(changed, target, **mapping_display())
         return with_settings(changed, {"run.target_loss": changed.run.loss}) if study.run.target_loss else changed
-    if study.run.target_loss and "run.target" not in settings and not settings.keys().isdisjoint(HELD_OUT):
+    if study.run.target_loss and "run.target" not in settings and not settings.keys().isdisjoint(HELD_OUT_KEYS):
         print_sentence("Target", "none: settings are chosen by the loss on the held-out rows; --target gives one.")
         return with_settings(changed, {"run.target": None, "run.target_loss": None})
     loss = make_loss(changed.run.loss)

@@ -8,7 +8,7 @@ from bench.commands.console import print_place
 from bench.commands.suite import rewrite_suite_report
 from bench.commands.tune import rewrite_tune_report
 from bench.report.report import write_reports
-from bench.store.run_folder import ABOUT
+from bench.store.run_folder import IDENTITY_FILE
 from bench.store.tuning import is_tuning_folder
 from bench.study.suite import is_suite_folder
 
@@ -36,4 +36,4 @@ def _find_writer(folder: Path) -> Callable[..., Path] | None:
     """Return the function that writes the report of a suite's or a search's folder; None for others."""
     if is_suite_folder(folder):
         return rewrite_suite_report
-    return rewrite_tune_report if (folder / ABOUT).exists() and is_tuning_folder(folder) else None
+    return rewrite_tune_report if (folder / IDENTITY_FILE).exists() and is_tuning_folder(folder) else None

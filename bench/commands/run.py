@@ -19,7 +19,7 @@ from bench.commands.resuming import explain_report, explain_resuming
 from bench.commands.stages import Stages, show_stages
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
-from bench.engine.check import SAMPLES, check
+from bench.engine.check import CHECKED_SAMPLES, check
 from bench.engine.confirm import confirm
 from bench.engine.pipeline import judge, train_grid
 from bench.engine.problem import make_problem
@@ -169,7 +169,7 @@ def _choose_checked(result: StoredSweep, data: Dataset) -> NDArray[np.int64]:
     """Return the rows of the configurations that are trained again."""
     size = len(result.frame)
     epoch = len(data.y) * reference_cost(result.model)
-    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // epoch)))
+    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * CHECKED_SAMPLES // epoch)))
     return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
 
 

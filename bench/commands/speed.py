@@ -10,7 +10,7 @@ from bench.charts.speed import speed_chart
 from bench.commands.console import mapping_display, print_sentence, print_table
 from bench.commands.stages import progress
 from bench.plots.failures import skip_failed_figure
-from bench.store.run_folder import ABOUT
+from bench.store.run_folder import IDENTITY_FILE
 from bench.study.schema import Study
 from bench.system.atomic import explain_unwritable, replace_atomically, write_text
 from bench.system.environment import ENVIRONMENT, environment
@@ -24,9 +24,9 @@ from bench.tables.speed_tables import (
     speed_summary,
 )
 from bench.timing.budget import TARGETS, targets_table
-from bench.timing.own_variants import HINT, find_variant
+from bench.timing.own_variants import PLUGIN_ADVICE, find_variant
 from bench.timing.speed import Speed, speed
-from bench.timing.variants import BY_NAME, Variant
+from bench.timing.variants import VARIANTS_BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
 from kernels.base.checks import check_positive, describe, did_you_mean, list_names
 
@@ -37,11 +37,11 @@ TARGET_SECONDS = 6.0
 def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
     """Return the variants of these names in the registry's order; by default all, with or without peers."""
     if only is None:
-        return [variant for variant in BY_NAME.values() if peers or not variant.package]
+        return [variant for variant in VARIANTS_BY_NAME.values() if peers or not variant.package]
     if peers:
         raise ValueError("--peers adds to all variants: with --only, name the peers there")
     names = {*_match_names(only), BASELINE}
-    return [variant for variant in BY_NAME.values() if variant.name in names]
+    return [variant for variant in VARIANTS_BY_NAME.values() if variant.name in names]
 
 
 def _match_names(parts: Sequence[str]) -> Iterator[str]:
@@ -50,9 +50,9 @@ def _match_names(parts: Sequence[str]) -> Iterator[str]:
         ends = range(len(parts), 0, -1)
         end = next((end for end in ends if find_variant(", ".join(parts[:end]))), None)
         if end is None:
-            known = list_names(BY_NAME, "; ")
-            close = did_you_mean(parts[0], BY_NAME)
-            raise ValueError(f"--only must name variants among {known}, not {describe(parts[0])}{close}{HINT}")
+            known = list_names(VARIANTS_BY_NAME, "; ")
+            close = did_you_mean(parts[0], VARIANTS_BY_NAME)
+            raise ValueError(f"--only must name variants among {known}, not {describe(parts[0])}{close}{PLUGIN_ADVICE}")
         yield ", ".join(parts[:end])
         parts = parts[end:]
 
@@ -74,7 +74,7 @@ def run_speed(
     Return whether every variant that could run, including those of the budget, matches the reference.
     """
     check_positive("--seconds", seconds)
-    if (out / ABOUT).exists():
+    if (out / IDENTITY_FILE).exists():
         raise ValueError(f"{out} is the folder of a run and was not changed: choose another one with --out")
     with explain_unwritable(out):  # before measuring
         out.mkdir(parents=True, exist_ok=True)

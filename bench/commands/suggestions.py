@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 # The metavars of options that take lists.
-LISTS = ("RATES", "SIZES", "NAMES", "SEEDS", "STARTS")
+LIST_METAVARS = ("RATES", "SIZES", "NAMES", "SEEDS", "STARTS")
 
 
 def describe_unknown_option(option: str, known: Collection[str], command: str) -> str:
@@ -13,13 +13,17 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     Names that other tools give an option are matched before similar names: "--learning-rate" is --lr, although
     --animate is spelled more like it. A study key without an option is set with --set.
     """
-    from kernels.base.arguments import EXACT, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
+    from kernels.base.arguments import EXACT_MATCH, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
 
     keys = _keys_by_option(command) if "--set" in known else {}
     options = {one.removeprefix("--").replace("-", "_"): one for one in sorted({*known, *keys})}
     name, own = option.removeprefix("--"), [one for one in options if options[one] in known]
     # Keys without an option are rarely meant, so they have to be more similar.
-    meant = meant_argument(name, options, EXACT) or meant_argument(name, own, 0.7) or meant_argument(name, options, 0.8)
+    meant = (
+        meant_argument(name, options, EXACT_MATCH)
+        or meant_argument(name, own, 0.7)
+        or meant_argument(name, options, 0.8)
+    )
     meant = options.get(meant or "", "")
     if meant in known:
         return f"there is no option {option}; did you mean {meant}?"
@@ -31,7 +35,7 @@ def refuse_repeated_lists(given: Sequence[Any]) -> None:
 
     For other options the last one counts, so that a line can be changed at its end; here, values would be lost.
     """
-    if twice := next((option for option in given if option.metavar in LISTS and given.count(option) > 1), None):
+    if twice := next((option for option in given if option.metavar in LIST_METAVARS and given.count(option) > 1), None):
         between = "semicolons" if twice.metavar == "STARTS" else "commas"
         raise ValueError(
             f"{twice.opts[0]} must be given once, with {between} between its values, not {given.count(twice)} times"

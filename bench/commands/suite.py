@@ -24,10 +24,10 @@ from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, find_suite_conclusions, write_suite_report
 from bench.store.evidence import read_tables
-from bench.store.run_folder import ANOTHER_FOLDER, RESUME, visible_files
+from bench.store.run_folder import OUT_ADVICE, RESUME_OPTION, visible_files
 from bench.study.load import check_misfits
 from bench.study.schema import Study, folder_name
-from bench.study.suite import RECORD, Suite, is_suite_folder
+from bench.study.suite import SUITE_FILE, Suite, is_suite_folder
 from bench.system.atomic import write_text
 from bench.system.files import read_regular_file
 from bench.tables.words import name_best_choice, sentences
@@ -79,19 +79,19 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
 def _write_record(suite: Suite, folder: Path) -> None:
     problems = {study.name: folder_name(study.name) for study in suite.studies}
     record = {"title": suite.title, "description": suite.description, "problems": problems}
-    write_text(folder / RECORD, tomli_w.dumps(record))
+    write_text(folder / SUITE_FILE, tomli_w.dumps(record))
 
 
 def _read_record(folder: Path) -> tuple[dict[str, str], str, str]:
     """Return the problems of the suite in this folder, with their folders, and its title and description."""
     try:
-        record = tomllib.loads(read_regular_file(folder / RECORD).decode())
+        record = tomllib.loads(read_regular_file(folder / SUITE_FILE).decode())
         return dict(record["problems"]), str(record["title"]), str(record["description"])
     except (KeyError, ValueError, TypeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{folder / RECORD} is not what a run of a suite writes: {reason}; run the suite again into "
-            f"{ANOTHER_FOLDER}"
+            f"{folder / SUITE_FILE} is not what a run of a suite writes: {reason}; run the suite again into "
+            f"{OUT_ADVICE}"
         ) from None
 
 
@@ -106,15 +106,15 @@ def _check_folder(folder: Path, suite: Suite, *, resume: bool) -> None:
             problems, *_ = _read_record(folder)
         except (ValueError, FileNotFoundError):
             raise ValueError(
-                f"{folder} is not the folder of a suite and was not changed: choose {ANOTHER_FOLDER}"
+                f"{folder} is not the folder of a suite and was not changed: choose {OUT_ADVICE}"
             ) from None
     if not resume and any(folder.glob("*/parts/*")):
-        raise ValueError(f"{folder} already holds results: continue with {RESUME}, or choose {ANOTHER_FOLDER}")
+        raise ValueError(f"{folder} already holds results: continue with {RESUME_OPTION}, or choose {OUT_ADVICE}")
     names = {folder_name(study.name) for study in suite.studies}
     held = [name for name, place in problems.items() if place not in names and any(folder.glob(f"{place}/parts/*"))]
     if held:
         raise ValueError(
-            f"{folder} holds the problem {held[0]!r}, which this suite does not have: choose {ANOTHER_FOLDER}, or add "
+            f"{folder} holds the problem {held[0]!r}, which this suite does not have: choose {OUT_ADVICE}, or add "
             "it to the suite"
         )
 

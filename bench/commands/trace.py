@@ -8,10 +8,10 @@ from kernels.base.run import Floats
 from kernels.data.pieces import mean_over
 from kernels.train.local_search import mean_and_gradient
 
-_WIDTH = len("-1.2346e-09")
+_COLUMN_WIDTH = len("-1.2346e-09")
 
 # Parameters with their own columns; for more, the norm of the gradient is printed.
-SHOWN = 12
+MAX_PARAMS_SHOWN = 12
 
 
 class Trace:
@@ -21,10 +21,10 @@ class Trace:
         self.model = model
         self.every = every
         self.printed = -1
-        self.named = len(model.params) <= SHOWN
+        self.named = len(model.params) <= MAX_PARAMS_SHOWN
         of_params = [*(f"d/d{name}" for name in model.params), *model.params] if self.named else ["|gradient|"]
         columns = ["epoch", "rate", "loss", *of_params]
-        self.widths = [6, 10, *(max(_WIDTH, len(column)) for column in columns[2:])]
+        self.widths = [6, 10, *(max(_COLUMN_WIDTH, len(column)) for column in columns[2:])]
         if remark:
             print(remark)
         self._print(columns)

@@ -18,11 +18,16 @@ from bench.tables.words import format_count
 
 PLUGIN = "sgdbench_imported_files"
 # Options with which each benchmark runs about once.
-BRIEF = ["--benchmark-min-rounds=1", "--benchmark-max-time=1e-6", "--benchmark-min-time=1e-9", "--benchmark-warmup=off"]
-GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+BRIEF_OPTIONS = [
+    "--benchmark-min-rounds=1",
+    "--benchmark-max-time=1e-6",
+    "--benchmark-min-time=1e-9",
+    "--benchmark-warmup=off",
+]
+GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 # Exit codes of pytest.
 PASSED, NOTHING_COLLECTED = 0, 5
-SETUP = (
+SETUP_ADVICE = (
     "an installed package takes precedence over the tree. Build each tree in an environment of its own, such as by "
     '--setup "pip install -e .[test]"'
 )
@@ -105,7 +110,7 @@ def check_imports(tree: Tree, imported: Mapping[str, str]) -> None:
         place = Path(file).resolve()
         elsewhere = not any(place.is_relative_to(folder) for folder in tree.own)
         if name in names and elsewhere:
-            raise ValueError(f"the benchmarks of {tree.about} import {name} from {place}: {SETUP}")
+            raise ValueError(f"the benchmarks of {tree.about} import {name} from {place}: {SETUP_ADVICE}")
 
 
 def _packages(files: Sequence[str]) -> set[str]:
@@ -191,7 +196,7 @@ def _find_commit(revision: str, root: Path) -> str:
 def _git(*words: str, folder: Path, check: bool = True) -> str:
     """Return the output of git; if it fails, raise ValueError with git's message, or without `check` return ""."""
     # A git hook sets these variables.
-    environment = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
+    environment = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
     done = subprocess.run(  # noqa: S603
         ["git", "-c", f"core.hooksPath={os.devnull}", *words],  # noqa: S607
         cwd=folder,

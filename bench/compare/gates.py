@@ -8,8 +8,8 @@ from typing import NamedTuple
 from bench.system.files import parse_toml, read_regular_file
 from kernels.base.checks import check_real
 
-ACCEPTED = 'accepted is one table [gates] with lines such as "fused*" = 1.03'
-DEFAULT = "default"
+ACCEPTED_FILE = 'accepted is one table [gates] with lines such as "fused*" = 1.03'
+DEFAULT_GATE = "default"
 
 
 class Gates(NamedTuple):
@@ -52,7 +52,7 @@ def load_gates(gate: float | None, path: Path | None) -> Gates:
     if gate is not None:
         _check_gate("--gate", gate)
     patterns = _read(path) if path else {}
-    default = patterns.pop(DEFAULT, None)
+    default = patterns.pop(DEFAULT_GATE, None)
     return Gates(default if gate is None else gate, patterns)
 
 
@@ -64,12 +64,12 @@ def _read(path: Path) -> dict[str, float]:
     try:
         text = read_regular_file(path).decode("utf-8-sig")
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
+        raise ValueError(f"{path}: {error.strerror}; {ACCEPTED_FILE}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
     table = parse_toml(text, path)
     if unknown := next((name for name in table if name != "gates"), None):
-        raise ValueError(f"{path}: {unknown} is not a table of this file; {ACCEPTED}")
+        raise ValueError(f"{path}: {unknown} is not a table of this file; {ACCEPTED_FILE}")
     if not isinstance(table.get("gates"), dict):
-        raise ValueError(f"{path}: {ACCEPTED}")
+        raise ValueError(f"{path}: {ACCEPTED_FILE}")
     return {row: _check_gate(f"{path}: gates.{row}", gate) for row, gate in table["gates"].items()}

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.compare.ratios import EPOCHS, LOSSES
+from bench.compare.ratios import EPOCHS_COST, LOSS_COST
 from bench.tables.formatting import text
 from bench.tables.words import format_count
 from kernels.base.checks import list_names
 
-PAST, SAME, UNSURE = "past the gate", "no difference", "no interval"
+PAST_GATE, NO_DIFFERENCE, NO_INTERVAL = "past the gate", "no difference", "no interval"
 SLOWER, FASTER, HIGHER, LOWER = "slower", "faster", "higher", "lower"
 # At most this many of the choices of settings that two runs share are shown.
-SHOWN = 10
+MAX_CHOICES_SHOWN = 10
 
 
 def judge(
@@ -27,7 +27,7 @@ def judge(
     gate = np.array([np.nan if gate is None else gate for gate in gates], dtype=float)
     low, high = table["low"].to_numpy(dtype=float), table["high"].to_numpy(dtype=float)
     cases = [np.isnan(low), low > gate, low > 1, high < 1]
-    verdict = np.select(cases, [UNSURE, PAST, *words], SAME)
+    verdict = np.select(cases, [NO_INTERVAL, PAST_GATE, *words], NO_DIFFERENCE)
     return table.assign(gate=gate, verdict=verdict.astype(object))
 
 
@@ -38,9 +38,9 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
         return "No gate was set."
     different = set(gated["gate"])
     one = len(different) == 1
-    past = gated[gated["verdict"] == PAST]
+    past = gated[gated["verdict"] == PAST_GATE]
     gate = f"the gate {text(max(different))}" if one else "their gates" if len(past) > 1 else "its gate"
-    unsure = int(gated["verdict"].eq(UNSURE).sum())
+    unsure = int(gated["verdict"].eq(NO_INTERVAL).sum())
     held = len(gated) - unsure
     of = format_count(held, what)
     unheld = f" {format_count(unsure, what)} without an interval could not be compared with a gate." if unsure else ""
@@ -77,19 +77,21 @@ def _write_ratio(ratio: float, gate: float) -> str:
 def summarize_rows(table: pd.DataFrame) -> str:
     """Return the number of rows with each verdict: "2 slower, 1 faster, 5 without a difference"."""
     counts = table["verdict"].value_counts()
-    words = {word: word for word in (PAST, SLOWER, FASTER, HIGHER, LOWER)}
-    words |= {SAME: "without a difference", UNSURE: "without an interval"}
+    words = {word: word for word in (PAST_GATE, SLOWER, FASTER, HIGHER, LOWER)}
+    words |= {NO_DIFFERENCE: "without a difference", NO_INTERVAL: "without an interval"}
     return ", ".join(f"{text(int(counts[word]))} {said}" for word, said in words.items() if word in counts)
 
 
 def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows and columns to print: the best choices, those past a gate and those that differ most."""
     if name != "times":
-        cost = {"epochs": EPOCHS, "losses": LOSSES}[name]
-        first = table["row"].eq(cost.best) | table["verdict"].eq(PAST)
+        cost = {"epochs": EPOCHS_COST, "losses": LOSS_COST}[name]
+        first = table["row"].eq(cost.best) | table["verdict"].eq(PAST_GATE)
         with np.errstate(divide="ignore"):
             change = np.log(table["ratio"]).abs()[~first & table["ratio"].ne(1)]
-        furthest = change.sort_values(ascending=False, kind="stable").index[: max(0, SHOWN - int(first.sum()))]
+        furthest = change.sort_values(ascending=False, kind="stable").index[
+            : max(0, MAX_CHOICES_SHOWN - int(first.sum()))
+        ]
         table = table[first | table.index.isin(furthest)]
         of = "/" + table["pairs"].astype(str)
         counts = {column: table[column].astype(str) + of for column in cost.columns[2:4]}

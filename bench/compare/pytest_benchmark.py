@@ -10,7 +10,7 @@ from bench.compare.ratios import Sample
 from bench.system.accepted import describe_error
 from bench.system.files import read_regular_file
 
-ACCEPTED = "accepted is what pytest --benchmark-json=FILE writes"
+ACCEPTED_FILE = "accepted is what pytest --benchmark-json=FILE writes"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -57,11 +57,11 @@ def read_run(path: str | Path) -> Run:
     try:
         file = _File.model_validate_json(read_regular_file(Path(path)))
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
+        raise ValueError(f"{path}: {error.strerror}; {ACCEPTED_FILE}") from None
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))} {describe_error(first)}".lstrip()
-        raise ValueError(f"{path} is not a file of pytest-benchmark: {reason}; {ACCEPTED}") from None
+        raise ValueError(f"{path} is not a file of pytest-benchmark: {reason}; {ACCEPTED_FILE}") from None
     return Run(_samples(path, file), file.machine_info)
 
 

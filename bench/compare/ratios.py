@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from bench.tables.costs import CHOICES, MORE_CHOICES, losses_of, ranking_loss
 from bench.tables.formatting import text
 from bench.tables.intervals import Pairs, count_independent, effects_on_medians, scale_rank
-from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
+from bench.timing.paired import CONFIDENCE, MIN_ROUNDS, Ratio, ratio_of
 from kernels.base.run import Floats
 
 # With fewer pairs, a median has no interval at this confidence.
-PAIRS = 6
-TIMES = ["row", "A_seconds", "B_seconds", "ratio", "low", "high", "note"]
-_CHOICES, _RUN = [*CHOICES, *MORE_CHOICES], ["init", "seed", "start"]
+MIN_PAIRS = 6
+RATIO_COLUMNS = ["row", "A_seconds", "B_seconds", "ratio", "low", "high", "note"]
+_CHOICE_COLUMNS, _RUN_COLUMNS = [*CHOICES, *MORE_CHOICES], ["init", "seed", "start"]
 
 
 class Cost(NamedTuple):
@@ -44,8 +44,8 @@ class Cost(NamedTuple):
         return ["row", "pairs", *of_each, "ratio", "low", "high", "note"]
 
 
-EPOCHS = Cost("epochs: ", "converged", "epochs", "too few reached the target")
-LOSSES = Cost("loss: ", "finite", "loss", "too few ended at a finite loss")
+EPOCHS_COST = Cost("epochs: ", "converged", "epochs", "too few reached the target")
+LOSS_COST = Cost("loss: ", "finite", "loss", "too few ended at a finite loss")
 
 
 class Sample(NamedTuple):
@@ -72,17 +72,19 @@ def times(base: Mapping[str, Sample], new: Mapping[str, Sample]) -> pd.DataFrame
     showed.
     """
     rows = [_time(row, base[row], new[row]) for row in base if row in new]
-    return pd.DataFrame(rows, columns=TIMES)
+    return pd.DataFrame(rows, columns=RATIO_COLUMNS)
 
 
 def _time(row: str, base: Sample, new: Sample) -> dict[str, Any]:
     fewest = min(base.seconds.size, new.seconds.size)
-    if fewest >= FEWEST:
+    if fewest >= MIN_ROUNDS:
         ratio, note = ratio_of(new.seconds, base.seconds, paired=False), ""
     else:
         ratio = Ratio(np.nan, new.median / base.median, np.nan)
-        note = f"fewer than {FEWEST} rounds"
-    return dict(zip(TIMES, (row, base.median, new.median, ratio.ratio, ratio.low, ratio.high, note), strict=True))
+        note = f"fewer than {MIN_ROUNDS} rounds"
+    return dict(
+        zip(RATIO_COLUMNS, (row, base.median, new.median, ratio.ratio, ratio.low, ratio.high, note), strict=True)
+    )
 
 
 def compare_runs(
@@ -94,12 +96,12 @@ def compare_runs(
 ) -> pd.DataFrame:
     """Return the ratios of the costs of the same choice of settings, run by run.
 
-    `EPOCHS` are those to the target. `LOSSES` are final losses, on held-out samples if there are any, and nonnegative.
-    Runs are paired by start and seed; the column `start` is equal for equal initial values. A run that missed the
-    target, or diverged, is infinitely expensive; pairs in which both did are ignored. The ratio is the median over the
-    pairs, and its interval that of the sign test, which assumes nothing about the distribution of ratios but needs six
-    pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of one seed from several starts
-    that differ alike count as fewer (`bench.tables.intervals`).
+    `EPOCHS_COST` are those to the target. `LOSS_COST` are final losses, on held-out samples if there are any, and
+    nonnegative. Runs are paired by start and seed; the column `start` is equal for equal initial values. A run that
+    missed the target, or diverged, is infinitely expensive; pairs in which both did are ignored. The ratio is the
+    median over the pairs, and its interval that of the sign test, which assumes nothing about the distribution of
+    ratios but needs six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of one seed
+    from several starts that differ alike count as fewer (`bench.tables.intervals`).
 
     There is a row for the two best choices, and one for each choice that both have and of which some run has a finite
     cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and `B_finite`), the
@@ -107,10 +109,10 @@ def compare_runs(
     and `note`. `best` has the runs of the best choices. Losses below `floor` are equal.
     """
     tops_a, tops_b, base, new = (_comparable(frame, cost) for frame in (*best, base, new))
-    tops = tops_a.merge(tops_b, on=_RUN, suffixes=("_A", "_B"))
-    both = base.merge(new, on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
-    named = [(f"{cost.prefix}{_name(pairs.iloc[0])}", pairs) for _, pairs in both.groupby(_CHOICES)]
-    floor = 0.0 if cost is EPOCHS else floor
+    tops = tops_a.merge(tops_b, on=_RUN_COLUMNS, suffixes=("_A", "_B"))
+    both = base.merge(new, on=[*_CHOICE_COLUMNS, *_RUN_COLUMNS], suffixes=("_A", "_B"))
+    named = [(f"{cost.prefix}{_name(pairs.iloc[0])}", pairs) for _, pairs in both.groupby(_CHOICE_COLUMNS)]
+    floor = 0.0 if cost is EPOCHS_COST else floor
     rows = [_compare(cost, row, pairs, floor) for row, pairs in [(cost.best, tops), *named]]
     table = pd.DataFrame(rows, columns=cost.columns)
     return table[table[cost.columns[2]] + table[cost.columns[3]] > 0].reset_index(drop=True)
@@ -128,8 +130,8 @@ def _comparable(frame: pd.DataFrame, cost: Cost) -> pd.DataFrame:
     frame = frame if "dtype" in frame else frame.assign(dtype="float64")
     texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init", "dtype")}
     epochs = frame["epochs_to_target"].to_numpy(float, na_value=np.inf)
-    return frame[[*_CHOICES, *_RUN]].assign(
-        **texts, cost=epochs if cost is EPOCHS else losses_of(frame, ranking_loss(frame))
+    return frame[[*_CHOICE_COLUMNS, *_RUN_COLUMNS]].assign(
+        **texts, cost=epochs if cost is EPOCHS_COST else losses_of(frame, ranking_loss(frame))
     )
 
 
@@ -143,7 +145,7 @@ def _compare(cost: Cost, row: str, pairs: pd.DataFrame, floor: float) -> dict[st
     effect = effects_on_medians(ratios[np.newaxis], Pairs.of(pairs))[0] if ratios.size else 1.0
     ratios = np.sort(ratios[either])
     independent = int(count_independent(ratios.size, effect))
-    low, high = ratios[_places(ratios.size, independent)] if independent >= PAIRS else (np.nan, np.nan)
+    low, high = ratios[_places(ratios.size, independent)] if independent >= MIN_PAIRS else (np.nan, np.nan)
     counts = (int(np.isfinite(own).sum()) for own in costs)
     note = _explain_no_interval(cost, base.size, ratios.size, independent)
     middle = float(np.median(ratios)) if ratios.size else np.nan
@@ -153,11 +155,11 @@ def _compare(cost: Cost, row: str, pairs: pd.DataFrame, floor: float) -> dict[st
 
 def _explain_no_interval(cost: Cost, pairs: int, reached: int, independent: int) -> str:
     """Return why there is no interval for this number of pairs and of those with a finite cost; else empty."""
-    if independent >= PAIRS:
+    if independent >= MIN_PAIRS:
         return ""
-    if reached >= PAIRS:
-        return f"fewer than {PAIRS} seeds, from whose starts runs differ alike"
-    return f"fewer than {PAIRS} pairs of start and seed" if pairs < PAIRS else cost.few
+    if reached >= MIN_PAIRS:
+        return f"fewer than {MIN_PAIRS} seeds, from whose starts runs differ alike"
+    return f"fewer than {MIN_PAIRS} pairs of start and seed" if pairs < MIN_PAIRS else cost.few
 
 
 @once

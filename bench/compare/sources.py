@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bench.compare.pytest_benchmark import read_run
-from bench.compare.ratios import EPOCHS, LOSSES, TIMES, Sample, compare_runs, times
+from bench.compare.ratios import EPOCHS_COST, LOSS_COST, RATIO_COLUMNS, Sample, compare_runs, times
 from bench.store.results import read_sweep
-from bench.store.run_folder import WITHOUT, describe_differences
+from bench.store.run_folder import OMITTED_FACTS, describe_differences
 from bench.store.tuning import is_tuning_folder, read_search
 from bench.study.load import load_study
 from bench.study.suite import is_suite_folder
@@ -27,21 +27,24 @@ from bench.timing.own_variants import find_variant
 from bench.timing.paired import ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
 from bench.timing.speed import describe_noise
-from bench.timing.variants import BY_NAME, Call
+from bench.timing.variants import VARIANTS_BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import problem_for, study_problems
 from kernels.base.checks import check_positive, describe, did_you_mean, list_names
 
-RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
-FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
-CALL = "call"
-NO_RUNS, NO_EPOCHS, NO_LOSSES = pd.DataFrame(), *(pd.DataFrame(columns=cost.columns) for cost in (EPOCHS, LOSSES))
-SECONDS = 10.0
-DIFFERENT_TIMES = (
+RUN_FILE, SPEED_FILE, ROUNDS_FILE = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
+BENCHMARK_FILE, RUN_FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
+CALL_UNIT = "call"
+NO_RUNS, NO_EPOCHS, NO_LOSSES = (
+    pd.DataFrame(),
+    *(pd.DataFrame(columns=cost.columns) for cost in (EPOCHS_COST, LOSS_COST)),
+)
+DEFAULT_SECONDS = 10.0
+DIFFERENT_TIMES_WARNING = (
     "A and B were measured at different times, and machines drift: the ratio includes how the machine changed in "
     "between, and its interval cannot show by how much."
 )
-BY_TURNS = " `sgdbench compare --against COMMIT` measures a commit and the working tree in turns."
+AGAINST_COMMIT_ADVICE = " `sgdbench compare --against COMMIT` measures a commit and the working tree in turns."
 
 
 class Comparison(NamedTuple):
@@ -85,7 +88,7 @@ def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison
     if Path(base).resolve() == Path(new).resolve():
         raise ValueError(f"A and B are both {base}: they must be two")
     measurement.refuse(f"{base} and {new} were timed before")
-    read = _read_file if kinds[0] == FILE else _read_folder
+    read = _read_file if kinds[0] == BENCHMARK_FILE else _read_folder
     found = _compare_stored(read(Path(base)), read(Path(new)))
     if found.times.empty and found.epochs.empty and found.losses.empty:
         notes = [note for note in found.notes if note[0] not in ("Times", "Different")]
@@ -97,18 +100,18 @@ def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison
 def kind_of_source(name: str) -> str:
     """Return the kind of a source; a folder with the name of a variant must be written as ``"./fused"``."""
     if name.endswith(".json"):
-        return FILE
-    if name in BY_NAME:
+        return BENCHMARK_FILE
+    if name in VARIANTS_BY_NAME:
         return VARIANT
-    if any((Path(name) / file).exists() for file in (RUN, ROUNDS)):
-        return FOLDER
+    if any((Path(name) / file).exists() for file in (RUN_FILE, ROUNDS_FILE)):
+        return RUN_FOLDER
     if is_suite_folder(Path(name)):
         raise ValueError(f"{name} is the folder of a suite: compare the folders of its problems, which are in it")
     if find_variant(name):  # an installed plug-in's
         return VARIANT
     raise ValueError(
-        f"{describe(name)} is not a variant, results folder or JSON file{did_you_mean(name, BY_NAME)}; "
-        f"variants are {'; '.join(BY_NAME)}"
+        f"{describe(name)} is not a variant, results folder or JSON file{did_you_mean(name, VARIANTS_BY_NAME)}; "
+        f"variants are {'; '.join(VARIANTS_BY_NAME)}"
     )
 
 
@@ -116,17 +119,17 @@ def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparis
     if base == new:
         raise ValueError(f"A and B are both the variant {base!r}: they must be two")
     settings = {name: value for name, value in measurement._asdict().items() if value is not None}
-    seconds = check_positive("--seconds", settings.pop("seconds", SECONDS))
+    seconds = check_positive("--seconds", settings.pop("seconds", DEFAULT_SECONDS))
     study = load_study(settings.pop("study", "quadratic"))
     problem, batch = study_problems(study, study.dataset()[0], **settings)
-    problems = {name: problem_for(BY_NAME[name], problem, batch) for name in (base, new)}
+    problems = {name: problem_for(VARIANTS_BY_NAME[name], problem, batch) for name in (base, new)}
     calls = {name: _prepare_verified(name, own) for name, own in problems.items()}
     with no_compilation():
         timings = take_turns(calls, baseline=base, seconds=seconds)
     updates = {name: own.sample_updates for name, own in problems.items()}
     low, middle, high = ratio(timings, new, base).scaled(updates[base] / updates[new])
     medians = [float(np.median(timings.of(name))) / updates[name] for name in (base, new)]
-    row = dict(zip(TIMES, (f"{new} / {base}", *medians, middle, low, high, ""), strict=True))
+    row = dict(zip(RATIO_COLUMNS, (f"{new} / {base}", *medians, middle, low, high, ""), strict=True))
     given = "; ".join(
         f"{name} trained {format_count(own.runs, 'run')} of {own.epochs:,} epochs on {own.y.size:,} samples"
         for name, own in problems.items()
@@ -137,7 +140,7 @@ def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparis
 
 def _prepare_verified(name: str, problem: Problem) -> Call:
     try:
-        return verify(BY_NAME[name], problem)[0]
+        return verify(VARIANTS_BY_NAME[name], problem)[0]
     except UnavailableError as reason:
         raise ValueError(f"{name} cannot be timed here: {reason}") from None
     except NotVerifiedError as reason:
@@ -165,7 +168,9 @@ class _Stored(NamedTuple):
 
 def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     timed = times(a.samples, b.samples)
-    careful = f"{DIFFERENT_TIMES}{BY_TURNS if a.unit == CALL else ''}{_describe_other_work(a, b)}"
+    careful = (
+        f"{DIFFERENT_TIMES_WARNING}{AGAINST_COMMIT_ADVICE if a.unit == CALL_UNIT else ''}{_describe_other_work(a, b)}"
+    )
     notes = [("Times", f"of a {a.unit}. {careful}")] if len(timed) else []
     notes += only_in_one(a.samples, b.samples)
     for name, own, other in (("A", a, b), ("B", b, a)):
@@ -174,7 +179,7 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     compared = {}
     if a.facts and b.facts:
         reached = any(one.frame["epochs_to_target"].notna().any() for one in (a, b) if len(one.frame))
-        name, cost = ("epochs", EPOCHS) if reached else ("losses", LOSSES)
+        name, cost = ("epochs", EPOCHS_COST) if reached else ("losses", LOSS_COST)
         if reason := _reason_incomparable(a, b, reached=reached):
             notes.append((name.capitalize(), reason))
         else:
@@ -205,25 +210,27 @@ def _read_file(path: Path) -> _Stored:
             f"{path} has no raw times, which an interval needs: measure with --benchmark-json=FILE, or with "
             "--benchmark-save-data beside --benchmark-autosave"
         )
-    return _Stored(run.samples, CALL, {}, NO_RUNS, {}, run.facts)
+    return _Stored(run.samples, CALL_UNIT, {}, NO_RUNS, {}, run.facts)
 
 
 def _read_folder(folder: Path) -> _Stored:
     """Read the folder of a run or of a search, or that of `sgdbench speed`."""
     best, floor, rules = NO_RUNS, LOSS_FLOOR, dict[str, str]()
-    if (folder / RUN).exists():
+    if (folder / RUN_FILE).exists():
         runs = rank_search(read_search(folder)) if is_tuning_folder(folder) else rank_stored(read_sweep(folder))
         result, evidence = runs.result, runs.evidence
         frame = result.frame.assign(start=[values.tobytes() for values in result.starts])
         floor = max(result.optimum.rounding or LOSS_FLOOR, result.optimum.held_out_floor)
         if len(frame):
             best = runs_of(frame, recommended_choice(runs.ranked))
-        identity, environment = WITHOUT | result.run.identity, result.run.environment
+        identity, environment = OMITTED_FACTS | result.run.identity, result.run.environment
         rules = {name: rule["sha256"] for name, rule in result.run.rules.items()}
         if len(settings := evidence.get("settings", NO_RUNS)):
             identity |= {"epochs": str(settings["epochs"].iloc[0])}
     else:
-        evidence = {path.stem: _read_table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
+        evidence = {
+            path.stem: _read_table(path) for path in (folder / SPEED_FILE, folder / ROUNDS_FILE) if path.exists()
+        }
         about = folder / ENVIRONMENT
         environment = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
         frame, identity = NO_RUNS, {}
@@ -237,7 +244,7 @@ def _read_folder(folder: Path) -> _Stored:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    columns = ["variant", "ns", *(["note"] if path.name == SPEED else [])]
+    columns = ["variant", "ns", *(["note"] if path.name == SPEED_FILE else [])]
     try:
         return pd.read_parquet(path, columns=columns)
     except ValueError as error:

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from bench.compare.gates import Gates
-from bench.compare.ratios import TIMES
+from bench.compare.ratios import RATIO_COLUMNS
 from bench.tables.formatting import duration
-from bench.timing.paired import CONFIDENCE, FEWEST, GROWTH, Ratio, ratio_of
+from bench.timing.paired import CONFIDENCE, MIN_ROUNDS, ROUNDS_GROWTH, Ratio, ratio_of
 
 # Turns before intervals are first evaluated. With 8, intervals of simulated machines hold for up to 40 joint rows.
-TURNS = 8
+MIN_TURNS = 8
 # The ratio of the ends of an interval that is narrow enough if no gate determines it.
-NARROW = 1.05
+NARROW_INTERVAL = 1.05
 
 Measure = Callable[[str], Mapping[str, float]]
 """Called with "A" or "B": runs the benchmarks of that tree in a fresh process, and returns the seconds of each."""
@@ -52,24 +52,24 @@ def measure_turns(
     """
     rng = np.random.default_rng(seed)
     done: dict[str, list[Mapping[str, float]]] = {"A": [], "B": []}
-    look, begun, order = TURNS, clock(), "AB"
+    look, begun, order = MIN_TURNS, clock(), "AB"
     for count in itertools.count(1):
         order = order[::-1] if count % 2 == 0 or rng.random() < 0.5 else order
         for tree in order:
             done[tree].append(measure(tree))
             advance(min(1.0, (clock() - begun) / seconds))
         spent = clock() - begun
-        if count == 1 and TURNS * spent > seconds:
+        if count == 1 and MIN_TURNS * spent > seconds:
             raise ValueError(
-                f"{TURNS} turns of both take about {duration(TURNS * spent)}, and an interval needs them: raise "
-                f"--time-limit, which is {seconds:g}, or choose benchmarks, such as -- -k NAME"
+                f"an interval needs {MIN_TURNS} turns of both, about {duration(MIN_TURNS * spent)}, but --time-limit "
+                f"is {seconds:g}; raise it, or choose benchmarks, for example with -- -k NAME"
             )
-        if count < TURNS:
+        if count < MIN_TURNS:
             continue
         turns = Turns(pd.DataFrame(done["A"]), pd.DataFrame(done["B"]))
         if spent * (count + 1) / count > seconds or (count >= look and _are_narrow(compare_turns(turns), gates)):
             break
-        look = 2 * round(GROWTH * count / 2) if count >= look else look
+        look = 2 * round(ROUNDS_GROWTH * count / 2) if count >= look else look
     return turns
 
 
@@ -80,7 +80,7 @@ def compare_turns(turns: Turns) -> pd.DataFrame:
     all rows hold jointly with 95 % (Bonferroni): by the ratio of Student's t at the two confidences.
     """
     rows = [name for name in turns.a.columns if name in turns.b]
-    return pd.DataFrame([_compare(name, turns, len(rows)) for name in rows], columns=TIMES)
+    return pd.DataFrame([_compare(name, turns, len(rows)) for name in rows], columns=RATIO_COLUMNS)
 
 
 def _compare(name: str, turns: Turns, rows: int) -> dict[str, Any]:
@@ -88,11 +88,11 @@ def _compare(name: str, turns: Turns, rows: int) -> dict[str, Any]:
     both = ~(np.isnan(a) | np.isnan(b))
     a, b, count = a[both], b[both], int(both.sum())
     ratio = Ratio(np.nan, float(np.median(b / a)) if count else np.nan, np.nan)
-    if count >= FEWEST:
+    if count >= MIN_ROUNDS:
         ratio = _widen(ratio_of(b, a, paired=True), count, rows)
-    note = "" if count >= FEWEST else f"measured in fewer than {FEWEST} turns"
+    note = "" if count >= MIN_ROUNDS else f"measured in fewer than {MIN_ROUNDS} turns"
     middles = np.nanmedian(turns.a[name]), np.nanmedian(turns.b[name])
-    return dict(zip(TIMES, (name, *map(float, middles), ratio.ratio, ratio.low, ratio.high, note), strict=True))
+    return dict(zip(RATIO_COLUMNS, (name, *map(float, middles), ratio.ratio, ratio.low, ratio.high, note), strict=True))
 
 
 def _widen(interval: Ratio, turns: int, rows: int) -> Ratio:
@@ -105,7 +105,7 @@ def _widen(interval: Ratio, turns: int, rows: int) -> Ratio:
 
 def _are_narrow(table: pd.DataFrame, gates: Gates) -> bool:
     """Return whether the ends of each interval differ by less than its gate allows; rows without a gate are ignored."""
-    own = [gates.of(row) if gates.given else NARROW for row in table["row"]]
+    own = [gates.of(row) if gates.given else NARROW_INTERVAL for row in table["row"]]
     enough = np.array([math.inf if gate is None else gate for gate in own])
     width = table["high"].to_numpy() / table["low"].to_numpy()
     return bool((np.isnan(width) | (width < enough)).all())

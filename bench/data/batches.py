@@ -13,18 +13,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from bench.data.column_file import ROWS
+from bench.data.column_file import ROWS_AT_A_TIME
 from bench.data.label_numbers import LabelNumbers, is_label
-from bench.data.table_errors import MAP_IT, NoNumbersError, either, explain_failures, find_columns, missing_or_infinite
+from bench.data.table_errors import (
+    STREAM_ADVICE,
+    NoNumbersError,
+    either,
+    explain_failures,
+    find_columns,
+    missing_or_infinite,
+)
 from bench.data.text_table import text_columns, text_headings
-from bench.system.files import TABLES
+from bench.system.files import TABLE_SUFFIXES
 from kernels.base.memory import available_memory, check_memory
 from kernels.base.run import Floats
 from kernels.data.samples import find_non_finite
 from kernels.losses.classes import losses_of_classes
 
-ARROW = (".arrow", ".feather", ".ipc")
-MAPPED = (*TABLES, *ARROW)
+ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
+MAPPED_SUFFIXES = (*TABLE_SUFFIXES, *ARROW_SUFFIXES)
 # Bytes of a Parquet file that are read at a time; otherwise a whole row group would be read.
 READ_BUFFER = 2**18
 NO_LABELS: Mapping[str, LabelNumbers] = MappingProxyType({})
@@ -43,29 +50,29 @@ def table_files(path: Path) -> list[Path]:
     if not path.is_dir():
         if not path.exists() and not path.suffix:
             raise ValueError(
-                f"{path} is neither a file nor a folder; give a {either(MAPPED)} file, or a folder of them"
+                f"{path} is neither a file nor a folder; give a {either(MAPPED_SUFFIXES)} file, or a folder of them"
             )
-        if path.suffix.lower() not in MAPPED:
-            raise ValueError(f"{path} must be a {either(MAPPED)} file, or a folder of such files")
+        if path.suffix.lower() not in MAPPED_SUFFIXES:
+            raise ValueError(f"{path} must be a {either(MAPPED_SUFFIXES)} file, or a folder of such files")
         return [path]
     found = sorted(
         file
         for file in path.rglob("*")
-        if file.suffix.lower() in MAPPED
+        if file.suffix.lower() in MAPPED_SUFFIXES
         and not file.is_dir()
         and not any(name.startswith((".", "_")) for name in file.relative_to(path).parts)
     )
     if not found:
-        raise ValueError(f"{path} has no {either(MAPPED)} files")
+        raise ValueError(f"{path} has no {either(MAPPED_SUFFIXES)} files")
     return found
 
 
 def column_headings(path: Path, *known: str) -> list[str]:
     """Return the names of all columns of a file; `known` names help to find the separator of a text file."""
-    with explain_failures(path, MAPPED):
+    with explain_failures(path, MAPPED_SUFFIXES):
         if path.suffix.lower() == ".parquet":
             return list(pa.parquet.read_schema(path).names)
-        if path.suffix.lower() not in ARROW:
+        if path.suffix.lower() not in ARROW_SUFFIXES:
             return text_headings(path, known)
         with open_arrow(path) as source:
             return list(pa.ipc.open_file(source).schema.names)
@@ -85,11 +92,11 @@ def read_batches(
     Files that cannot be read or are damaged, and other columns that are missing, duplicated or not numeric, raise a
     ValueError. Arrow files are never read as a whole.
     """
-    with explain_failures(path, TABLES if whole else MAPPED):
-        text = path.suffix.lower() not in (".parquet", *ARROW)
+    with explain_failures(path, TABLE_SUFFIXES if whole else MAPPED_SUFFIXES):
+        text = path.suffix.lower() not in (".parquet", *ARROW_SUFFIXES)
         if text:
             batches = text_columns(path, names, labels, has_target=has_target).read_batches(whole=whole)
-        elif path.suffix.lower() in ARROW:
+        elif path.suffix.lower() in ARROW_SUFFIXES:
             batches = _arrow_batches(path, names, labels, has_target=has_target)
         else:
             batches = _parquet_batches(path, names, labels, has_target=has_target, whole=whole)
@@ -153,12 +160,12 @@ def read_labels(path: Path, y: str) -> list[Any]:
 
 def count_rows(path: Path, names: Sequence[str], labels: Mapping[str, LabelNumbers] = NO_LABELS) -> int:
     """Return the number of rows of a file, after checking its columns; rows are read only if necessary."""
-    with explain_failures(path, MAPPED):
+    with explain_failures(path, MAPPED_SUFFIXES):
         if path.suffix.lower() == ".parquet":
             with pa.parquet.ParquetFile(path) as source:
                 check_number_columns(path, names, source.schema_arrow, labels)
                 return int(source.metadata.num_rows)
-        if path.suffix.lower() in ARROW:
+        if path.suffix.lower() in ARROW_SUFFIXES:
             with open_arrow(path) as source:
                 reader = _open_columns(path, source, names, labels, used=1)
                 return sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
@@ -188,12 +195,12 @@ def _parquet_batches(
             rows = source.metadata.num_rows
             # Twice: as read, and stacked.
             needed, subject = 2 * 8 * rows * len(names), f"{path} has {rows:,} rows, which take"
-            check_memory(needed, available_memory(), subject, f"; {MAP_IT}")
+            check_memory(needed, available_memory(), subject, f"; {STREAM_ADVICE}")
             table = source.read(columns=list(names))
             yield 0, [table.column(name) for name in names]
             return
         first = 0
-        for batch in source.iter_batches(ROWS, columns=list(names), use_threads=False):
+        for batch in source.iter_batches(ROWS_AT_A_TIME, columns=list(names), use_threads=False):
             yield first, [batch.column(name) for name in names]
             first += batch.num_rows
 
@@ -206,8 +213,8 @@ def _arrow_batches(
         first = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
-            for begin in range(0, batch.num_rows, ROWS):
-                yield first + begin, [batch.column(name).slice(begin, ROWS) for name in names]
+            for begin in range(0, batch.num_rows, ROWS_AT_A_TIME):
+                yield first + begin, [batch.column(name).slice(begin, ROWS_AT_A_TIME) for name in names]
             first += batch.num_rows
 
 

@@ -36,11 +36,11 @@ def polynomial() -> Columns:
     return x, 1 - 2 * x + 0.5 * x**2 + 3 * x**3 - x**4 + 2 * x**5
 
 
-GENERATED: dict[str, Callable[[], Columns]] = {
+GENERATED_CURVES: dict[str, Callable[[], Columns]] = {
     "quadratic": quadratic,
     "noisy-quadratic": noisy_quadratic,
     "exponential": exponential,
     "polynomial": polynomial,
 }
-NO_DATA = 100
+ROWS_WITHOUT_DATA = 100
 """The samples of the built-in data "none", which have no inputs: their number is that of the updates in an epoch."""

@@ -13,7 +13,7 @@ from bench.data.choose_loss import stands_for_number
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table_errors import NoNumbersError
 from kernels.base.run import Floats
-from kernels.model.categories import MOST_LEVELS, Categories, levels_of
+from kernels.model.categories import MAX_LEVELS, Categories, levels_of
 from kernels.model.column_names import column_name
 
 NO_CATEGORIES = Categories({})
@@ -44,9 +44,9 @@ def find_categories(
             continue
         found = levels_of(counts)
         alike = next((one for one in Categories({name: found}).indicators if one in taken), None)
-        if len(counts) > MOST_LEVELS:
+        if len(counts) > MAX_LEVELS:
             if not any(map(stands_for_number, counts)):  # otherwise these are flawed numbers
-                reasons[name] = f"more than {MOST_LEVELS} different texts"
+                reasons[name] = f"more than {MAX_LEVELS} different texts"
         elif counts.total() < 2 * len(counts):
             continue
         elif alike:
@@ -67,12 +67,12 @@ def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[
                 for name, column in zip(names, batch.columns, strict=True):
                     numbers, times = np.unique(column[~np.isnan(column)].astype(int), return_counts=True)
                     counts[name].update(dict(zip(numbers.tolist(), times.tolist(), strict=True)))
-                if any(len(counts[name]) > MOST_LEVELS for name in names):
+                if any(len(counts[name]) > MAX_LEVELS for name in names):
                     break
         except NoNumbersError as error:  # such as dates of a Parquet file
             names = [name for name in names if name not in error.faults]
             continue
-        many = [name for name in names if len(counts[name]) > MOST_LEVELS]
+        many = [name for name in names if len(counts[name]) > MAX_LEVELS]
         for name in many or names:
             found[name] = Counter()
             for number, count in counts[name].items():
@@ -98,7 +98,7 @@ def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:
     categories, reasons = find_categories(files, faults, headings)
     for name, reason in reasons.items():
         if name in named and reason != faults[name]:
-            raise ValueError(f"{path}: column {name!r} has {reason}; an input has numbers, or 2 to {MOST_LEVELS} texts")
+            raise ValueError(f"{path}: column {name!r} has {reason}; an input has numbers, or 2 to {MAX_LEVELS} texts")
     return categories
 
 

@@ -12,9 +12,9 @@ from kernels.base.run import Floats
 from kernels.model.layers import MAX_CLASSES
 
 # Of a larger table, only the first rows are examined.
-LOOKED_AT = 1_000_000
+EXAMINED_ROWS = 1_000_000
 # Integers with at most this many values may be classes.
-FEW = 20
+MAX_CLASS_VALUES = 20
 # Texts that stand for numbers: amounts with a currency, percent sign or separated thousands, dates and times.
 _AMOUNT = r"[-+]?[$€£¥]?\s?[-+]?(?:\d+|\d{1,3}(?:[,.'\s]\d{3})+)(?:[.,]\d+)?\s?[%$€£¥]?"
 _DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ][\d:.+]+Z?)?"
@@ -57,7 +57,7 @@ def _distinct_values(path: Path, y: str) -> Floats | None:
         if values.size > 2 and (values != np.floor(values)).any():
             return None
         rows += column.size
-        if rows >= LOOKED_AT:
+        if rows >= EXAMINED_ROWS:
             break
     return values
 
@@ -70,7 +70,7 @@ def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:
         )
         return ChosenLoss("logistic", about)
     others = []
-    if 2 < values.size <= FEW:
+    if 2 < values.size <= MAX_CLASS_VALUES:
         others.append("--loss softmax if they are classes")
     # Counts begin at 0 or 1; integers that do not, such as years or prices, are rarely counts.
     if values.size > 2 and 0 <= values[0] <= 1:

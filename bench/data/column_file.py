@@ -13,13 +13,13 @@ from rich import filesize
 from kernels.base.run import Floats
 
 # The number of rows processed at a time.
-ROWS = 2**16
-ELSEWHERE = "name another place with --cache-dir (cache_dir)"
+ROWS_AT_A_TIME = 2**16
+CACHE_DIR_ADVICE = "name another place with --cache-dir (cache_dir)"
 
 
 def row_slices(rows: int) -> Iterator[slice]:
-    """Yield the rows of a table, `ROWS` at a time."""
-    return (slice(begin, begin + ROWS) for begin in range(0, rows, ROWS))
+    """Yield the rows of a table, `ROWS_AT_A_TIME` at a time."""
+    return (slice(begin, begin + ROWS_AT_A_TIME) for begin in range(0, rows, ROWS_AT_A_TIME))
 
 
 def check_room(folder: Path, needed: int) -> None:
@@ -27,7 +27,7 @@ def check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         room, size = filesize.decimal(free), filesize.decimal(needed)
-        raise ValueError(f"{folder} has room for {room}, and the columns take {size}; {ELSEWHERE}")
+        raise ValueError(f"{folder} has room for {room}, and the columns take {size}; {CACHE_DIR_ADVICE}")
 
 
 def map_new_file(file: IO[bytes], size: int) -> "np.memmap[Any, np.dtype[np.float64]]":

@@ -28,12 +28,12 @@ from kernels.model.expression import parse
 from kernels.model.inputs import Given
 from kernels.model.models import has_vectors
 
-MOST_INPUTS = 10_000
+MAX_INPUTS = 10_000
 # A weighted sum of more inputs is written as a product of vectors.
-MOST_TERMS = 12
+MAX_TERMS = 12
 # Headings of columns that may only number the rows, and headings of an unnamed pandas index, which has gaps where rows
 # were dropped.
-ROW_NUMBERS, UNNAMED = ("id", "index"), ("unnamed: 0", "__index_level_0__")
+ROW_NUMBER_NAMES, UNNAMED_INDEX_NAMES = ("id", "index"), ("unnamed: 0", "__index_level_0__")
 
 
 class Inputs(NamedTuple):
@@ -139,9 +139,9 @@ def _choose_used(model: str, words: set[str], columns: list[str], left_out: Mapp
 
 def check_count(path: str | Path, count: int) -> None:
     """Refuse more inputs than a model may have."""
-    if count > MOST_INPUTS:
+    if count > MAX_INPUTS:
         raise ValueError(
-            f"{path} has {count:,} columns for the inputs of a model, which are at most {MOST_INPUTS:,}; name some "
+            f"{path} has {count:,} columns for the inputs of a model, which are at most {MAX_INPUTS:,}; name some "
             "with --x, also by wildcards"
         )
 
@@ -209,7 +209,7 @@ def default_expression(inputs: Given, loss: Loss, y: str = "") -> str:
     taken = [*inputs, y]
     if isinstance(inputs, Mapping):
         return _sum_of_groups(inputs, loss, taken)
-    if len(inputs) > MOST_TERMS or loss.by_class:
+    if len(inputs) > MAX_TERMS or loss.by_class:
         return _sum_of_groups({ALL_INPUTS: inputs}, loss, taken)
     letters = [letter for letter in ascii_lowercase if letter not in taken]
     terms = [f"{letter}*{name}" for letter, name in zip(letters, inputs, strict=False)]
@@ -300,9 +300,9 @@ def _describe_index(files: Sequence[Path], name: str) -> str:
 
     A column named like row numbers is an index if its range matches the number of rows.
     """
-    if name.lower() in UNNAMED:
+    if name.lower() in UNNAMED_INDEX_NAMES:
         return "an index without a name"
-    if name.lower() not in ROW_NUMBERS:
+    if name.lower() not in ROW_NUMBER_NAMES:
         return ""
     ((lowest, highest),) = _find_ranges(files, [name]).tolist()
     is_count = highest - lowest == sum(count_rows(file, [name]) for file in files) - 1

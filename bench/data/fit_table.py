@@ -16,7 +16,7 @@ from kernels.base.run import Floats
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 
-SHOWN = 10_000
+MAX_ROWS_SHOWN = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +158,10 @@ def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, int
 
 
 def thin_rows(table: Dataset) -> Dataset:
-    """Return a table unchanged, or of a memory map at most `SHOWN` evenly spaced rows, in memory."""
+    """Return a table unchanged, or of a memory map at most `MAX_ROWS_SHOWN` evenly spaced rows, in memory."""
     if table.mapped_in is None:
         return table
-    step = -(-table.y.size // SHOWN)
+    step = -(-table.y.size // MAX_ROWS_SHOWN)
     return replace(table, x=np.ascontiguousarray(table.x[::step]), y=table.y[::step].copy(), mapped_in=None)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from bench.data.text_table import MISSING
+from bench.data.text_table import MISSING_WORDS
 from kernels.base.run import Floats
 
 
@@ -44,7 +44,7 @@ class LabelNumbers:
             if str(label) not in self._numbers:
                 self._numbers[str(label)] = len(self.labels)
                 self.labels.append(label)
-        self._words |= set(found).intersection(MISSING) if text else set()
+        self._words |= set(found).intersection(MISSING_WORDS) if text else set()
         missing = self._missing()
         numbers = [np.nan if label in missing else self._numbers[str(label)] for label in found]
         places = coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)

@@ -18,8 +18,8 @@ import pyarrow as pa
 from rich import filesize
 
 from bench.data.batches import (
-    ARROW,
-    MAPPED,
+    ARROW_SUFFIXES,
+    MAPPED_SUFFIXES,
     Batch,
     check_finite,
     check_number_columns,
@@ -31,12 +31,12 @@ from bench.data.batches import (
     with_labels,
 )
 from bench.data.categories import NO_CATEGORIES, find_categories, make_inputs
-from bench.data.column_file import ELSEWHERE, check_room, map_new_file, split_numbers
+from bench.data.column_file import CACHE_DIR_ADVICE, check_room, map_new_file, split_numbers
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, encode_target, read_table
 from bench.data.table_errors import NoNumbersError, explain_failures, join_columns
 from bench.system.atomic import replace_atomically
-from bench.system.files import TABLES, check_path
+from bench.system.files import TABLE_SUFFIXES, check_path
 from bench.system.lock import lock_folder
 from kernels.base.checks import check_bool, describe
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
@@ -47,7 +47,7 @@ from kernels.losses.loss import Loss
 from kernels.model.categories import Categories
 
 # Files of more bytes are mapped instead of read.
-LARGE = 10**9
+MAPPED_BYTES = 10**9
 ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Opens a progress bar from a noun and a total; the bar is called with the number done."""
 
@@ -135,7 +135,7 @@ def _map_table(
     if (cache_dir := mapping.get("cache_dir")) is not None:
         folder = check_path("cache_dir", cache_dir, "a folder")
     columns = found = None
-    if len(files) == 1 and files[0].suffix.lower() in ARROW and not by_row and not categories.take(names):
+    if len(files) == 1 and files[0].suffix.lower() in ARROW_SUFFIXES and not by_row and not categories.take(names):
         columns = _map_arrow(files[0], names, labels=labels)
     if columns is None:
         show = mapping.get("announce", lambda sentence: None), mapping.get("progress", _no_progress)
@@ -150,9 +150,9 @@ def _map_table(
 def is_mapped(path: str | Path) -> bool:
     """Return whether a table is mapped instead of read: Arrow files, folders, and files of more than 1 GB."""
     path = Path(path)
-    if path.is_dir() or path.suffix.lower() in ARROW:
+    if path.is_dir() or path.suffix.lower() in ARROW_SUFFIXES:
         return True
-    return path.suffix.lower() in TABLES and path.is_file() and path.stat().st_size > LARGE
+    return path.suffix.lower() in TABLE_SUFFIXES and path.is_file() and path.stat().st_size > MAPPED_BYTES
 
 
 def load_table(
@@ -261,7 +261,7 @@ def _load_map(
 
 def _map_arrow(path: Path, names: Sequence[str], *, labels: bool) -> Floats | None:
     """Return the columns of an Arrow file without copying, shape (n, columns); None if their layout prevents it."""
-    with explain_failures(path, MAPPED), open_arrow(path) as source:
+    with explain_failures(path, MAPPED_SUFFIXES), open_arrow(path) as source:
         begin = source.read_buffer().address  # of the whole file, without a copy
         reader = pa.ipc.open_file(source)
         check_number_columns(path, names, reader.schema, names[-1:] if labels else ())
@@ -301,7 +301,7 @@ def _map_converted(
     """
     versions = []
     for file in files:
-        with explain_failures(file, MAPPED):
+        with explain_failures(file, MAPPED_SUFFIXES):
             found = file.stat()
             # A replaced file may have the same size and modification time, but programs cannot set its ctime.
             versions.append([str(file.resolve()), found.st_size, found.st_mtime_ns, found.st_ctime_ns])
@@ -325,7 +325,7 @@ def _map_converted(
                 folder.mkdir(parents=True, exist_ok=True)
                 held.enter_context(lock_folder(folder, f".{name}.lock", announce=announce))
             except OSError as error:
-                raise ValueError(f"{folder} cannot be made or written: {error.strerror}; {ELSEWHERE}") from None
+                raise ValueError(f"{folder} cannot be made or written: {error.strerror}; {CACHE_DIR_ADVICE}") from None
             known = _read_note(target, about, sources, labels=labels)  # written by a process that held the lock
             if known is None:
                 for leftover in folder.glob(f".{name}.*.partial"):  # left by a killed process

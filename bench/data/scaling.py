@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.column_file import ROWS, row_slices, write_samples
+from bench.data.column_file import ROWS_AT_A_TIME, row_slices, write_samples
 from bench.data.table import Dataset
 from kernels.base.checks import describe
 from kernels.base.run import Floats
@@ -31,7 +31,7 @@ class Scaling:
     y_scale: float
 
 
-CENTERED = {"both": (True, True), "x": (True, False), "y": (False, True), "none": (False, False)}
+CENTERED_PARTS = {"both": (True, True), "x": (True, False), "y": (False, True), "none": (False, False)}
 """Which columns are centered, and not only scaled: the inputs, the target."""
 
 
@@ -71,12 +71,12 @@ def standardize(
 
 def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool) -> Scaling:
     """Return the scaling of data for `standardize`."""
-    if not isinstance(center, str) or center not in CENTERED:
-        raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {describe(center)}")
+    if not isinstance(center, str) or center not in CENTERED_PARTS:
+        raise ValueError(f"center must be one of {', '.join(CENTERED_PARTS)}, not {describe(center)}")
     targets = targets and dataset.classes is None
     mean, scale = _describe_columns(dataset, targets=targets, constant=constant)
     inputs = len(dataset.x_names)
-    center_inputs, center_target = CENTERED[center]
+    center_inputs, center_target = CENTERED_PARTS[center]
     centered = np.repeat([center_inputs, center_target or not targets], [inputs, 1])
     mean, scale = np.where(centered, mean, 0.0), np.where(centered, scale, np.hypot(mean, scale))
     return Scaling(mean[:inputs], scale[:inputs], float(mean[-1]), float(scale[-1]))
@@ -95,7 +95,9 @@ def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tup
             together = np.column_stack(columns) if targets else dataset.x
             mean, deviation = together.mean(axis=0), together.std(axis=0)
         else:
-            mean, variance = column_moments([*x, y][: len(columns)] for x, y in in_pieces(dataset.samples, ROWS))
+            mean, variance = column_moments(
+                [*x, y][: len(columns)] for x, y in in_pieces(dataset.samples, ROWS_AT_A_TIME)
+            )
             deviation = np.sqrt(variance)
     for place, (name, column, middle, scale) in enumerate(
         zip((*dataset.x_names, dataset.y_name), columns, mean, deviation, strict=targets)

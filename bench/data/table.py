@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from bench.data.batches import locate_row, read_rows
-from bench.data.builtin_curves import GENERATED, NO_DATA
+from bench.data.builtin_curves import GENERATED_CURVES, ROWS_WITHOUT_DATA
 from bench.data.categories import NO_CATEGORIES, make_inputs
 from bench.data.table_errors import either, join_names, missing_or_infinite
-from bench.system.files import TABLES
+from bench.system.files import TABLE_SUFFIXES
 from kernels.base.checks import describe, list_names
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
@@ -21,7 +21,7 @@ from kernels.losses.classes import Classes, count_classes, find_classes, takes_c
 from kernels.losses.loss import Loss
 from kernels.model.categories import Categories
 
-BUILTIN = ("quadratic", "auto-mpg", "diabetes", "digits", "noisy-quadratic", "exponential", "polynomial", "none")
+BUILTIN_NAMES = ("quadratic", "auto-mpg", "diabetes", "digits", "noisy-quadratic", "exponential", "polynomial", "none")
 # The inputs and the target of built-in files.
 _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
 _BUILTIN_COLUMNS["digits"] = ([f"pixel_{row}{column}" for row in range(8) for column in range(8)], "digit")
@@ -101,13 +101,13 @@ def builtin(name: str) -> Dataset:
     ValueError
         If there is no built-in data set of that name.
     """
-    if not isinstance(name, str) or name not in BUILTIN:
-        raise ValueError(f"built-in data must be one of {join_names(BUILTIN)}, not {describe(name)}")
-    if name in GENERATED:
-        x, y = GENERATED[name]()
+    if not isinstance(name, str) or name not in BUILTIN_NAMES:
+        raise ValueError(f"built-in data must be one of {join_names(BUILTIN_NAMES)}, not {describe(name)}")
+    if name in GENERATED_CURVES:
+        x, y = GENERATED_CURVES[name]()
         return Dataset(x[:, np.newaxis], y, ("x",), "y", f"built-in {name}")
     if name == "none":
-        return Dataset(np.empty((NO_DATA, 0)), np.zeros(NO_DATA), (), "objective", "no data")
+        return Dataset(np.empty((ROWS_WITHOUT_DATA, 0)), np.zeros(ROWS_WITHOUT_DATA), (), "objective", "no data")
     x_names, y_name = _BUILTIN_COLUMNS[name]
     with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
         return replace(read_table(path, (*x_names, y_name), make_loss("squared")), source=f"built-in {name}")
@@ -125,8 +125,10 @@ def read_table(
     """Read columns of a .csv, .tsv or .parquet file into memory, the target last, as `bench.data.load_table` does."""
     *x_names, y_name = names
     names = (*categories.sources(x_names), y_name)
-    if path.suffix.lower() not in TABLES:
-        raise ValueError(f"{path} must be a {either(TABLES)} file{', not a directory' if path.is_dir() else ''}")
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise ValueError(
+            f"{path} must be a {either(TABLE_SUFFIXES)} file{', not a directory' if path.is_dir() else ''}"
+        )
     texts = [name for name in names[:-1] if name in categories.levels]
     values, labels = read_rows(path, names, texts, labels=takes_classes(loss))
     if not len(values):

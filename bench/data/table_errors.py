@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bench.system.files import TABLES, check_regular_file
+from bench.system.files import TABLE_SUFFIXES, check_regular_file
 from kernels.base.checks import check_sequence, describe, list_names
 from kernels.model.column_names import did_you_mean_column
 
-MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
+STREAM_ADVICE = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
 
-LONGEST_NAME = 100
+MAX_NAME_LENGTH = 100
 
 
 class NoNumbersError(ValueError):
@@ -27,7 +27,7 @@ class NoNumbersError(ValueError):
 
 
 @contextmanager
-def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[None]:
+def explain_failures(path: Path, accepted: Sequence[str] = TABLE_SUFFIXES) -> Iterator[None]:
     """Report in one line that a file cannot be read, or that it is damaged."""
     try:
         check_regular_file(path)
@@ -38,7 +38,7 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[N
     try:
         yield
     except pa.ArrowMemoryError as error:
-        hint = f"; {MAP_IT}" if accepted == TABLES else ""
+        hint = f"; {STREAM_ADVICE}" if accepted == TABLE_SUFFIXES else ""
         raise ValueError(f"{path} does not fit into memory{hint}") from error
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
@@ -118,4 +118,4 @@ def either(words: Sequence[str]) -> str:
 def join_names(names: Sequence[str]) -> str:
     """Return quoted names as a list for an error message, shortened if they are many or long."""
     quoted = map(repr, names)
-    return list_names(f"{text[:LONGEST_NAME]}..." if len(text) > LONGEST_NAME else text for text in quoted)
+    return list_names(f"{text[:MAX_NAME_LENGTH]}..." if len(text) > MAX_NAME_LENGTH else text for text in quoted)

@@ -22,18 +22,18 @@ from bench.data.table_errors import NoNumbersError, find_columns, join_names
 from kernels.losses.classes import losses_of_classes
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
+MISSING_WORDS = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
 # A blank often follows a separator.
-_MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
+_MISSING_FIELDS = (*MISSING_WORDS, *(f" {word}" for word in MISSING_WORDS))
 # Bools, which become the numbers 0 and 1.
-_FALSE = ("False", " False", "FALSE", " FALSE", "false", " false")
-_TRUE = ("True", " True", "TRUE", " TRUE", "true", " true")
+_FALSE_WORDS = ("False", " False", "FALSE", " FALSE", "false", " false")
+_TRUE_WORDS = ("True", " True", "TRUE", " TRUE", "true", " true")
 # The first value of a column is searched in this many rows; a column without one is not a column of bools.
 _ROWS_TO_FIRST_VALUE = 1000
 # A line that no file contains, appended to the last one: it becomes part of a field with an unclosed quotation mark.
-_END = "\N{END OF TRANSMISSION}"
+_END_OF_FILE_LINE = "\N{END OF TRANSMISSION}"
 # Bytes that are read at a time, in whole lines; files of some megabytes are then parsed in parallel.
-_LONGEST_LINE = 2**24
+_BYTES_AT_A_TIME = 2**24
 _DECIMAL_NUMBER = re.compile(r"\s*[-+]?\d+[.,]\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
 _SEPARATED_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:[,.'\s]\d{3})+(?:[.,]\d+)?\s*")
 
@@ -89,15 +89,15 @@ class TextColumns:
             "read_options": pa.csv.ReadOptions(
                 column_names=[str(place) for place in range(self.width)],
                 skip_rows=self.first_line - 1,
-                block_size=_LONGEST_LINE,
+                block_size=_BYTES_AT_A_TIME,
             ),
             "parse_options": pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
             "convert_options": pa.csv.ConvertOptions(
                 include_columns=wanted,
                 column_types=types,
                 null_values=_MISSING_FIELDS,
-                true_values=_TRUE,
-                false_values=_FALSE,
+                true_values=_TRUE_WORDS,
+                false_values=_FALSE_WORDS,
                 decimal_point=point,
             ),
         }
@@ -150,7 +150,7 @@ class TextColumns:
             if faults:
                 raise NoNumbersError(f"{self.path}: {told}", faults)
         if "block" in str(error):
-            longest = f"{_LONGEST_LINE:,} bytes"
+            longest = f"{_BYTES_AT_A_TIME:,} bytes"
             raise ValueError(f"{self.path} has a line of more than {longest}; accepted are lines up to that") from error
         raise error
 
@@ -181,7 +181,7 @@ def text_columns(
     missing, truths = {place for name, place in inputs if name not in texts}, set[int]()
     for _, row in islice(chain([first], rows), _ROWS_TO_FIRST_VALUE):
         valued = {place for place in missing if place < len(row) and row[place] not in _MISSING_FIELDS}
-        truths |= {place for place in valued if row[place] in (*_TRUE, *_FALSE)}
+        truths |= {place for place in valued if row[place] in (*_TRUE_WORDS, *_FALSE_WORDS)}
         missing -= valued
         if not missing:
             break
@@ -236,13 +236,13 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     Bytes that are not UTF-8 are replaced, which does no harm in other columns.
     """
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(chain(file, [_END]), delimiter=separator)
+        reader = csv.reader(chain(file, [_END_OF_FILE_LINE]), delimiter=separator)
         line = 1
         try:
             for fields in reader:
-                if fields == [_END]:
+                if fields == [_END_OF_FILE_LINE]:
                     return
-                if fields and fields[-1].endswith(_END):
+                if fields and fields[-1].endswith(_END_OF_FILE_LINE):
                     raise ValueError(
                         f"{path}: line {line} opens a quotation mark that is never closed; close or remove it"
                     )
@@ -272,7 +272,7 @@ def _is_number(field: str, point: str) -> bool:
 
 def _is_truth_value(field: str, point: str) -> bool:
     """Return whether a field is a bool (for any decimal `point`) or a missing value."""
-    return field in (*_TRUE, *_FALSE, *_MISSING_FIELDS)
+    return field in (*_TRUE_WORDS, *_FALSE_WORDS, *_MISSING_FIELDS)
 
 
 def _hint_at_classes(field: str) -> str:

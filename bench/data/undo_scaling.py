@@ -20,14 +20,14 @@ from bench.data.scaling import Scaling
 from kernels.model.derive import absolute, less, less_equal, maximum, minimum, relu, where
 
 DIGITS = 50
-ROUNDING = 1e-30  # relative; sums that cancel by algebra leave about 10**-DIGITS
+RELATIVE_ROUNDING = 1e-30  # relative; sums that cancel by algebra leave about 10**-DIGITS
 MAX_TERMS = 500  # polynomial(28) has 435; expanding a few thousand takes seconds
-MAX_REDUCED = 30  # terms of a rational function; a ratio of cubics gives 15
+MAX_REDUCED_TERMS = 30  # terms of a rational function; a ratio of cubics gives 15
 MAX_DEGREE = 30  # of one equation; numerical roots of degree 64 take seconds
 
 # Choices as sums and products with relu or a condition, whose argument may differ by a factor between the two sides.
 # The factor must be positive; a final check of the curves ensures it.
-_CHOICES: dict[type[sympy.Function], Callable[..., sympy.Expr]] = {
+_CHOICES_AS_PRODUCTS: dict[type[sympy.Function], Callable[..., sympy.Expr]] = {
     maximum: lambda a, b: a + relu(b - a),
     minimum: lambda a, b: a - relu(a - b),
     where: lambda condition, a, b: b + condition * (a - b),
@@ -104,8 +104,8 @@ class _BothSides:
         if u.is_Add or u.is_Mul or _is_natural_power(u):
             left, right = zip(*map(self.rewrite, u.args), strict=True)
             return u.func(*left), u.func(*right)
-        if u.func in _CHOICES:
-            return self.rewrite(_CHOICES[u.func](*u.args))
+        if u.func in _CHOICES_AS_PRODUCTS:
+            return self.rewrite(_CHOICES_AS_PRODUCTS[u.func](*u.args))
         return self._rewrite_function(u)
 
     def _rewrite_function(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
@@ -162,7 +162,7 @@ class _BothSides:
     def equate(self, left: sympy.Expr, right: sympy.Expr) -> None:
         """Require two polynomials in the variables to have the same coefficients."""
         difference = sympy.expand(left - right)
-        if self.reciprocals and len(sympy.Add.make_args(difference)) <= MAX_REDUCED:
+        if self.reciprocals and len(sympy.Add.make_args(difference)) <= MAX_REDUCED_TERMS:
             relations = [v * base - 1 for v, base in self.reciprocals.items()]
             _, difference = sympy.reduced(difference, relations, *self.variables)
         self.equations += [sympy.Add(*parts) for parts in _coefficients(difference, self.variables).values()]
@@ -211,7 +211,7 @@ def _substitute(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Sy
     for monomial, parts in coefficients.items():
         if not all(map(_is_real, parts)):
             return sympy.nan
-        if abs(sum(parts)) > ROUNDING * sum(map(abs, parts)):
+        if abs(sum(parts)) > RELATIVE_ROUNDING * sum(map(abs, parts)):
             total.append(sum(parts) * monomial)
     return sympy.Add(*total)
 

@@ -12,13 +12,13 @@ from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
 # Parameters are useless if rounding them to float64 moves the curve by more than this.
-ROUNDING = 1e-6
+MAX_ROUNDING_ERROR = 1e-6
 # Parameters are printed with enough digits that the curve moves by less than this fraction of the deviation of y.
-WRITTEN = 1e-5
+PRINTED_PRECISION = 1e-5
 # Digits that reproduce every float64.
-EXACT = 17
+EXACT_DIGITS = 17
 # The number of random parameter vectors that test whether those of a model carry back.
-TRIED = 2
+TRIED_VECTORS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
         expected = scaling.y_mean + scaling.y_scale * model.predict(theta, z)
         if np.isfinite(original).all():
             error = np.abs(model.predict(original, scaling.x_mean + scaling.x_scale * z) - expected)
-            bound = ROUNDING * (np.abs(expected) + scaling.y_scale)
+            bound = MAX_ROUNDING_ERROR * (np.abs(expected) + scaling.y_scale)
             if np.all(error <= bound, where=np.isfinite(expected)):
                 return OriginalUnits(original)
     farthest = model.inputs[int(np.argmax(np.abs(scaling.x_mean) / scaling.x_scale))]
@@ -95,7 +95,7 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
 
 def carries_back(model: Model, scaling: Scaling) -> bool:
     """Return whether fitted parameters have counterparts in the table's units, possibly lost to rounding."""
-    draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED, len(model.params)))
+    draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED_VECTORS, len(model.params)))
     found = [original_units(model, draw, scaling) for draw in draws]
     return all(one.params is not None or one.lost for one in found)
 
@@ -133,13 +133,13 @@ def write_params(model: Model, params: Floats, scaling: Scaling | None, digits: 
     Far from 0, as with a time in seconds since 1970, a line needs more digits of its slope and its offset.
     """
     texts = [f"{value:.{digits}g}" for value in params.tolist()]
-    if scaling is None or digits == EXACT or not np.isfinite(params).all():
+    if scaling is None or digits == EXACT_DIGITS or not np.isfinite(params).all():
         return texts
     x = scaling.x_mean + scaling.x_scale * np.random.default_rng(0).normal(size=(200, len(model.inputs)))
     with np.errstate(over="ignore", invalid="ignore"):
         exact = model.predict(params, x)
         error = np.abs(model.predict(np.array(texts, dtype=np.float64), x) - exact)
-    if np.all(error <= WRITTEN * scaling.y_scale, where=np.isfinite(exact)):
+    if np.all(error <= PRINTED_PRECISION * scaling.y_scale, where=np.isfinite(exact)):
         return texts
     return write_params(model, params, scaling, digits + 1)
 

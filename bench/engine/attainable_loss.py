@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.engine.problem import Problem
-from bench.store.attainable_loss import NAME, store_attainable_loss
+from bench.store.attainable_loss import TABLE_NAME, store_attainable_loss
 from bench.store.evidence import read_table_of
 from bench.store.run_folder import explain_os_errors
 from bench.store.seal import DamagedError
@@ -30,7 +30,7 @@ def held_out_floor(problem: Problem) -> float:
 def settle_attainable_loss(problem: Problem, starts: Floats, folder: Path) -> None:
     """Compute the lowest loss, also from the starts of runs, and store it in a run's folder, unless it is there."""
     try:
-        missing = "rounding" not in read_table_of(folder, NAME)  # written by version 0.2, or absent
+        missing = "rounding" not in read_table_of(folder, TABLE_NAME)  # written by version 0.2, or absent
     except DamagedError:
         missing = True
     if missing:

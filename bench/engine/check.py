@@ -19,10 +19,10 @@ from kernels.optimizers.schedules import learning_rates
 from kernels.train.slices import reference_cost
 
 # Samples of a check: the reference takes up to ten microseconds for each, with a model without vectors.
-SAMPLES = 20_000
+CHECKED_SAMPLES = 20_000
 # Kernels that are not exact are compared while a loss is below this multiple of the first one. While a run blows up, a
 # residual of 1e20 multiplies the last bit of the derivative of a saturated unit, whose other bits are 0.
-BLOWN_UP = 1e9
+BLOWN_UP_FACTOR = 1e9
 
 
 def check(
@@ -34,9 +34,9 @@ def check(
 ) -> pd.DataFrame:
     """Train configurations again with the reference, for as many epochs as there is time, and compare.
 
-    If there is no time for one epoch, it ends at the first checkpoint after `SAMPLES` samples. All stored losses are
-    compared, and if there was time for the whole run, also its length and its end. The frame and the starts of `result`
-    have only these configurations; settings and data are those of the sweep.
+    If there is no time for one epoch, it ends at the first checkpoint after `CHECKED_SAMPLES` samples. All stored
+    losses are compared, and if there was time for the whole run, also its length and its end. The frame and the starts
+    of `result` have only these configurations; settings and data are those of the sweep.
 
     Return one row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction if it ends
     within an epoch), the largest `error` (relative to the reference's value if that exceeds 1, else absolute), its
@@ -44,7 +44,7 @@ def check(
     """
     rows, curves = [], result.run.curves(result.frame["config_id"].tolist())
     for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):
-        most = max(1, SAMPLES // reference_cost(result.model))
+        most = max(1, CHECKED_SAMPLES // reference_cost(result.model))
         epochs = max(1, min(settings.epochs, most // result.clock.n))
         options = fit_settings(row, settings, result.clock) | {
             "epochs": epochs,
@@ -93,7 +93,7 @@ def _check_run(
     compared = min(reference.loss.size - 1, int(np.searchsorted(reference.samples_seen, most)))
     if not exact:
         nudged = _train_by_reference(train, start + NUDGE * np.maximum(np.abs(start), 1), most)
-        grown = np.isfinite(reference.loss) & (reference.loss > BLOWN_UP * reference.loss[0])
+        grown = np.isfinite(reference.loss) & (reference.loss > BLOWN_UP_FACTOR * reference.loss[0])
         sure = int(np.argmax(grown)) if grown.any() else reference.loss.size
         compared = max(0, min(count_agreeing(nudged.loss, reference.loss), sure, compared + 1) - 1)
     found, expected = _values_to_compare(row, curve, reference, compared, train.keywords)

@@ -20,17 +20,17 @@ from bench.engine.problem import Problem
 from bench.engine.recording import CHECKPOINTS_TO_TARGET, record_settings, settle_record, stops_at_target
 from bench.engine.run_states import RunStates
 from bench.engine.train import Trainer
-from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
+from bench.store.run_folder import CONFIRMATION_FOLDER, IDENTITY_FILE, read_identity
 from bench.study.grid import Grid
 from kernels.compile.kinds import is_exact
 
 # Checkpoints 5 % apart in samples.
-PER_DECADE = 50
+CHECKPOINTS_PER_DECADE = 50
 # Limits on the samples, and on samples times weights, for the losses at additional checkpoints: about
 # a second of lanes, and ten seconds of single runs. For many samples they allow fewer checkpoints than the sweep has;
 # fresh seeds always have the latter, because their costs are compared with those of the sweep.
-EVALUATED, EVALUATED_WEIGHTS = 1e10, 1e11
-SINGLE_OF = {"lanes": "fused", "lanes-fma": "fused-fma"}
+MAX_EVALUATED_SAMPLES, MAX_EVALUATED_WEIGHTS = 1e10, 1e11
+SINGLE_RUN_KERNELS = {"lanes": "fused", "lanes-fma": "fused-fma"}
 """The kernels for single runs beside those for many."""
 
 
@@ -40,16 +40,16 @@ def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeat
     The number of seeds is that of the settings; with 0, or without choices, nothing is trained. Runs that the folder
     already holds are not trained again.
     """
-    problem, folder = trainer.problem, trainer.folder / CONFIRMATION
+    problem, folder = trainer.problem, trainer.folder / CONFIRMATION_FOLDER
     settings = problem.settings
     if not settings.confirm or choices.empty:
         return
     rows = plan_choices(choices, Grid(init=repeats.init, seed=fresh_seeds(used, settings.confirm)), problem)
     if stops_at_target(settings):
         n = problem.y.size
-        evaluated = min(EVALUATED, EVALUATED_WEIGHTS / len(problem.model.params))
+        evaluated = min(MAX_EVALUATED_SAMPLES, MAX_EVALUATED_WEIGHTS / len(problem.model.params))
         more = max(evaluated / (len(rows) * n), CHECKPOINTS_TO_TARGET)
-        record = settle_record(settings.record, n, settings.epochs, folder, finest=PER_DECADE, more=more)
+        record = settle_record(settings.record, n, settings.epochs, folder, finest=CHECKPOINTS_PER_DECADE, more=more)
         problem = replace(problem, clock=replace(problem.clock, record=record))
     settings = settings.model_copy(update={"kernel": _settle_kernel(problem, rows, folder)})
     replace(trainer, problem=replace(problem, settings=settings), folder=folder).train(rows)
@@ -63,14 +63,14 @@ def _settle_kernel(problem: Problem, rows: pd.DataFrame, folder: Path) -> str:
     runs of a folder share one kernel, including those added later.
     """
     settings = problem.settings
-    if is_exact(problem.model, settings.kernel, settings.loss) or settings.kernel not in SINGLE_OF:
+    if is_exact(problem.model, settings.kernel, settings.loss) or settings.kernel not in SINGLE_RUN_KERNELS:
         return settings.kernel
-    if (folder / ABOUT).exists():
+    if (folder / IDENTITY_FILE).exists():
         return read_identity(folder).get("kernel", settings.kernel)
     plan = problem.with_ids(rows)
     groups = group_runs(problem, plan, RunStates.begin(plan, problem), share_kernels(plan, settings))
     sizes = [(len(group.rows), group.checkpoints.size) for group in groups]
-    return SINGLE_OF[settings.kernel] if Memory.of(problem).have_empty_places(sizes) else settings.kernel
+    return SINGLE_RUN_KERNELS[settings.kernel] if Memory.of(problem).have_empty_places(sizes) else settings.kernel
 
 
 def fresh_seeds(used: Iterable[int], size: int) -> list[int]:

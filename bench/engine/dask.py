@@ -25,7 +25,7 @@ from distributed import Client, Future, KilledWorker
 from bench.engine.problem import Job, Problem
 from bench.engine.processors import describe_worker
 from bench.engine.remote import hold_problem, load_function, source_digest, train_jobs
-from bench.store.run_folder import RESUME
+from bench.store.run_folder import RESUME_OPTION
 from bench.tables.words import format_count
 from kernels.compile.kinds import is_exact
 from kernels.train.block import Runs
@@ -38,10 +38,10 @@ TASKS_PER_THREAD = 2
 TASK_SECONDS = 0.5
 TASK_LOSSES = 4_000_000
 # Dask abandons a task when four workers have died with it; it is then submitted again, up to this often in all.
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 # Seconds between checks of the connection and the number of workers, and seconds to wait without any worker.
-LOOK_SECONDS, WORKER_SECONDS = 1.0, 60.0
-KEPT = f"what has arrived is stored; continue the same run with {RESUME}, on threads as well"
+CHECK_SECONDS, MAX_SECONDS_WITHOUT_WORKER = 1.0, 60.0
+RESUME_ADVICE = f"what has arrived is stored; continue the same run with {RESUME_OPTION}, on threads as well"
 
 
 class DaskExecutor:
@@ -102,14 +102,14 @@ class _Flight:
     def results(self) -> Generator[tuple[Job, Runs, dict[str, str]]]:
         """Yield jobs, their runs and a description of the worker."""
         while True:
-            if time.monotonic() - self.looked > LOOK_SECONDS:
+            if time.monotonic() - self.looked > CHECK_SECONDS:
                 self._look()
             while len(self.tasks) < self.room and (more := list(itertools.islice(self.todo, self.jobs_per_task))):
                 self._send(more, 1)
             if not self.tasks:
                 return
             try:
-                future = self.arrived.get(timeout=LOOK_SECONDS)
+                future = self.arrived.get(timeout=CHECK_SECONDS)
             except Empty:
                 continue
             jobs, attempt = self.tasks.pop(future)
@@ -152,10 +152,10 @@ class _Flight:
             if future.status == "finished" and (result := future.result()):
                 return result  # type: ignore[no-any-return]
         self._check_connection()
-        if attempt == ATTEMPTS:
+        if attempt == MAX_ATTEMPTS:
             raise ConnectionError(
-                f"{_describe(jobs)} was lost {ATTEMPTS} times with the workers that had it; it may need more memory "
-                f"than they have: {KEPT}"
+                f"{_describe(jobs)} was lost {MAX_ATTEMPTS} times with the workers that had it; it may need more "
+                f"memory than they have: {RESUME_ADVICE}"
             )
         return None
 
@@ -166,20 +166,24 @@ class _Flight:
         self.looked = time.monotonic()
         if threads:
             self.had_workers = self.looked
-        elif self.looked - self.had_workers > WORKER_SECONDS:
-            raise ConnectionError(f"the cluster has had no worker for {WORKER_SECONDS:g} seconds: {KEPT}")
+        elif self.looked - self.had_workers > MAX_SECONDS_WITHOUT_WORKER:
+            raise ConnectionError(
+                f"the cluster has had no worker for {MAX_SECONDS_WITHOUT_WORKER:g} seconds: {RESUME_ADVICE}"
+            )
         self.room = TASKS_PER_THREAD * max(threads, 1)
 
     def _check_connection(self) -> None:
         if self.client.status != "running":
-            raise ConnectionError(f"the scheduler has gone: {KEPT}")
+            raise ConnectionError(f"the scheduler has gone: {RESUME_ADVICE}")
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Query the scheduler, and raise an error if it does not answer."""
         try:
             return question()
         except (OSError, CancelledError, KeyError, RuntimeError) as error:
-            raise ConnectionError(f"the scheduler does not answer ({error or type(error).__name__}): {KEPT}") from error
+            raise ConnectionError(
+                f"the scheduler does not answer ({error or type(error).__name__}): {RESUME_ADVICE}"
+            ) from error
 
     def _choose_size(self, finished: list[Runs]) -> None:
         """Choose the number of jobs per task from the time and the size of some finished jobs."""

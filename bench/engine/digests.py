@@ -1,9 +1,9 @@
 """Digests of results: the bits that exact kernels give on every machine, published with the package.
 
-`PUBLISHED` has a digest for each case, computed by the reference (``python -m bench.engine.digests``). Every exact
-kernel must give the same one, whatever processor it is compiled for. A digest covers arrays of numbers and the ids of
-configurations, but no files or texts made from them. Samples, starts and rates are defined here by operations with one
-correct result, so that a digest depends on the training alone.
+`PUBLISHED_DIGESTS` has a digest for each case, computed by the reference (``python -m bench.engine.digests``). Every
+exact kernel must give the same one, whatever processor it is compiled for. A digest covers arrays of numbers and the
+ids of configurations, but no files or texts made from them. Samples, starts and rates are defined here by operations
+with one correct result, so that a digest depends on the training alone.
 """
 
 import json
@@ -36,20 +36,26 @@ from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.train.block import train_runs
 
-PUBLISHED = Path(__file__).with_name("digests.json")
+PUBLISHED_DIGESTS = Path(__file__).with_name("digests.json")
 
 # Powers come from the C library, whose last bits differ between machines. Powers of 1 are exact.
-POWERS = {"nadam": "nadam(momentum_decay=1)", "asgd": "asgd(alpha=1)", "inverse_scaled": "inverse_scaled(sgd, 1)"}
+WITHOUT_POWERS = {
+    "nadam": "nadam(momentum_decay=1)",
+    "asgd": "asgd(alpha=1)",
+    "inverse_scaled": "inverse_scaled(sgd, 1)",
+}
 ORDERS: dict[str, bool | str] = {"in order": False, "shuffled": True, "in blocks": "blocks(size=16, buffer=48)"}
 # More than 128 samples, of which NumPy adds up halves; and more than the 8,192 that NumPy before 2.3 added at a time.
-SAMPLES, MANY, EPOCHS, BATCH_SIZES, TARGET = 150, 10_001, 2, (1, 16), 0.02
+SAMPLES, MANY_SAMPLES, EPOCHS, BATCH_SIZES, TARGET = 150, 10_001, 2, (1, 16), 0.02
 # Two runs that continue to the end, one that diverges, and one that starts at the target.
 STARTS = np.array([[-1.0, 10.0, 26.0], [1.0, -2.0, 0.5], [0.5, 1.0, 0.25], [2.0, -4.0, 3.0]])
 RATES = np.array([[0.0625, 0.25, 1e6, 0.01]])
 # Lanes train each run this often, which fills a block and part of a second one.
-REPEATS = 17
-KINKS = "sqrt(a**2 + x**2)/(3 + x) - c*x**3 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - min(x, 0.2)/5)"
-GRID: dict[str, Any] = {
+LANE_REPEATS = 17
+MODEL_WITH_KINKS = (
+    "sqrt(a**2 + x**2)/(3 + x) - c*x**3 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - min(x, 0.2)/5)"
+)
+GRID_SETTINGS: dict[str, Any] = {
     "lr": [0.5, 2.0, 8.0],
     "batch_size": [1, 16],
     "init": {"far": STARTS[0], "near": STARTS[1]},
@@ -85,9 +91,9 @@ class Case(NamedTuple):
 
     def digest(self, kernel: str) -> str:
         """Train the runs with a kernel, and return the digest of all results."""
-        model, loss = (Model(KINKS), make_loss("huber")) if self.kinks else (quadratic, make_loss("squared"))
+        model, loss = (Model(MODEL_WITH_KINKS), make_loss("huber")) if self.kinks else (quadratic, make_loss("squared"))
         optimizer, shuffle = make_optimizer(self.optimizer), make_shuffle(ORDERS[self.order])
-        repeats = REPEATS if KERNELS[kernel].width > 1 else 1
+        repeats = LANE_REPEATS if KERNELS[kernel].width > 1 else 1
         starts, rates = np.tile(STARTS, (repeats, 1)), np.tile(RATES, (EPOCHS, repeats))
         options, memory = option_values(loss, optimizer), optimizer.initial_memory(starts)
         (x, y), found = make_samples(self.samples), list[Any]()
@@ -132,18 +138,20 @@ def _bytes(values: Any) -> bytes:
 def all_cases() -> list[Case]:
     """Return the runs whose digests are published, for all optimizers, orders and precisions."""
     found = [
-        Case(POWERS.get(name, name), dtype, order)
+        Case(WITHOUT_POWERS.get(name, name), dtype, order)
         for name, dtype, order in product(OPTIMIZERS.built_in, ("float64", "float32"), ORDERS)
         if dtype == "float64" or name in FLOAT32_OPTIMIZERS
     ]
     found += [Case("momentum", dtype, order, kinks=True) for dtype, order in product(("float64", "float32"), ORDERS)]
-    return found + [Case("adam", dtype, "in order", samples=MANY) for dtype in ("float64", "float32")]
+    return found + [Case("adam", dtype, "in order", samples=MANY_SAMPLES) for dtype in ("float64", "float32")]
 
 
 # The kernels of these take half a minute to compile, those of all cases ten minutes.
-QUICK = [Case("sgd", "float64", order) for order in ORDERS]
-QUICK += [Case("adam", dtype, order) for dtype, order in product(("float64", "float32"), ("in order", "shuffled"))]
-QUICK += all_cases()[-2:]
+QUICK_CASES = [Case("sgd", "float64", order) for order in ORDERS]
+QUICK_CASES += [
+    Case("adam", dtype, order) for dtype, order in product(("float64", "float32"), ("in order", "shuffled"))
+]
+QUICK_CASES += all_cases()[-2:]
 
 
 def sweep_digests(kernel: str) -> dict[str, str]:
@@ -151,7 +159,7 @@ def sweep_digests(kernel: str) -> dict[str, str]:
     settings = RunTable.model_validate({"epochs": 2 * EPOCHS, "target": 0.1, "kernel": kernel, "record": 8})
     with TemporaryDirectory() as place:
         problem = make_problem(quadratic, *make_samples(SAMPLES), settings, Path(place))
-        with train_grid(Trainer(problem, Path(place), ""), Grid(**GRID)) as result:
+        with train_grid(Trainer(problem, Path(place), ""), Grid(**GRID_SETTINGS)) as result:
             frame, curves, ranks = result.frame, result.curves, rank_stored(result).ranked
     status = frame["status"].astype(str).map(STATUS.index)
     counts = frame[["samples_seen", "updates", "samples_to_target"]].to_numpy(float)
@@ -196,7 +204,7 @@ def verification(*, every_optimizer: bool = False) -> list[Step]:
     They comprise all runs with the reference, and with the compiled kernels those of sgd and adam, or of every
     optimizer: kernels take two seconds each to compile.
     """
-    compiled = all_cases() if every_optimizer else QUICK
+    compiled = all_cases() if every_optimizer else QUICK_CASES
     trained = [("reference", all_cases()), ("fused", compiled), ("lanes", compiled)]
     return [*(Step(kernel, case) for kernel, cases in trained for case in cases), Step("lanes")]
 
@@ -204,10 +212,10 @@ def verification(*, every_optimizer: bool = False) -> list[Step]:
 @cache
 def published() -> dict[str, str]:
     """Return the published digests by name."""
-    found: dict[str, str] = json.loads(PUBLISHED.read_text("utf-8"))
+    found: dict[str, str] = json.loads(PUBLISHED_DIGESTS.read_text("utf-8"))
     return found
 
 
 if __name__ == "__main__":
     of_reference = {runs.name: runs.digest("reference") for runs in all_cases()} | sweep_digests("reference")
-    write_text(PUBLISHED, json.dumps(of_reference, indent=1) + "\n")
+    write_text(PUBLISHED_DIGESTS, json.dumps(of_reference, indent=1) + "\n")

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from kernels import Model
 from kernels.base.columns import Inputs
 from kernels.base.run import Floats
-from kernels.data.samples import CHUNK, check_samples
+from kernels.data.samples import NUMBERS_AT_A_TIME, check_samples
 
 
 def fingerprint(model: Model, x: Inputs, y: ArrayLike) -> str:
@@ -21,6 +21,6 @@ def hash_columns(*columns: Floats) -> str:
     """Return a hash of all values, computed in pieces, so that a memory map of any size is read without a copy."""
     digest = blake2b(digest_size=16)
     for column in columns:
-        for first in range(0, column.size, CHUNK):
-            digest.update(np.ascontiguousarray(column[first : first + CHUNK]).data)
+        for first in range(0, column.size, NUMBERS_AT_A_TIME):
+            digest.update(np.ascontiguousarray(column[first : first + NUMBERS_AT_A_TIME]).data)
     return digest.hexdigest()

@@ -23,19 +23,19 @@ from kernels.optimizers.run_options import (
     option_values,
     stack_options,
 )
-from kernels.train.block import WIDTH
+from kernels.train.block import BLOCK_WIDTH
 
 # The target size of a job: large enough to be worth a thread, and small enough that progress is visible, that losses
 # and parameters of some jobs fit into memory, and that no processor waits long for the last job.
 JOB_UPDATES = 50_000_000
-LEAST_WORK = 5_000_000  # updates of a parameter: half a millisecond or more
-JOBS_OF_A_PROCESSOR = 4
-JOB_RUNS = 64 * WIDTH
+MIN_JOB_WORK = 5_000_000  # updates of a parameter: half a millisecond or more
+JOBS_PER_PROCESSOR = 4
+JOB_RUNS = 64 * BLOCK_WIDTH
 JOB_NUMBERS = 1_000_000
 
 # From this many on, optimizers that differ only in options share jobs, with a kernel that reads each run's options. Its
 # updates take up to a third longer, but a job per optimizer would leave most places of a lane empty.
-MANY_OPTIONS = 8
+MIN_SHARED_OPTIMIZERS = 8
 
 
 class Group(NamedTuple):
@@ -94,7 +94,7 @@ def plan_jobs(
     optimizers, of_row = shared.optimizers, plan["optimizer"].cat.codes.to_numpy()
     sizes, shuffled, seeds = (plan[name].to_numpy() for name in ("batch_size", "shuffle", "seed"))
     updates, left = problem.clock.n * settings.epochs, sum(len(group.rows) for group in groups)
-    share = max(left // (JOBS_OF_A_PROCESSOR * processors()), LEAST_WORK // (updates * len(problem.model.params)))
+    share = max(left // (JOBS_PER_PROCESSOR * processors()), MIN_JOB_WORK // (updates * len(problem.model.params)))
     for group, kernel, checkpoints in groups:
         row = group[0]
         size = _job_size(updates, checkpoints.size + len(problem.model.params), memory.width_of(kernel), share)
@@ -131,7 +131,7 @@ def _job_size(updates: int, numbers: int, width: int, share: int) -> int:
 
     `numbers` counts the losses and the parameters of a run.
     """
-    least = width if WIDTH * numbers > JOB_NUMBERS else max(width, WIDTH)
+    least = width if BLOCK_WIDTH * numbers > JOB_NUMBERS else max(width, BLOCK_WIDTH)
     most = least * max(1, min(JOB_RUNS, JOB_UPDATES // updates, JOB_NUMBERS // numbers) // least)
     return min(most, width * max(1, -(-share // width)))
 
@@ -148,7 +148,7 @@ class SharedKernels(NamedTuple):
     per_run: NDArray[np.bool_]
 
 
-def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MANY_OPTIONS) -> SharedKernels:
+def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MIN_SHARED_OPTIMIZERS) -> SharedKernels:
     """Return the optimizers of a plan, and which share jobs: at least `many_options` that differ only in options."""
     optimizers = [make_optimizer(text) for text in plan["optimizer"].cat.categories]
     shared = SharedKernels(optimizers, np.arange(len(optimizers)), np.zeros(len(optimizers), np.bool_))

@@ -21,7 +21,7 @@ SMALL_BLOCK = 2**26
 # From this many runs on, lanes are faster than one run after another: for models without vectors, for those with
 # vectors that are written out, for those with several units, and for others, whose single runs use eight weights at a
 # time.
-FEW, FEW_WRITTEN_OUT, FEW_OF_UNITS, FEW_WIDE = 3, 8, 5, 16
+MIN_RUNS, MIN_RUNS_WRITTEN_OUT, MIN_RUNS_WITH_UNITS, MIN_RUNS_WITH_VECTORS = 3, 8, 5, 16
 # The time of a block of lanes per parameter and update (a loss of a sample takes half as much), and about how long a
 # kernel takes to compile.
 LANES_SECONDS, COMPILE_SECONDS = 4e-9, 2.0
@@ -30,7 +30,7 @@ ROW_BYTES = 1000
 # Copies of the parameters of a configuration: start, current state, end, and those made while a plan is hashed and
 # written; with patience, also those of the lowest loss. Measured: about 8 if each run has its own start, and 5 to 7 if
 # runs share starts. Those of a model without vectors are few, and part of its row.
-COPIES, OF_LOWEST = 8, 2
+PARAM_COPIES, PARAM_COPIES_OF_LOWEST = 8, 2
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Memory:
         """The number of runs from which on lanes are faster."""
         model = self.problem.model
         if not model.by_row:
-            return FEW_WRITTEN_OUT if model.vectors else FEW
-        return FEW_OF_UNITS if model.hidden or model.classes > 1 else FEW_WIDE
+            return MIN_RUNS_WRITTEN_OUT if model.vectors else MIN_RUNS
+        return MIN_RUNS_WITH_UNITS if model.hidden or model.classes > 1 else MIN_RUNS_WITH_VECTORS
 
     def choose_kernel(self, runs: int, checkpoints: int) -> str:
         """Return the kernel for runs that could be trained side by side, as far as memory decides it."""
@@ -122,7 +122,7 @@ class Memory:
         while_training = width * (epochs + losses) if width > 1 else losses + recorded * params
         arrays = training * (own * (epochs + losses) + while_training) + waiting * own * epochs
         if params > MAX_PARAMS:
-            copies = COPIES + OF_LOWEST * (self.problem.settings.patience is not None)
+            copies = PARAM_COPIES + PARAM_COPIES_OF_LOWEST * (self.problem.settings.patience is not None)
             arrays += copies * params * (runs + training * width)
         return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + checkpoints + 2 * epochs)
 

@@ -7,15 +7,15 @@ import pandas as pd
 
 from bench.engine.problem import Problem
 from bench.store.evidence import read_table_of
-from bench.store.results import REFINED, match_precision, read_plan
-from bench.store.run_folder import ANOTHER_FOLDER, Run
+from bench.store.results import REFINED_COLUMN, match_precision, read_plan
+from bench.store.run_folder import OUT_ADVICE, Run
 from bench.study.grid import Grid
 from bench.tables.costs import choice_columns
 from bench.tables.formatting import text
 from bench.tables.words import format_count
 
 # A message names at most this many values of a setting.
-MOST_NAMED = 3
+MAX_VALUES_NAMED = 3
 
 
 def plan_choices(choices: pd.DataFrame, repeats: Grid, problem: Problem) -> pd.DataFrame:
@@ -53,32 +53,32 @@ def extend_plan(run: Run, plan: pd.DataFrame, grid: Grid, problem: Problem) -> p
         with suppress(ValueError):
             ids = problem.with_ids(dropped.drop(columns="config_id"))["config_id"]
             dropped = dropped[~ids.isin(plan["config_id"])]
-    if lost := int((~dropped[REFINED]).sum()):
+    if lost := int((~dropped[REFINED_COLUMN]).sum()):
         remaining = before[before["config_id"].isin(plan["config_id"])]
-        values = _describe_dropped(dropped[~dropped[REFINED]], remaining if len(remaining) else plan)
+        values = _describe_dropped(dropped[~dropped[REFINED_COLUMN]], remaining if len(remaining) else plan)
         raise ValueError(
             f"{run.folder} holds {format_count(lost, 'configuration')} that this grid does not have{values}: choose "
-            f"{ANOTHER_FOLDER}, or add them to the grid"
+            f"{OUT_ADVICE}, or add them to the grid"
         )
     if len(dropped):
         choices = match_precision(dropped, plan)
         choices = choices[choice_columns(choices)].drop_duplicates()
         more = problem.with_ids(plan_choices(choices, grid, problem))
         plan = join_plans([plan, more]).drop_duplicates("config_id", ignore_index=True)
-    return plan.assign(**{REFINED: np.arange(len(plan)) >= grid.size})
+    return plan.assign(**{REFINED_COLUMN: np.arange(len(plan)) >= grid.size})
 
 
 def _planned_before(run: Run) -> pd.DataFrame:
     """Return the rows of the plan in a folder that have results there; none if the plan is missing or damaged."""
     stored = run.configurations(["config_id"])["config_id"]
-    none = pd.DataFrame(columns=["config_id", REFINED]).astype({REFINED: bool})
+    none = pd.DataFrame(columns=["config_id", REFINED_COLUMN]).astype({REFINED_COLUMN: bool})
     if stored.empty:
         return none
     try:
         plan = read_plan(run)
-        if REFINED not in plan:  # folders of an older version only record whether learning rates were refined
+        if REFINED_COLUMN not in plan:  # folders of an older version only record whether learning rates were refined
             rounds = read_table_of(run.folder, "settings").get("refine", default=pd.Series([0]))
-            plan[REFINED] = bool(rounds.max() > 0)
+            plan[REFINED_COLUMN] = bool(rounds.max() > 0)
     except ValueError:
         return none
     return plan[plan["config_id"].isin(stored)]
@@ -89,7 +89,7 @@ def _describe_dropped(dropped: pd.DataFrame, others: pd.DataFrame) -> str:
     named = []
     for name in [*choice_columns(dropped), "init", "seed"]:
         if values := [value for value in dropped[name].unique() if value not in set(others.get(name, ()))]:
-            more = f" and {text(len(values) - MOST_NAMED)} more" if len(values) > MOST_NAMED else ""
-            listed = [text(value if isinstance(value, float) else str(value)) for value in values[:MOST_NAMED]]
+            more = f" and {text(len(values) - MAX_VALUES_NAMED)} more" if len(values) > MAX_VALUES_NAMED else ""
+            listed = [text(value if isinstance(value, float) else str(value)) for value in values[:MAX_VALUES_NAMED]]
             named.append(f"{name} {', '.join(listed)}{more}")
     return f" ({'; '.join(named)})" if named else ""

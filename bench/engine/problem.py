@@ -20,7 +20,7 @@ from kernels.base.run import Floats, Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
 from kernels.data.order import BlockShuffle, make_shuffle
-from kernels.data.samples import MANY_PASSES, Samples, allocate_data, lay_in_rows
+from kernels.data.samples import PASSES_WORTH_A_COPY, Samples, allocate_data, lay_in_rows
 from kernels.data.validation import HeldOut, check_patience, read_data
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes
@@ -144,5 +144,5 @@ def make_problem(
     clock = _settle_clock(settings, y.size, folder)
     known_by = hash_columns(*columns, y)
     if model.by_row:  # laid out once, not by each job
-        columns = tuple(lay_in_rows(columns, passes=MANY_PASSES).reshape(y.size, -1).T)
+        columns = tuple(lay_in_rows(columns, passes=PASSES_WORTH_A_COPY).reshape(y.size, -1).T)
     return Problem(model, loss, columns, y, settings, clock, known_by, held_out, for_test, classes)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bench.store.evidence import store_tables
-from bench.store.run_folder import ABOUT, explain_os_errors, read_identity
+from bench.store.run_folder import IDENTITY_FILE, explain_os_errors, read_identity
 from bench.study.schema import RunTable
-from kernels.data.checkpoints import PER_DECADE, make_checkpoints
+from kernels.data.checkpoints import DEFAULT_PER_DECADE, make_checkpoints
 from kernels.losses.classes import Classes
 
 # Checkpoints per epoch besides its end. Evaluating the loss once takes about half as long as training an epoch side by
@@ -23,11 +23,11 @@ CHECKPOINTS_PER_EPOCH = 0.4
 CHECKPOINTS_TO_TARGET = 20
 # After this many epochs, checkpoints evenly spaced in the logarithm, at most 50 per decade, are more than an epoch
 # apart.
-FIRST_EPOCHS = 100
+DENSE_EPOCHS = 100
 
 
 def settle_record(
-    record: str | int, n: int, epochs: int, folder: Path, *, finest: int = PER_DECADE, more: float = 0.0
+    record: str | int, n: int, epochs: int, folder: Path, *, finest: int = DEFAULT_PER_DECADE, more: float = 0.0
 ) -> str | int:
     """Return the `record` of a sweep of n samples, with the number of checkpoints per decade for a plain "log".
 
@@ -37,9 +37,9 @@ def settle_record(
     """
     if record != "log":
         return record
-    if (folder / ABOUT).exists() and (before := read_identity(folder).get("record")):
+    if (folder / IDENTITY_FILE).exists() and (before := read_identity(folder).get("record")):
         return int(before) if before.isdecimal() else before
-    most, first = max(CHECKPOINTS_PER_EPOCH * epochs, more), min(epochs, FIRST_EPOCHS)
+    most, first = max(CHECKPOINTS_PER_EPOCH * epochs, more), min(epochs, DENSE_EPOCHS)
     for per_decade in range(finest, 0, -1):
         text = f"log:{per_decade}"
         if make_checkpoints(text, n, 1, first, drop_last=True).size - (first + 1) <= most:

@@ -11,7 +11,7 @@ from bench.tables.rank import leaders
 from kernels.base.run import Floats
 
 # The factor between rates if a single one was tried.
-FACTOR = 2.0
+RATE_FACTOR = 2.0
 
 
 def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: Problem) -> pd.DataFrame | None:
@@ -44,7 +44,7 @@ def new_rates(rates: Floats, best: float, tied: set[float]) -> list[float]:
     place = int(np.searchsorted(rates, best))
     neighbours = [*rates[:place][-1:], *rates[place + 1 :][:1]]
     if not neighbours:
-        return [_round(best / FACTOR), _round(best * FACTOR)]
+        return [_round(best / RATE_FACTOR), _round(best * RATE_FACTOR)]
     found = [_round(float(np.sqrt(best * near))) for near in neighbours]
     if len(neighbours) == 1:
         found.append(_round(best * best / neighbours[0]))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.engine.jobs import MANY_OPTIONS
+from bench.engine.jobs import MIN_SHARED_OPTIMIZERS
 from bench.engine.problem import Job, Problem
 from bench.engine.run_states import RunStates
 from bench.engine.train import Executor, train_jobs
@@ -29,7 +29,7 @@ class Round:
         plan: pd.DataFrame,
         known: Set[str],
         executor: Executor,
-        many_options: int = MANY_OPTIONS,
+        many_options: int = MIN_SHARED_OPTIMIZERS,
     ) -> None:
         self.run, self.problem, self.plan, self.executor, self.many_options = run, problem, plan, executor, many_options
         begun = not known.isdisjoint(plan["config_id"])

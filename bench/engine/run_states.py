@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.engine.problem import Job, Problem
 from bench.store.run_folder import Run
 from kernels.base.run import MAX_EPOCHS, Floats, start_lowest
-from kernels.model.param_columns import START, params_from_columns
+from kernels.model.param_columns import START_PREFIX, params_from_columns
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.block import Runs
 
@@ -38,7 +38,7 @@ class RunStates:
     def begin(cls, plan: pd.DataFrame, problem: Problem) -> "RunStates":
         """Return the states of the rows of a plan before training."""
         size = len(plan)
-        params = np.array(params_from_columns(problem.model, plan, START))
+        params = np.array(params_from_columns(problem.model, plan, START_PREFIX))
         return cls(
             checkpoints=np.zeros(size, np.int64),
             finished=np.zeros(size, np.bool_),

@@ -19,50 +19,50 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.study.space import SearchSettings, Space, Template
 from bench.tables.search import HOPELESS
-from kernels.train.block import WIDTH
+from kernels.train.block import BLOCK_WIDTH
 
-ROUND, SMALL_ROUND, ROUNDS = WIDTH, 8, 8
+MAX_ROUND_SIZE, MIN_ROUND_SIZE, TARGET_ROUNDS = BLOCK_WIDTH, 8, 8
 """Trials of a round: the width of a lane, which is then full even with one run for each trial. The trials of a round do
 not know of each other, so a search of few has smaller rounds: an eighth of its trials, but not of fewer than 8."""
-REDUCTION = 3
+REDUCTION_FACTOR = 3
 """About one in this many trials continues beyond each epoch of `halving_epochs`."""
 # Losses this many times as far above the best as the median count as hopeless.
-FARTHEST = 10.0
+HOPELESS_FACTOR = 10.0
 # Parameters that trials side by side share.
-COMMON = ("batch_size", "shuffle")
+SHARED_PARAMETERS = ("batch_size", "shuffle")
 # CMA-ES starts from the best tenth of earlier trials.
-LEAST_SOURCES = 10
+MIN_SOURCE_TRIALS = 10
 # The prefix of the pruner's notes, by which it compares trials.
-_RUNG = "completed_rung_"
+_RUNG_PREFIX = "completed_rung_"
 # The attribute of a study in the journal that holds the last requested round.
-_ASKED = "asked"
+_LAST_ROUND_KEY = "asked"
 
 
 class _CmaEs(CmaEsSampler):
-    """CMA-ES without `COMMON`, whose equal values it would take for convergence."""
+    """CMA-ES without `SHARED_PARAMETERS`, whose equal values it would take for convergence."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return _without_common(super().infer_relative_search_space(study, trial))
 
 
 class _Sobol(QMCSampler):
-    """Sobol's sequence without `COMMON`: in every eighth point, a coordinate may be confined to 1/8 of its range."""
+    """Sobol's sequence without `SHARED_PARAMETERS`: it may confine them to 1/8 of their range in every eighth point."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return _without_common(super().infer_relative_search_space(study, trial))
 
 
 def _without_common(space: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
-    return {name: distribution for name, distribution in space.items() if name not in COMMON}
+    return {name: distribution for name, distribution in space.items() if name not in SHARED_PARAMETERS}
 
 
 def halving_epochs(epochs: int) -> list[int]:
     """Return the epochs after which trials are compared, and most of them abandoned."""
-    least = max(1, epochs // REDUCTION**2)
+    least = max(1, epochs // REDUCTION_FACTOR**2)
     found = []
     while 2 * least <= epochs:
         found.append(least)
-        least *= REDUCTION
+        least *= REDUCTION_FACTOR
     return found
 
 
@@ -71,8 +71,8 @@ def _make_pruner(pruner: str, epochs: int) -> BasePruner:
     if pruner == "none" or first is None:
         return NopPruner()
     if pruner == "asha":
-        return SuccessiveHalvingPruner(min_resource=first, reduction_factor=REDUCTION)
-    return HyperbandPruner(min_resource=first, max_resource=epochs, reduction_factor=REDUCTION)
+        return SuccessiveHalvingPruner(min_resource=first, reduction_factor=REDUCTION_FACTOR)
+    return HyperbandPruner(min_resource=first, max_resource=epochs, reduction_factor=REDUCTION_FACTOR)
 
 
 class Search:
@@ -97,12 +97,14 @@ class Search:
         self.space, self.family, self.n_samples, self.settings = space, family, n_samples, settings
         self.logarithmic = logarithmic
         self.journal = journal
-        self.round_size = min(ROUND, max(SMALL_ROUND, settings.trials // len(space.families) // ROUNDS))
+        self.round_size = min(
+            MAX_ROUND_SIZE, max(MIN_ROUND_SIZE, settings.trials // len(space.families) // TARGET_ROUNDS)
+        )
         with quiet():
             self.study = optuna.create_study(study_name=family.text, pruner=_make_pruner(settings.pruner, epochs))
         self.study.add_trials([_without_notes(trial) for trial in ended_trials(journal)])
         self.restored = self._written = len(self.trials)
-        last = journal.user_attrs.get(_ASKED, {"number": 0, "params": []})
+        last = journal.user_attrs.get(_LAST_ROUND_KEY, {"number": 0, "params": []})
         self._stopped = last["params"][self.restored - last["number"] :]
         self._scrambling = self.restored + len(self._stopped)
 
@@ -117,7 +119,7 @@ class Search:
         The first ones repeat those of a round that was interrupted.
         """
         done, trials = len(self.trials), list[optuna.Trial]()
-        together = self.space.trials_of_a_lane(WIDTH)
+        together = self.space.trials_of_a_lane(BLOCK_WIDTH)
         if together > self.round_size // 2:  # nearly all of a round would have the same batch size
             together = self.round_size // 4
         for place in range(count):
@@ -126,7 +128,7 @@ class Search:
                 fixed = self._stopped.pop(0)
             elif place % together:
                 first = trials[place - place % together].params
-                fixed = {name: first[name] for name in COMMON if name in first}
+                fixed = {name: first[name] for name in SHARED_PARAMETERS if name in first}
             if fixed:
                 self.study.enqueue_trial(fixed)
             with quiet():
@@ -135,7 +137,7 @@ class Search:
                 settings = self.space.propose(trials[-1], self.family, self.n_samples)
             for name, value in settings.items():
                 trials[-1].set_user_attr(name, value)
-        self.journal.set_user_attr(_ASKED, {"number": done, "params": [trial.params for trial in trials]})
+        self.journal.set_user_attr(_LAST_ROUND_KEY, {"number": done, "params": [trial.params for trial in trials]})
         return trials
 
     def _make_sampler(self, number: int) -> BaseSampler:
@@ -170,7 +172,7 @@ class Search:
     def _sources(self) -> list[FrozenTrial] | None:
         """The restored trials with the parameters that CMA-ES samples; None if there are too few."""
         trials = self.trials[: self.restored]
-        if len(trials) < LEAST_SOURCES:
+        if len(trials) < MIN_SOURCE_TRIALS:
             return None
         space = _CmaEs().infer_relative_search_space(self.study, trials[0])
         return [
@@ -198,14 +200,14 @@ class Search:
         The method is a functional analysis of variance on a random forest: F. Hutter, H. Hoos, K. Leyton-Brown, An
         efficient approach for assessing hyperparameter importance (ICML 2014). Joint effects of parameters are in no
         share. Abandoned trials count with their last value, and hopeless ones as `HOPELESS` more than the best or, if
-        values are not logarithms, as `FARTHEST` times as far above the best as the median.
+        values are not logarithms, as `HOPELESS_FACTOR` times as far above the best as the median.
         """
         trials = self.trials
         last = np.array([trial.user_attrs["value"] for trial in trials])
         finite = last[np.isfinite(last)]
-        if finite.size < ROUND // 2:
+        if finite.size < MAX_ROUND_SIZE // 2:
             return {}
-        most = HOPELESS if self.logarithmic else FARTHEST * (np.median(finite) - finite.min())
+        most = HOPELESS if self.logarithmic else HOPELESS_FACTOR * (np.median(finite) - finite.min())
         values = np.minimum(last, finite.min() + most)
         if np.ptp(values) == 0:
             return {}
@@ -224,7 +226,7 @@ class Search:
 
 def _without_notes(trial: FrozenTrial) -> FrozenTrial:
     """Return a trial with the numeric notes of the pruner, but not those of samplers, one of which is a pickle."""
-    rungs = {name: float(value) for name, value in trial.system_attrs.items() if name.startswith(_RUNG)}
+    rungs = {name: float(value) for name, value in trial.system_attrs.items() if name.startswith(_RUNG_PREFIX)}
     return create_trial(
         state=trial.state,
         value=trial.value,

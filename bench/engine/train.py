@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.engine.fingerprint import hash_columns
-from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, group_runs, plan_jobs, share_kernels
+from bench.engine.jobs import MIN_SHARED_OPTIMIZERS, SharedKernels, dtypes_of, group_runs, plan_jobs, share_kernels
 from bench.engine.plan import extend_plan
 from bench.engine.problem import Job, Problem
 from bench.engine.run_states import RunStates, lowest_loss
@@ -37,10 +37,10 @@ from kernels.train.compile_together import compile_together
 FLUSH_SECONDS = 1.0
 FLUSH_NUMBERS = 1_000_000
 # The most losses stored, per sweep and per run; beyond that, every second one is stored, or every fourth, ...
-MOST_LOSSES = 2**24
-MOST_LOSSES_OF_A_RUN = 2**20
+MAX_LOSSES = 2**24
+MAX_LOSSES_PER_RUN = 2**20
 # With fewer samples times epochs times parameters, threads wait for Python's lock longer than they train.
-SHORT_RUN = 15_000
+SHORT_RUN_WORK = 15_000
 
 Executor = Callable[[Problem, Iterable[Job], Event], Generator[tuple[Job, Runs | None]]]
 """Trains jobs of a problem, and yields them with their runs in any order; a job that was stopped has none.
@@ -55,7 +55,7 @@ def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Gene
     def train(job: Job) -> tuple[Job, Runs | None]:
         return job, problem.train(job, stop.is_set)
 
-    is_short = problem.y.size * problem.settings.epochs * len(problem.model.params) < SHORT_RUN
+    is_short = problem.y.size * problem.settings.epochs * len(problem.model.params) < SHORT_RUN_WORK
     return run_in_threads(train, jobs, stop, threads=1 if is_short else None)
 
 
@@ -117,7 +117,7 @@ def train_jobs(
     executor: Executor,
     note: Callable[[Job, Runs], None],
     until: int | None = None,
-    many_options: int = MANY_OPTIONS,
+    many_options: int = MIN_SHARED_OPTIMIZERS,
 ) -> None:
     """Train the unfinished rows, and store results as they arrive.
 
@@ -181,7 +181,7 @@ def rules_of(
 def loss_stride(configurations: int, last: int) -> int:
     """Return the distance, a power of two, between checkpoints, from 0 to the last, at which losses are stored."""
     every = 1
-    most = min(MOST_LOSSES // configurations, MOST_LOSSES_OF_A_RUN)
+    most = min(MAX_LOSSES // configurations, MAX_LOSSES_PER_RUN)
     while last // every + 1 > most and every < last:
         every *= 2
     return every

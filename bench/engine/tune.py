@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from bench.engine.attainable_loss import held_out_floor, settle_attainable_loss
 from bench.engine.confirm import confirm
-from bench.engine.jobs import MANY_OPTIONS
+from bench.engine.jobs import MIN_SHARED_OPTIMIZERS
 from bench.engine.memory import Memory
 from bench.engine.pipeline import check_grid, judge, train_grid
 from bench.engine.plan import join_plans, plan_choices
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
-from bench.engine.search import ROUND, Search, halving_epochs
+from bench.engine.search import MAX_ROUND_SIZE, Search, halving_epochs
 from bench.engine.train import Trainer, identity_of, loss_stride, rules_of
 from bench.store.evidence import store_tables
 from bench.store.journal import open_journal, seal_journal
 from bench.store.run_folder import OpenRun, explain_os_errors, hold_run, open_run
-from bench.store.tuning import GRID, IMPORTANCE, IMPORTANCE_COLUMNS, StoredSearch, read_search
+from bench.store.tuning import GRID_FOLDER, IMPORTANCE_COLUMNS, IMPORTANCE_TABLE, StoredSearch, read_search
 from bench.study.grid import Grid
 from bench.study.space import SearchSettings, Space, check_double
 from bench.tables.confirm import rank_stored
@@ -52,7 +52,7 @@ def train_search(
 
     def train_first() -> None:
         if grid is not None:
-            of_grid = replace(trainer, problem=problem.recorded_in(folder / GRID), folder=folder / GRID)
+            of_grid = replace(trainer, problem=problem.recorded_in(folder / GRID_FOLDER), folder=folder / GRID_FOLDER)
             with train_grid(of_grid, grid) as result:
                 judge(problem, rank_stored(result))
 
@@ -82,7 +82,7 @@ class _Rounds:
         if problem.counted_loss == "validation_loss":
             self.floor = max(self.floor, held_out_floor(problem))
         self.least_batch = space.least_batch(n)
-        Memory.of(problem).check(ROUND * space.pairs, self.least_batch)
+        Memory.of(problem).check(MAX_ROUND_SIZE * space.pairs, self.least_batch)
         self.plan = pd.DataFrame()
 
     def train(self, train_first: Callable[[], None], *, resume: bool, progress: Callable[[int], None]) -> None:
@@ -123,7 +123,7 @@ class _Rounds:
             for search in searches
             for name, share in search.importance().items()
         ]
-        store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=IMPORTANCE_COLUMNS)})
+        store_tables(folder, **{IMPORTANCE_TABLE: pd.DataFrame(importance, columns=IMPORTANCE_COLUMNS)})
 
     def _open_searches(self, run: OpenRun) -> list[Search]:
         """Return the searches of the optimizers, with the trials that the folder holds."""
@@ -162,7 +162,7 @@ class _Rounds:
         self.plan = whole.drop_duplicates("config_id").reset_index(drop=True)
         run.record_plan(self.plan)
         # Options that the search draws differ between runs, even if there are few.
-        many = 1 if search.family.ranges else MANY_OPTIONS
+        many = 1 if search.family.ranges else MIN_SHARED_OPTIMIZERS
         runs = Round(run, self.problem, plan, self.known, self.trainer.executor, many)
         self.known |= set(plan["config_id"])
         going = dict(enumerate(trials))

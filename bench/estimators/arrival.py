@@ -7,7 +7,7 @@ from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.train.attainable_loss import (
-    ARRIVED,
+    ARRIVED_SHARE,
     TARGET_SHARE,
     AttainableLoss,
     constant_loss,
@@ -18,11 +18,11 @@ from kernels.train.attainable_loss import (
 from kernels.train.fit_result import FitResult
 from kernels.train.local_search import descend, mean_and_gradient
 
-MOST_NUMBERS = 200_000
+MAX_NUMBERS = 200_000
 """Samples times parameters up to which the lowest loss is searched for."""
-EVALUATIONS = 100
+MAX_EVALUATIONS = 100
 """Evaluations of the search for a lower loss near the end of a run."""
-POOR = 0.5
+POOR_SHARE = 0.5
 """If a curve's loss exceeds this fraction of the best constant's, other minima are searched for."""
 
 
@@ -46,7 +46,7 @@ def describe_shortfall(result: FitResult, model: Model, *, weighted: bool) -> st
         return _describe_fall(result.loss)
     gain = attainable.improvement if np.isfinite(attainable.improvement) else constant
     remaining = (end - attainable.loss) / gain if gain else 0.0
-    if not remaining > (ARRIVED if attainable.params is None else TARGET_SHARE):
+    if not remaining > (ARRIVED_SHARE if attainable.params is None else TARGET_SHARE):
         return ""
     if remaining >= 1 and np.isfinite(attainable.improvement):
         return "The fit is no better than a constant. "
@@ -56,7 +56,7 @@ def describe_shortfall(result: FitResult, model: Model, *, weighted: bool) -> st
 def _find_attainable_loss(model: Model, loss: Loss, samples: Samples, result: FitResult) -> AttainableLoss | None:
     """Return the lowest loss (for a nonlinear model, near the end of a run); None if that would take long."""
     x, y = samples
-    is_small = y.size * len(model.params) <= MOST_NUMBERS
+    is_small = y.size * len(model.params) <= MAX_NUMBERS
     if model.is_linear:
         if not (is_found_at_once(model, loss, samples) and (is_small or loss.is_squared)):
             return None
@@ -66,8 +66,8 @@ def _find_attainable_loss(model: Model, loss: Loss, samples: Samples, result: Fi
         return None
     end, constant = float(result.loss[-1]), constant_loss(loss, y)
     objective = mean_and_gradient(model.program, loss, x, y)
-    lowest, params, _ = descend(objective, result.params, times=1, steps=EVALUATIONS)
-    if min(end, lowest) > POOR * constant and not model.vectors:
+    lowest, params, _ = descend(objective, result.params, times=1, steps=MAX_EVALUATIONS)
+    if min(end, lowest) > POOR_SHARE * constant and not model.vectors:
         # Another minimum may be far lower, but a global search takes longer than the fit.
         found = find_attainable_loss(model, loss, samples, result.params)
         if found.loss < lowest:

@@ -39,10 +39,10 @@ Estimator = TypeVar("Estimator", bound="SGDCurveEstimator")
 Labels = NDArray[Any]
 """The labels of all classes, in their order; none where targets are numbers."""
 NO_LABELS: Labels = np.empty(0)
-FEATURES = ("n_features_in_", "feature_names_in_", "categories_")
-VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 200_000, 10, 1000
+FEATURE_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "categories_")
+VISITED_SAMPLES, MIN_EPOCHS, MAX_EPOCHS = 200_000, 10, 1000
 """The default number of samples that a fit visits, and the range of epochs."""
-STARTS, SAMPLES_OF_STARTS = 1000, 200
+TRIED_STARTS, SAMPLES_PER_START = 1000, 200
 """The number of random starts of a curve; the one with the lowest loss on a subset of the samples is used."""
 
 
@@ -288,11 +288,11 @@ class SGDCurveEstimator(BaseEstimator, ABC):
     @contextmanager
     def _keep_features(self) -> Iterator[None]:
         """Restore the features if a fit fails: they belong to the parameters of the previous fit."""
-        before = {name: value for name, value in vars(self).items() if name in FEATURES}
+        before = {name: value for name, value in vars(self).items() if name in FEATURE_ATTRIBUTES}
         try:
             yield
         except BaseException:
-            for name in FEATURES:
+            for name in FEATURE_ATTRIBUTES:
                 self.__dict__.pop(name, None)
             self.__dict__.update(before)
             raise
@@ -307,8 +307,8 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             return np.zeros(len(model.params))
         if model.vectors:
             return model.draw_start(seed)
-        starts = np.random.default_rng(seed).standard_normal((STARTS, len(model.params)))
-        step = math.ceil(samples.y.size / SAMPLES_OF_STARTS)
+        starts = np.random.default_rng(seed).standard_normal((TRIED_STARTS, len(model.params)))
+        step = math.ceil(samples.y.size / SAMPLES_PER_START)
         x, y = samples.x[::step].T, samples.y[::step]
         with np.errstate(all="ignore"):
             given, _ = samples.loss.evaluate(model.program, starts.T[:, :, np.newaxis], x, y)
@@ -317,10 +317,10 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         return best
 
     def _count_epochs(self, samples: WeightedSamples) -> int:
-        """Return the epochs of a fit: the requested number, or as many as visit `VISITS` samples."""
+        """Return the epochs of a fit: the requested number, or as many as visit `VISITED_SAMPLES` samples."""
         if self.epochs is not None:
             return self.epochs
-        return min(max(math.ceil(VISITS / samples.y.size), FEWEST_EPOCHS), MOST_EPOCHS)
+        return min(max(math.ceil(VISITED_SAMPLES / samples.y.size), MIN_EPOCHS), MAX_EPOCHS)
 
     def _last_params(self, samples: WeightedSamples) -> Floats:
         """Return the parameters of the previous run, if they suit the model and the classes."""

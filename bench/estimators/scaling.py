@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.data.scaling import CENTERED, Scaling, find_scaling
+from bench.data.scaling import CENTERED_PARTS, Scaling, find_scaling
 from bench.data.table import Dataset
 from bench.data.units import carries_back, original_units
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
-DEGREES = {"huber": 2, "cauchy": 2, "epsilon_insensitive": 1}
+SCALED_LOSS_DEGREES = {"huber": 2, "cauchy": 2, "epsilon_insensitive": 1}
 """Losses whose option is a residual: of c times the residual and the option they are c**degree times as large."""
-_CENTERS: dict[tuple[str, str, bool], tuple[str, bool] | None] = {}
+_CENTERS_CACHE: dict[tuple[str, str, bool], tuple[str, bool] | None] = {}
 """The result of `_find_center` by model, which takes up to half a second for a new one."""
 
 
@@ -51,7 +51,7 @@ class Units:
 
     def scale_loss(self, loss: Loss) -> Loss:
         """Return the loss of training, in which an option that is a residual is converted too."""
-        if self.scaling is None or loss.name not in DEGREES:
+        if self.scaling is None or loss.name not in SCALED_LOSS_DEGREES:
             return loss
         return replace(loss, options={name: value / self.scaling.y_scale for name, value in loss.options.items()})
 
@@ -99,26 +99,26 @@ def find_units(model: Model, loss: Loss, x: Floats, y: Floats, *, is_sum: bool) 
     data = Dataset(x, y, model.inputs, "y", "X")
     scaling = find_scaling(data, targets=varies, center=center, constant=True)
     if targets and not varies:
-        is_centered = CENTERED[center][1]
+        is_centered = CENTERED_PARTS[center][1]
         scaling = replace(scaling, y_mean=float(y[0]) if is_centered else 0.0)
         scaling = replace(scaling, y_scale=1.0 if is_centered else abs(float(y[0])) or 1.0)
-    degree = DEGREES.get(loss.name, loss.degree)
+    degree = SCALED_LOSS_DEGREES.get(loss.name, loss.degree)
     return Units(scaling if degree is not None else replace(scaling, y_scale=1.0), degree or 0)
 
 
 def _find_center(model: Model, loss: Loss) -> tuple[str, bool] | None:
     """Return which columns a model allows to center, and whether targets may be scaled; None for no scaling."""
     key = (model.expression, model.arguments, loss.scales_targets)
-    if key not in _CENTERS:
+    if key not in _CENTERS_CACHE:
         targets_first = [True, False] if loss.scales_targets else [False]
-        choices = ((center, targets) for targets in targets_first for center in CENTERED)
-        _CENTERS[key] = next((choice for choice in choices if _can_scale(model, *choice)), None)
-    return _CENTERS[key]
+        choices = ((center, targets) for targets in targets_first for center in CENTERED_PARTS)
+        _CENTERS_CACHE[key] = next((choice for choice in choices if _can_scale(model, *choice)), None)
+    return _CENTERS_CACHE[key]
 
 
 def _can_scale(model: Model, center: str, targets: bool) -> bool:
     """Return whether the parameters of a model carry back from a scaling of that kind."""
-    of_inputs, of_targets = CENTERED[center]
+    of_inputs, of_targets = CENTERED_PARTS[center]
     generic = np.array([1.3 + 0.1 * (place % 10) for place in range(len(model.inputs))])
     y_mean, y_scale = (1.7 * of_targets, 0.6) if targets else (0.0, 1.0)
     return carries_back(model, Scaling(0.7 * generic * of_inputs, generic, y_mean, y_scale))

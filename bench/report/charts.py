@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.charts import fit
+from bench.charts.cell import cell_charts, thin_curves
 from bench.charts.chart import Chart
 from bench.charts.choices import best_optimizers, spread_evenly
 from bench.charts.losses import CLOCKS, loss_charts, with_words
@@ -23,9 +24,10 @@ from bench.tables.costs import COST_NAMES, KERNEL, settle_cost
 from bench.tables.formatting import text
 from bench.tables.outcomes import best_runs
 from bench.tables.rank import constant_settings, leaders, varies
-from bench.tables.words import describe_choice, format_count
+from bench.tables.words import describe_batch_size, describe_choice, format_count
 from kernels.model.param_columns import params_from_columns
 
+LEAST_CHECKPOINTS, MOST_CHECKPOINTS = 4, 101  # of a curve in a cell
 MOST_MARKERS = 6000  # in the charts of learning rates of a page
 TIME_OF_A_RUN = f"Time is updates times the measured time of an update with the kernel {KERNEL}."
 CONFUSION_CAPTION = "Observed and predicted classes, of the best run of the best choice."
@@ -96,14 +98,16 @@ def effect_chart(run_data: RunData) -> Chart | None:
 
 
 def rates_by_measure(run_data: RunData, measures: Sequence[str], sizes: Sequence[int]) -> dict[str, dict[str, Chart]]:
-    """Return the charts of each measure against the learning rate: with the best batch size, then by batch size.
+    """Return the charts of each measure against the learning rate: the best batch size, then each by its name.
 
     Of many batch sizes some have charts, as a page has room for.
     """
     outcomes = run_data.outcomes
     drawn = len(measures) * len(outcomes.drop_duplicates(["optimizer", "lr"]))
     few = spread_evenly(sizes, max(0, min(len(sizes), MOST_MARKERS // max(1, drawn) - 1))) if len(sizes) > 1 else []
-    chosen = {"": outcomes} | {str(size): outcomes[outcomes["batch_size"] == size] for size in few}
+    chosen = {"": outcomes} | {
+        describe_batch_size(size, run_data.samples): outcomes[outcomes["batch_size"] == size] for size in few
+    }
     choices = {size: _choices_by_rate(run_data, own) for size, own in chosen.items()}
     shown = run_data.loss_axis
     return {
@@ -149,6 +153,14 @@ def maps_by_start(run_data: RunData, outcomes: pd.DataFrame, measures: Sequence[
         for _, own in outcomes.groupby("start", sort=False)
     ]
     return [{"charts": charts, "captions": own} for charts, own in zip(maps, captions, strict=True)]
+
+
+def cells_by_map(run_data: RunData, rows: pd.DataFrame, most: int) -> dict[str, list[Chart | None]]:
+    """Return the loss curves of each cell of the maps, with at most so many points of all rows together, about."""
+    curves, by = run_data.result.curves, map_settings(run_data.outcomes)
+    kinds = 1 + ("validation_loss" in curves)
+    most = min(MOST_CHECKPOINTS, max(LEAST_CHECKPOINTS, most // kinds // max(1, len(rows))))
+    return cell_charts(rows, thin_curves(rows, curves, most), by, **_about_losses(run_data))
 
 
 def _about_maps(run_data: RunData) -> dict[str, Any]:

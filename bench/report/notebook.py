@@ -35,7 +35,7 @@ from bench.tables.words import describe_endings
 from kernels import FitResult
 from kernels.data.samples import check_samples
 from kernels.losses.classes import encode_classes
-from kernels.model.param_columns import MOST_SPREAD
+from kernels.model.param_columns import MAX_COLUMNS_PER_PARAM
 
 # Keeps a dollar sign in a name from becoming a formula.
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
@@ -159,7 +159,7 @@ def fit_html(result: FitResult) -> str:
 
 def _describe_params(result: FitResult) -> dict[str, str]:
     """Return the parameters by name, of a vector of many numbers their shape, the least and the greatest."""
-    if len(result.params) <= MOST_SPREAD:
+    if len(result.params) <= MAX_COLUMNS_PER_PARAM:
         return {name: f"{value:.10g}" for name, value in zip(result.model.params, result.params, strict=True)}
     vectors = {name: result.coef(name) for name in result.model.vectors}
     return {

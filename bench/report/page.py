@@ -32,9 +32,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"
 THEME, LIBRARY = "theme.js", "plotly"
 PAGE_SCRIPTS = [
-    *(LIBRARY, "data.js", "look.js", "chart.js", "clock.js", "rows.js", "map.js", "optimizers.js"),
-    *("program.js", "runs.js", "scenes.js", "play.js"),
-    *("cell.js", "loss.js", "rates.js", "time.js", "table.js", "page.js"),
+    *(LIBRARY, "data.js", "look.js", "chart.js", "rows.js", "map.js", "optimizers.js"),
+    *("program.js", "runs.js", "scenes.js", "play.js", "table.js", "page.js"),
 ]
 PLAIN_SCRIPTS = ["look.js", "bare.js"]  # of a page without charts
 STARTER = "start.js"
@@ -60,7 +59,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         return assemble_page("page.html.j2", answer=None, sections=[], **facts)
     answer = find_answer(run_data)
     measurements = measurements_of(run_data)
-    shuffled = repr(run_table(run_data).order(shuffle=True))
+    shuffled = {"true": repr(run_table(run_data).order(shuffle=True)), "false": "False"}
     chart_data = page_data(run_data) | {"recipe": reproduction(run_data), "shuffled": shuffled}
     figures = embed_figures(result.run.folder / "figures", captions)
     return assemble_page(

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.charts.cell import run_chart
 from bench.charts.choices import spread_evenly
+from bench.charts.colors import colors_of
 from bench.report.packing import pack, pack_counts
 from bench.report.run_data import RunData
 from bench.tables.costs import choice_columns
 from bench.tables.formatting import shorten, text
-from bench.tables.words import format_count
-from kernels.base.run import STATUS
+from bench.tables.words import describe_end, format_count
 from kernels.data.samples import check_samples
 from kernels.model.program import Program
 
@@ -44,8 +45,8 @@ def play_data(run_data: RunData, codes: dict[str, dict[Any, int]]) -> dict[str, 
         scales = np.column_stack([scaling.x_mean, scaling.x_scale]).tolist(), [scaling.y_mean, scaling.y_scale]
     return {
         "program": encode_program(model.formula),
-        "keeps": run_data.result.run.identity["patience"] != "none",
         "loss": loss.name,
+        "loss_label": loss.label,
         "options": list(loss.options.values()),
         "params": list(model.params),
         "names": [shorten(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
@@ -74,18 +75,35 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, codes: dict[str, dict[
     runs = frame[frame["config_id"].isin(ids.unique())]
     for name in settings:
         runs = runs[runs[name].isin(list(codes[name]))]
+    colors = colors_of(frame["optimizer"])
+    target = run_data.target
+    about: dict[str, Any] = {"shown": run_data.loss_axis, "target": target}
+    kept = run_data.result.run.identity["patience"] != "none"
     place = pd.Series(np.arange(len(runs)), index=runs["config_id"])
     run_of_checkpoint = place.reindex(ids).fillna(-1).to_numpy(np.int64)
     order = np.argsort(run_of_checkpoint, kind="stable")[np.count_nonzero(run_of_checkpoint < 0) :]
     own = paths.iloc[order]
+    counts = np.bincount(run_of_checkpoint[order], minlength=len(runs))
+    ends = np.cumsum(counts)
+    samples, losses = own["samples"].to_numpy(np.int64), own["loss"].to_numpy(float)
+    spans = [slice(end - count, end) for count, end in zip(counts, ends, strict=True)]
+    charts = [
+        run_chart(
+            samples[span],
+            losses[span],
+            colors[name],
+            **about,
+            notes=describe_end(status, seen, target, kept=kept),
+        )
+        for span, name, status, seen in zip(spans, runs["optimizer"], runs["status"], samples[ends - 1], strict=True)
+    ]
     numbers = own[["loss", *(f"param_{name}" for name in run_data.result.model.params)]].to_numpy(np.float32)
     return {
         "codes": {
             name: pack_counts(runs[name].astype(object).map(codes[name]).to_numpy(np.int64)) for name in settings
         },
-        "status": pack(np.array([STATUS.index(status) for status in runs["status"]], np.uint8)),
-        "counts": pack_counts(np.bincount(run_of_checkpoint[order], minlength=len(runs))),
-        "checkpoints": pack_counts(own["samples"].to_numpy(np.int64)),
+        "counts": pack_counts(counts),
+        "charts": charts,
         "numbers": pack(numbers),
         "left_out": _describe_left_out(run_data, runs),
     }

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from bench.data.builtin_curves import NO_DATA
+from bench.data.builtin_curves import ROWS_WITHOUT_DATA
 from bench.data.memory_maps import is_mapped
 from bench.report.run_data import RunData
 from bench.report.start_text import DRAWN, start_texts
-from bench.store.run_folder import WITHOUT
+from bench.store.run_folder import OMITTED_FACTS
 from bench.study.load import to_table
 from bench.study.run_settings import shared_settings
 from bench.study.schema import RunTable, Study
@@ -40,7 +40,7 @@ def run_table(run_data: RunData) -> RunTable:
     """Return the settings that all configurations share; of a sweep in Python those that its folder tells."""
     if run_data.study:
         return run_data.study.run
-    about, frame, clock = WITHOUT | run_data.result.run.identity, run_data.frame, run_data.result.clock
+    about, frame, clock = OMITTED_FACTS | run_data.result.run.identity, run_data.frame, run_data.result.clock
     longest = (frame["samples_seen"] / frame["batch_size"].map(clock.samples_per_epoch)).max()
     # Not checked again: a loss of the user's own may be unknown by now.
     return RunTable.model_construct(
@@ -184,9 +184,9 @@ def _toml_parts(run_data: RunData) -> list[str]:
     comments = _rule_comments(run_data)
     if run_data.study is None and _has_no_data(run_data):
         data, samples = {"builtin": "none"}, run_data.result.clock.n
-        if samples != NO_DATA:
+        if samples != ROWS_WITHOUT_DATA:
             comments.append(
-                f"# An epoch of a study without data has {NO_DATA} samples, and had {samples} in this sweep."
+                f"# An epoch of a study without data has {ROWS_WITHOUT_DATA} samples, and had {samples} in this sweep."
             )
     tables: dict[str, Any] = {
         "name": "one",

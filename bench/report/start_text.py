@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.report.run_data import RunData
 from bench.study.grid import RandomStarts
+from kernels import Model
 
 # The most numbers that are written out.
 MOST_NUMBERS = 30
@@ -46,6 +47,13 @@ def start_texts(run_data: RunData) -> dict[str, StartText]:
         else:
             texts[str(name)] = _describe_numbers(run_data, str(name), places.to_numpy())
     return texts
+
+
+def write_start(model: Model, start: list[float]) -> StartText:
+    """Return the numbers of a start; those of vectors have no names."""
+    numbers = f"[{', '.join(map(repr, start))}]"
+    named = ", ".join(f"{name} = {value!r}" for name, value in zip(model.params, start, strict=True))
+    return StartText(numbers, f"{{ start = {numbers if model.vectors else f'{{ {named} }}'} }}")
 
 
 def _entry(name: str, init: dict[str, object]) -> tuple[object, int]:

@@ -12,7 +12,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.report.short_report import Figures, write_short_report
 from bench.report.tune_data import TuneData
-from bench.store.tuning import GRID as GRID_FOLDER
+from bench.store.tuning import GRID_FOLDER
 from bench.tables.rank import constant_settings
 from bench.tables.render import ratio_title
 from bench.tables.search import GRID, grid_in_random_order, search_history

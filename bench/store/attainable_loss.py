@@ -10,13 +10,13 @@ from kernels.model.model import Model
 from kernels.model.param_columns import params_of_row
 from kernels.train.attainable_loss import AttainableLoss, unknown_loss
 
-NAME = "yardstick"  # the name of the table in folders of 0.2
+TABLE_NAME = "yardstick"  # the name of the table in folders of 0.2
 
 
 def store_attainable_loss(folder: Path, attainable: AttainableLoss) -> None:
     """Store the attainable loss of a run among its evidence."""
     params = None if attainable.params is None else attainable.params.tolist()
-    store_tables(folder, **{NAME: pd.DataFrame([vars(attainable) | {"params": params}])})
+    store_tables(folder, **{TABLE_NAME: pd.DataFrame([vars(attainable) | {"params": params}])})
 
 
 def attainable_loss_of(table: pd.DataFrame) -> AttainableLoss:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kernels.base.run import Floats, Integers, samples_per_epoch
 from kernels.data.checkpoints import count_updates, make_checkpoints
 
-PIECE = 2**20
+VALUES_AT_A_TIME = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +93,8 @@ class Clock:
         kind: type[np.signedinteger[Any]] = np.int64 if samples.max(initial=0) > np.iinfo(np.int32).max else np.int32
         times = Times(np.empty(checkpoint.size, kind), np.empty(checkpoint.size, kind), np.empty(checkpoint.size))
         # In pieces: the indices of millions of losses would take as much memory as the result.
-        for start in range(0, checkpoint.size, PIECE):
-            piece = slice(start, start + PIECE)
+        for start in range(0, checkpoint.size, VALUES_AT_A_TIME):
+            piece = slice(start, start + VALUES_AT_A_TIME)
             place = of_run[run[piece]] * (last + 1) + checkpoint[piece]
             times.samples[piece] = samples.ravel()[place]
             times.updates[piece] = updates.ravel()[place]

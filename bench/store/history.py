@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from bench.store import part as parts
 from bench.store.part import FROM_THE_START, Flags, Integers
 
-NOWHERE = -1
-_COLUMNS = {"losses": "loss", "validation_losses": "validation_loss"}
+NOT_STORED = -1
+_LOSS_COLUMNS = {"losses": "loss", "validation_losses": "validation_loss"}
 
 
 def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.DataFrame:
@@ -41,11 +41,11 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
         return pd.DataFrame({"config_id": pd.Categorical([]), "checkpoint": np.empty(0, np.int32), "loss": np.empty(0)})
     rows = _read_rows(paths)
     configs = _stored_configurations(rows, config_ids)
-    place = np.full(len(rows.ids), NOWHERE, np.int32)
+    place = np.full(len(rows.ids), NOT_STORED, np.int32)
     place[configs] = np.arange(configs.size)
     known = pq.read_schema(paths[0]).names
-    names = [name for name in parts.CURVES if name in known]
-    requested = rows.counts & (place[rows.config] != NOWHERE)
+    names = [name for name in parts.CURVE_COLUMNS if name in known]
+    requested = rows.counts & (place[rows.config] != NOT_STORED)
     # Parts without any of the curves are not read, except one for the types of the columns.
     used = [(path, part) for path, part in zip(paths, rows.parts, strict=True) if requested[part].any()]
     pieces = [_read_losses(path, names, part, rows, place) for path, part in used or [(paths[0], rows.parts[0])]]
@@ -73,13 +73,13 @@ def _read_losses(
 ) -> dict[str, NDArray[Any]]:
     """Return the losses of a part that belong to the requested curves, with the curves' numbers as `config_id`."""
     table = parts.read_part(path, names)
-    stored = {_COLUMNS[name]: table[name].combine_chunks() for name in names}
+    stored = {_LOSS_COLUMNS[name]: table[name].combine_chunks() for name in names}
     counts = stored["loss"].value_lengths().to_numpy()
     checkpoint = parts.stored_checkpoints(rows.after[part], rows.checkpoints[part], rows.every[part], counts)
     config = place[rows.config[part]]
     requested = checkpoint & (rows.every.max() - 1) == 0
     requested[np.cumsum(counts) - 1] |= rows.newest[part]
-    requested &= np.repeat(rows.counts[part] & (config != NOWHERE), counts)
+    requested &= np.repeat(rows.counts[part] & (config != NOT_STORED), counts)
     losses = {name: found.flatten().to_numpy()[requested] for name, found in stored.items()}
     return {"config_id": np.repeat(config, counts)[requested], "checkpoint": checkpoint[requested]} | losses
 

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from bench.store.evidence import read_table_of, store_tables
-from bench.store.run_folder import ANOTHER_FOLDER, EVIDENCE
+from bench.store.run_folder import EVIDENCE_FOLDER, OUT_ADVICE
 from bench.store.seal import DamagedError
 from bench.system.files import read_regular_file
 
@@ -35,8 +35,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
-JOURNAL = Path(EVIDENCE) / "journal.log"
-_SEAL = "journal"
+JOURNAL = Path(EVIDENCE_FOLDER) / "journal.log"
+_SEAL_NAME = "journal"
 _COLUMNS = [
     *("family", "number", "lr", "batch_size", "optimizer", "schedule", "shuffle", "state", "value", "epochs"),
     *("samples", "round", "converged", "runs", "diverged_after", "params"),
@@ -80,7 +80,7 @@ def open_journal(folder: Path, names: Sequence[str], *, begun: bool) -> list[opt
     path = folder / JOURNAL
     path.parent.mkdir(exist_ok=True)
     if not begun:
-        for left in (path, path.with_name(f"{_SEAL}.parquet")):
+        for left in (path, path.with_name(f"{_SEAL_NAME}.parquet")):
             left.unlink(missing_ok=True)
     else:
         # Optuna would append to a line that kill -9 has truncated.
@@ -96,7 +96,7 @@ def seal_journal(folder: Path) -> None:
         os.fsync(file.fileno())
         content = file.read()
     digest = hashlib.sha256(content).hexdigest()
-    store_tables(folder, **{_SEAL: pd.DataFrame({"size": [len(content)], "sha256": [digest]})})
+    store_tables(folder, **{_SEAL_NAME: pd.DataFrame({"size": [len(content)], "sha256": [digest]})})
 
 
 def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -124,9 +124,9 @@ def _read_sound(folder: Path) -> bytes:
     except OSError as error:
         raise _damaged(path, error.strerror or "it cannot be read") from error
     try:
-        seals = read_table_of(folder, _SEAL)
+        seals = read_table_of(folder, _SEAL_NAME)
     except DamagedError:
-        raise _damaged(path.with_name(f"{_SEAL}.parquet"), "its content has changed") from None
+        raise _damaged(path.with_name(f"{_SEAL_NAME}.parquet"), "its content has changed") from None
     for size, digest in seals.itertuples(index=False):
         if hashlib.sha256(content[:size]).hexdigest() != digest:
             raise _damaged(path, "its content has changed")
@@ -144,4 +144,4 @@ def _replay(path: Path) -> JournalStorage:
 
 
 def _damaged(path: Path, flaw: str) -> DamagedError:
-    return DamagedError(f"{path} is damaged ({flaw}): search again into {ANOTHER_FOLDER}")
+    return DamagedError(f"{path} is damaged ({flaw}): search again into {OUT_ADVICE}")

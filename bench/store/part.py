@@ -19,9 +19,9 @@ from bench.store.seal import write_table
 from bench.system.atomic import sync_folder
 
 FROM_THE_START = -1
-CURVES = ("losses", "validation_losses")
-OF_THE_CURVE = ("losses_after", "losses_every", *CURVES)
-_NAME = re.compile(r"(\d{6,})\.parquet")
+CURVE_COLUMNS = ("losses", "validation_losses")
+HISTORY_COLUMNS = ("losses_after", "losses_every", *CURVE_COLUMNS)
+_PART_NAME = re.compile(r"(\d{6,})\.parquet")
 
 Integers = NDArray[np.int32]
 Flags = NDArray[np.bool_]
@@ -59,7 +59,7 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
     stored[ends - 1] = True
     stored[starts[first > 0]] = False
     offsets = pa.array(np.append(0, np.cumsum(np.add.reduceat(stored, starts, dtype=np.int32))), pa.int32())
-    names = [name for name in CURVES if name in rows]
+    names = [name for name in CURVE_COLUMNS if name in rows]
 
     others = rows.drop(columns=names)
     schema = pa.Schema.from_pandas(others, preserve_index=False)
@@ -89,7 +89,7 @@ def write_part(folder: Path, number: int, table: pa.Table, owner: bytes) -> Path
         compression="zstd",
         # Values in results rarely repeat, and the bytes of floats compress better in eight streams.
         use_dictionary=False,
-        use_byte_stream_split=[f"{name}.list.element" for name in CURVES if name in table.column_names],
+        use_byte_stream_split=[f"{name}.list.element" for name in CURVE_COLUMNS if name in table.column_names],
     )
     sync_folder(folder)
     return path
@@ -97,7 +97,7 @@ def write_part(folder: Path, number: int, table: pa.Table, owner: bytes) -> Path
 
 def part_number(path: Path) -> int:
     """Return the place of a part in the order of writing, or 0 if its name has none."""
-    name = _NAME.fullmatch(path.name)
+    name = _PART_NAME.fullmatch(path.name)
     return int(name[1]) if name else 0
 
 
@@ -106,7 +106,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             if columns is None:
-                columns = [name for name in file.schema_arrow.names if name not in OF_THE_CURVE]
+                columns = [name for name in file.schema_arrow.names if name not in HISTORY_COLUMNS]
             # A name with dots also finds nested columns; select() takes names literally.
             return file.read(columns, use_threads=False).select(columns)
     except (pa.ArrowException, OSError) as error:

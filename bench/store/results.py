@@ -12,25 +12,33 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bench.store.attainable_loss import NAME, attainable_loss_of, lowered_by
+from bench.store.attainable_loss import TABLE_NAME, attainable_loss_of, lowered_by
 from bench.store.clock import Clock
 from bench.store.evidence import read_table_of
-from bench.store.run_folder import ABOUT, CONFIRMATION, PLAN, Run, holds_search, read_run, resume_command
+from bench.store.run_folder import (
+    CONFIRMATION_FOLDER,
+    IDENTITY_FILE,
+    PLAN_FILE,
+    Run,
+    holds_search,
+    read_run,
+    resume_command,
+)
 from bench.store.seal import DamagedError, name_owner, read_table
 from kernels import Model
 from kernels.base.checks import list_names
 from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUS, Floats
 from kernels.losses.classes import Classes
 from kernels.model.model_identity import model_of_identity
-from kernels.model.param_columns import PARAM, START, array_columns, param_columns, params_from_columns
+from kernels.model.param_columns import PARAM_PREFIX, START_PREFIX, array_columns, param_columns, params_from_columns
 from kernels.train.attainable_loss import AttainableLoss
 
 # Columns of a plan besides the starts.
-_SETTINGS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
-REFINED = "refined"
+_SETTING_COLUMNS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
+REFINED_COLUMN = "refined"
 """The column of a plan that says whether a row was added to those of the grid, around the best learning rates."""
 # Columns of the results besides the parameters.
-_RESULTS = {
+_RESULT_COLUMNS = {
     "config_id": pa.string(),
     "status": pa.int8(),
     "marks": pa.int32(),
@@ -38,7 +46,7 @@ _RESULTS = {
     "best_loss": pa.float64(),
 }
 # Further columns of runs with held-out samples.
-VALIDATION = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
+VALIDATION_COLUMNS = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +73,10 @@ class StoredSweep:
     @cached_property
     def confirmation(self) -> "StoredSweep | None":
         """The leading choices trained again with fresh seeds; None if that was not done, or cannot be read."""
-        folder = self.run.folder / CONFIRMATION
+        folder = self.run.folder / CONFIRMATION_FOLDER
         try:
             # A plan is written before the first results: without either, confirmation was stopped before it began.
-            begun = (folder / PLAN).exists() or any(folder.glob("parts/*"))
+            begun = (folder / PLAN_FILE).exists() or any(folder.glob("parts/*"))
             if not begun:
                 return None
             found = read_sweep(folder)
@@ -82,7 +90,7 @@ class StoredSweep:
     @cached_property
     def optimum(self) -> AttainableLoss:
         """The lowest attainable loss on the samples, or that of a run if lower; and the loss of a constant."""
-        found = attainable_loss_of(read_table_of(self.run.folder, NAME))
+        found = attainable_loss_of(read_table_of(self.run.folder, TABLE_NAME))
         return lowered_by(found, self.frame, self.model)
 
     @cached_property
@@ -132,25 +140,25 @@ def read_result(run: Run) -> StoredSweep:
     """Return the runs of a folder, of a sweep or of the trials of a search, including abandoned ones."""
     try:
         model = model_of_identity(run.identity)
-        kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
+        kinds = _RESULT_COLUMNS | (VALIDATION_COLUMNS if run.identity["validation"] != "none" else {})
         clock = Clock.from_identity(run.identity)
     except (KeyError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{run.folder / ABOUT} is not that of a sweep: {reason}") from None
+        raise ValueError(f"{run.folder / IDENTITY_FILE} is not that of a sweep: {reason}") from None
     plan = read_plan(run)
-    left_out = [name for name in plan.columns if name.startswith(START) or name == REFINED]
+    left_out = [name for name in plan.columns if name.startswith(START_PREFIX) or name == REFINED_COLUMN]
     _check_columns(run, model, plan.columns.tolist(), kinds)
     results = run.configurations([*kinds, *param_columns(model)])
     rows = plan.merge(results, on="config_id")
     frame = _with_costs(rows.drop(columns=left_out), clock)
-    return StoredSweep(model, frame, params_from_columns(model, rows, START), clock, run, len(plan))
+    return StoredSweep(model, frame, params_from_columns(model, rows, START_PREFIX), clock, run, len(plan))
 
 
 def read_plan(run: Run) -> pd.DataFrame:
     """Return the plan in a run's folder; raise ValueError if it is missing or damaged."""
-    path = run.folder / PLAN
+    path = run.folder / PLAN_FILE
     if not path.exists():
-        raise ValueError(f"{run.folder} holds no sweep: it has no {PLAN}")
+        raise ValueError(f"{run.folder} holds no sweep: it has no {PLAN_FILE}")
     try:
         return read_table(path, name_owner(run.identity))
     except DamagedError as error:
@@ -161,17 +169,17 @@ def read_plan(run: Run) -> pd.DataFrame:
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:
     """Refuse a plan and results whose columns are not those of a sweep of this model."""
     in_parts = run.columns
-    stored = [(PLAN, plan, START)] + ([("parts", list(in_parts), PARAM)] if in_parts else [])
+    stored = [(PLAN_FILE, plan, START_PREFIX)] + ([("parts", list(in_parts), PARAM_PREFIX)] if in_parts else [])
     for what, columns, prefix in stored:
         found, expected = [name for name in columns if name.startswith(prefix)], param_columns(model, prefix)
         if found != expected:
             known = list_names(name.removeprefix(prefix) for name in expected)
             raise ValueError(
                 f"{run.folder} is damaged: {what} has the columns {list_names(found) or 'of no parameters'}, and "
-                f"{ABOUT} the parameters {known}"
+                f"{IDENTITY_FILE} the parameters {known}"
             )
-    if missing := [name for name in _SETTINGS if name not in plan]:
-        raise ValueError(f"{run.folder} is damaged: {PLAN} has no column {missing[0]} of a sweep")
+    if missing := [name for name in _SETTING_COLUMNS if name not in plan]:
+        raise ValueError(f"{run.folder} is damaged: {PLAN_FILE} has no column {missing[0]} of a sweep")
     kinds = kinds | dict.fromkeys(param_columns(model), pa.float64())
     kinds |= dict.fromkeys(array_columns(model), pa.list_(pa.float64()))
     if in_parts and (wrong := [name for name, kind in kinds.items() if in_parts.get(name) != kind]):

@@ -55,22 +55,27 @@ from bench.system.lock import lock_folder
 from kernels.base.checks import describe
 from kernels.base.checksum import find_flaw
 
-FORMAT = 4
+FOLDER_FORMAT = 4
 # Remedies in error messages, for the command line and for Python.
-ANOTHER_FOLDER, RESUME = "another folder with --out (out=... in Python)", "--resume (resume=True in Python)"
-ABOUT, PLAN, EVIDENCE, CONFIRMATION = "sgdbench.json", "plan.parquet", "evidence", "confirmation"
-_STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
+OUT_ADVICE, RESUME_OPTION = "another folder with --out (out=... in Python)", "--resume (resume=True in Python)"
+IDENTITY_FILE, PLAN_FILE, EVIDENCE_FOLDER, CONFIRMATION_FOLDER = (
+    "sgdbench.json",
+    "plan.parquet",
+    "evidence",
+    "confirmation",
+)
+_STUDY_FILE, _PARTS_FOLDER, _DAMAGED_FOLDER, _RULES_FILE = "run.toml", "parts", "damaged", "rules.json"
 # Facts that an identity contains only if they differ from these.
-WITHOUT = {"shuffling": "all", "categories": "none"}
+OMITTED_FACTS = {"shuffling": "all", "categories": "none"}
 # Facts of an identity that are hashes, which mean nothing to a person.
-_HASHES = ("data", "validation")
+_HASH_FACTS = ("data", "validation")
 # A message shows at most this many characters of a fact.
-_MOST_SHOWN = 100
+_MAX_CHARACTERS_SHOWN = 100
 # Columns that every part must have. On disk, checkpoints are called "marks", as in folders of 0.2.
-_COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
+_REQUIRED_COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
 T = TypeVar("T")
 # The folder that `hold_run` holds.
-_HELD: ContextVar[Path | None] = ContextVar("_HELD", default=None)
+_HELD_FOLDER: ContextVar[Path | None] = ContextVar("_HELD", default=None)
 
 
 class Run:
@@ -92,20 +97,20 @@ class Run:
 
         It is the given path, as long as the working directory has not changed.
         """
-        if not (self._place / ABOUT).exists():
+        if not (self._place / IDENTITY_FILE).exists():
             load = "load_tuning" if holds_search(self.identity) else "load_run"
             raise ValueError(f"{self._folder} was moved or deleted: read the run from its new place with bench.{load}")
         return self._folder if self._folder.absolute() == self._place else self._place
 
     @property
     def _paths(self) -> list[Path]:
-        folder = self.folder / _PARTS
+        folder = self.folder / _PARTS_FOLDER
         return [folder / part.name for part in self._parts]
 
     @cached_property
     def study(self) -> str | None:
         """The study as run, a TOML text; None with a warning if it is damaged."""
-        return self._read(_STUDY, read_text, None, "the study is ignored")
+        return self._read(_STUDY_FILE, read_text, None, "the study is ignored")
 
     @cached_property
     def environment(self) -> dict[str, str | int]:
@@ -115,9 +120,9 @@ class Run:
     @cached_property
     def rules(self) -> dict[str, dict[str, str]]:
         """Users' rules, by kind and name, with their `sha256`, `place`, `plugin` and `source`; none if damaged."""
-        if not (self.folder / _RULES).exists():
+        if not (self.folder / _RULES_FILE).exists():
             return {}
-        return self._read(_RULES, read_json, {}, "the source of the user's own rules is ignored")
+        return self._read(_RULES_FILE, read_json, {}, "the source of the user's own rules is ignored")
 
     def _read(self, name: str, read: Callable[[Path, bytes], T], instead: T, lost: str) -> T:
         """Return the content of a file; if it is damaged, warn and return its substitute."""
@@ -131,7 +136,7 @@ class Run:
     def columns(self) -> dict[str, pa.DataType]:
         """The columns of `configurations` and their types; none if there are no results."""
         schema = pq.read_schema(self._paths[0]) if self._parts else ()
-        return {field.name: field.type for field in schema if field.name not in parts.OF_THE_CURVE}
+        return {field.name: field.type for field in schema if field.name not in parts.HISTORY_COLUMNS}
 
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the newest row of each configuration, in the order of writing, without the losses.
@@ -176,17 +181,17 @@ class OpenRun(Run):
             if name in before and before[name]["sha256"] != rule["sha256"]:
                 raise ValueError(
                     f"{self.folder} holds runs with another {name}, as it was at {before[name]['place']}: choose "
-                    f"{ANOTHER_FOLDER}, give the rule another name, or delete this folder"
+                    f"{OUT_ADVICE}, give the rule another name, or delete this folder"
                 )
         if rules and {**before, **rules} != before:
             self.rules = {**before, **{name: dict(rule) for name, rule in rules.items()}}
             with explain_os_errors(self.folder):
-                _write_if_changed(self.folder / _RULES, seal_json(self.rules, self._owner))
+                _write_if_changed(self.folder / _RULES_FILE, seal_json(self.rules, self._owner))
 
     def record_plan(self, plan: pd.DataFrame) -> bool:
         """Record the plan, a row per configuration; return whether it has changed."""
         with explain_os_errors(self.folder):
-            return _write_if_changed(self.folder / PLAN, seal_table(plan, self._owner))
+            return _write_if_changed(self.folder / PLAN_FILE, seal_table(plan, self._owner))
 
     def append(self, rows: pd.DataFrame) -> None:
         """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.
@@ -210,12 +215,12 @@ class OpenRun(Run):
             raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
         self._number += 1
         with explain_os_errors(self.folder):
-            self._parts.append(parts.write_part(self.folder / _PARTS, self._number, table, self._owner))
+            self._parts.append(parts.write_part(self.folder / _PARTS_FOLDER, self._number, table, self._owner))
 
 
 def resume_command(folder: Path) -> str:
     """Return the command that recreates what is damaged in a run's folder, or in that of its confirmation."""
-    whole = folder.parent if folder.name == CONFIRMATION else folder
+    whole = folder.parent if folder.name == CONFIRMATION_FOLDER else folder
     command = "tune" if holds_search(read_identity(whole)) else "run"
     return f"sgdbench {command} STUDY --out {shlex.quote(str(whole))} --resume"
 
@@ -229,7 +234,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     folder = check_path("folder", folder, "a run folder")
     if not folder.exists():
         raise ValueError(f"{folder} is not a run folder: it does not exist")
-    for name in (ABOUT, _STUDY, ENVIRONMENT, _PARTS):
+    for name in (IDENTITY_FILE, _STUDY_FILE, ENVIRONMENT, _PARTS_FOLDER):
         if not (folder / name).exists():
             raise ValueError(f"{folder} is not a run folder: it has no {name}")
     identity = read_identity(folder)
@@ -257,7 +262,7 @@ def open_run(
     if every < 1 or every & (every - 1):
         raise ValueError(f"every must be a power of two, not {every}")
     check_study(study)
-    with nullcontext() if _HELD.get() == folder else _lock_run(folder):
+    with nullcontext() if _HELD_FOLDER.get() == folder else _lock_run(folder):
         with explain_os_errors(folder):
             _prepare_folder(folder, study, identity, resume)
             sound, number = _set_aside_damaged(folder, identity)
@@ -281,11 +286,11 @@ def hold_run(folder: Path) -> Iterator[None]:
     Training, ranking and confirmation in the block then concern one plan.
     """
     with _lock_run(folder):
-        before = _HELD.set(folder)
+        before = _HELD_FOLDER.set(folder)
         try:
             yield
         finally:
-            _HELD.reset(before)
+            _HELD_FOLDER.reset(before)
 
 
 @contextmanager
@@ -294,8 +299,8 @@ def _lock_run(folder: Path) -> Iterator[None]:
     if str(folder).startswith("~"):  # pyarrow and pandas expand it to the home folder, Python does not
         raise ValueError(f"{folder} begins with ~, which the shell did not expand: write the home folder in full")
     # Checked before locking, which leaves a file in the folder.
-    if not (folder / ABOUT).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
-        raise ValueError(f"{folder} is not a run folder and was not changed: choose {ANOTHER_FOLDER}")
+    if not (folder / IDENTITY_FILE).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
+        raise ValueError(f"{folder} is not a run folder and was not changed: choose {OUT_ADVICE}")
     with ExitStack() as held:
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -307,25 +312,27 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     """Write the missing files of a folder, after checking that this run may continue in it."""
     for leftover in folder.rglob(".*.partial"):
         leftover.unlink()
-    before = read_identity(folder) if (folder / ABOUT).exists() else None
-    if before is not None and any(visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
-        if differences := describe_differences(WITHOUT | before, WITHOUT | dict(identity), ("there", "here")):
+    before = read_identity(folder) if (folder / IDENTITY_FILE).exists() else None
+    if before is not None and any(visible_files(folder / name) for name in (_PARTS_FOLDER, _DAMAGED_FOLDER)):
+        if differences := describe_differences(
+            OMITTED_FACTS | before, OMITTED_FACTS | dict(identity), ("there", "here")
+        ):
             other = f"another run ({differences})"
             if holds_search(before) != holds_search(identity):
                 other = "a search for settings" if holds_search(before) else "a sweep"
-            raise ValueError(f"{folder} holds {other}: choose {ANOTHER_FOLDER}, or delete this one")
+            raise ValueError(f"{folder} holds {other}: choose {OUT_ADVICE}, or delete this one")
         if not resume:
-            raise ValueError(f"{folder} already holds results: continue with {RESUME}, or choose {ANOTHER_FOLDER}")
+            raise ValueError(f"{folder} already holds results: continue with {RESUME_OPTION}, or choose {OUT_ADVICE}")
     if before is not None and before != dict(identity):
         # These belong to a run without results. They are removed first, so that the new run never inherits them.
-        stale = [folder / name for name in (_STUDY, ENVIRONMENT, PLAN, _RULES)]
-        for path in (*stale, *visible_files(folder / EVIDENCE)):
+        stale = [folder / name for name in (_STUDY_FILE, ENVIRONMENT, PLAN_FILE, _RULES_FILE)]
+        for path in (*stale, *visible_files(folder / EVIDENCE_FOLDER)):
             path.unlink(missing_ok=True)
     # Written first, so that an incomplete folder is recognized as a run folder.
-    _write_if_changed(folder / ABOUT, seal_json({"format": FORMAT, "identity": dict(identity)}))
-    if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
+    _write_if_changed(folder / IDENTITY_FILE, seal_json({"format": FOLDER_FORMAT, "identity": dict(identity)}))
+    if not (folder / _STUDY_FILE).exists() or not (folder / ENVIRONMENT).exists():
         _write_study(folder, study, name_owner(identity))
-    (folder / _PARTS).mkdir(exist_ok=True)
+    (folder / _PARTS_FOLDER).mkdir(exist_ok=True)
     sync_folder(folder)
     sync_folder(folder.parent)
 
@@ -340,7 +347,7 @@ def describe_differences(base: Mapping[str, str], new: Mapping[str, str], places
     differences = []
     for name in dict.fromkeys([*new, *base]):
         values = (base.get(name, "none"), new.get(name, "none"))
-        shown = ["samples" if name in _HASHES and value != "none" else value for value in values]
+        shown = ["samples" if name in _HASH_FACTS and value != "none" else value for value in values]
         if shown[0] != shown[1]:
             there, here = _cut_around_difference(*shown)
             differences.append(f"{name}: {there} {places[0]}, {here} {places[1]}")
@@ -351,37 +358,37 @@ def describe_differences(base: Mapping[str, str], new: Mapping[str, str], places
 
 def _cut_around_difference(*values: str) -> list[str]:
     """Return texts, such as the names of thousands of inputs, cut to where they begin to differ if one is long."""
-    if max(map(len, values)) <= _MOST_SHOWN:
+    if max(map(len, values)) <= _MAX_CHARACTERS_SHOWN:
         return list(values)
     alike = sum(takewhile(bool, (one == other for one, other in zip(*values, strict=False))))
-    begin = max(0, alike - _MOST_SHOWN // 2)
-    end = begin + _MOST_SHOWN
+    begin = max(0, alike - _MAX_CHARACTERS_SHOWN // 2)
+    end = begin + _MAX_CHARACTERS_SHOWN
     return [f"{'...' if begin else ''}{value[begin:end]}{'...' if end < len(value) else ''}" for value in values]
 
 
 def read_identity(folder: Path) -> dict[str, str]:
     """Return the identity of the run in a folder: the facts that all its results share."""
-    path = folder / ABOUT
+    path = folder / IDENTITY_FILE
     content = read_regular_file(path)
     try:
         about = json.loads(content)
         version = about["format"]
-        identity = {} if version > FORMAT else dict[str, str](about["identity"])
+        identity = {} if version > FOLDER_FORMAT else dict[str, str](about["identity"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise ValueError(f"{path} is damaged, or not from sgdbench: run the study into {ANOTHER_FOLDER}") from None
-    if version != FORMAT:
+        raise ValueError(f"{path} is damaged, or not from sgdbench: run the study into {OUT_ADVICE}") from None
+    if version != FOLDER_FORMAT:
         age, remedy = (
-            ("an older", f"run the study again into {ANOTHER_FOLDER}")
-            if version < FORMAT
-            else ("a newer", f"update sgdbench, or choose {ANOTHER_FOLDER}")
+            ("an older", f"run the study again into {OUT_ADVICE}")
+            if version < FOLDER_FORMAT
+            else ("a newer", f"update sgdbench, or choose {OUT_ADVICE}")
         )
         raise ValueError(
-            f"{folder} was written by {age} sgdbench (format {version}; this one knows {FORMAT}): {remedy}"
+            f"{folder} was written by {age} sgdbench (format {version}; this one knows {FOLDER_FORMAT}): {remedy}"
         )
     if flaw := find_flaw(content):
         raise ValueError(
             f"{path} is damaged ({flaw}), and with it the identity of the run is lost: "
-            f"run the study again into {ANOTHER_FOLDER}"
+            f"run the study again into {OUT_ADVICE}"
         )
     return identity
 
@@ -391,7 +398,7 @@ def _examine_parts(folder: Path, identity: Mapping[str, str]) -> dict[Path, str 
     flaws: dict[Path, str | None] = {}
     columns: dict[Path, str] = {}
     owner = name_owner(identity)
-    for path in sorted(visible_files(folder / _PARTS), key=parts.part_number):
+    for path in sorted(visible_files(folder / _PARTS_FOLDER), key=parts.part_number):
         flaws[path], columns[path] = _examine_part(path, owner)
     sound = [path for path, flaw in flaws.items() if not flaw]
     for usual, _ in Counter(columns[path] for path in sound).most_common(1):
@@ -414,14 +421,14 @@ def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
         return error.strerror or "it cannot be read", ""
     except ValueError:
         return "it is not a Parquet file", ""
-    missing = _COLUMNS - set(schema.names)
+    missing = _REQUIRED_COLUMNS - set(schema.names)
     return f"it has no {', '.join(sorted(missing))}" if missing else None, _describe_schema(schema)
 
 
 def _set_aside_damaged(folder: Path, identity: Mapping[str, str]) -> tuple[list[Path], int]:
     """Move damaged parts away; return the intact ones, and the highest part number ever used."""
     examined = _examine_parts(folder, identity)
-    damaged = folder / _DAMAGED
+    damaged = folder / _DAMAGED_FOLDER
     for path, flaw in examined.items():
         if flaw:
             damaged.mkdir(exist_ok=True)
@@ -441,7 +448,7 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def _write_study(folder: Path, study: str, owner: bytes) -> None:
-    _write_if_changed(folder / _STUDY, seal_text(study, owner))
+    _write_if_changed(folder / _STUDY_FILE, seal_text(study, owner))
     _write_if_changed(folder / ENVIRONMENT, seal_json(environment(), owner))
 
 
@@ -455,7 +462,7 @@ def _write_if_changed(path: Path, content: bytes) -> bool:
 
 
 def _describe_schema(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name}: {field.type}" for field in schema if field.name not in parts.OF_THE_CURVE)
+    return ", ".join(f"{field.name}: {field.type}" for field in schema if field.name not in parts.HISTORY_COLUMNS)
 
 
 def _warn(message: str) -> None:
@@ -469,7 +476,7 @@ def explain_os_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if folder.exists():
-            remedy = f"what was stored before is safe: once it can be written, {RESUME} continues from there"
+            remedy = f"what was stored before is safe: once it can be written, {RESUME_OPTION} continues from there"
         else:
-            remedy = f"choose {ANOTHER_FOLDER}"
+            remedy = f"choose {OUT_ADVICE}"
         raise OSError(error.errno, f"{folder} cannot be written ({error.strerror}); {remedy}") from error

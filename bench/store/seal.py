@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from bench.system.atomic import replace_atomically
 from bench.system.files import read_regular_file
-from kernels.base.checksum import LAST_LINE, ROOM, add_checksum, find_flaw
+from kernels.base.checksum import LAST_LINE, PLACEHOLDER, add_checksum, find_flaw
 
-_KEY = "seal"
+_SEAL_KEY = "seal"
 
 
 class DamagedError(ValueError):
@@ -41,7 +41,7 @@ def read_text(path: Path, owner: bytes = b"") -> str:
 
 def seal_json(facts: Mapping[str, object], owner: bytes = b"") -> bytes:
     """Return facts as readable JSON, with the checksum as the last entry."""
-    text = json.dumps({**facts, _KEY: ROOM.decode()}, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps({**facts, _SEAL_KEY: PLACEHOLDER.decode()}, indent=2, ensure_ascii=False) + "\n"
     return add_checksum(text.encode(), owner)
 
 
@@ -50,7 +50,7 @@ def read_json(path: Path, owner: bytes = b"") -> dict[str, Any]:
     content = _read_sealed(path, owner)
     try:
         facts: dict[str, Any] = json.loads(content)
-        del facts[_KEY]
+        del facts[_SEAL_KEY]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged (it is not what `seal_json` writes)") from error
     return facts
@@ -65,7 +65,7 @@ def write_table(path: Path, table: pd.DataFrame | pa.Table, owner: bytes, **opti
 def seal_table(table: pd.DataFrame | pa.Table, owner: bytes, **options: object) -> bytes:
     """Return a Parquet file with its checksum in the metadata and with options of `pyarrow.parquet.write_table`."""
     arrow = pa.Table.from_pandas(table, preserve_index=False) if isinstance(table, pd.DataFrame) else table
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _KEY: ROOM})
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _SEAL_KEY: PLACEHOLDER})
     content = pa.BufferOutputStream()
     pq.write_table(arrow, content, **options)
     return add_checksum(content.getvalue().to_pybytes(), owner)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from bench.store.evidence import read_table_of
 from bench.store.results import StoredSweep, read_result, read_sweep
-from bench.store.run_folder import PLAN, holds_search, read_identity, read_run
+from bench.store.run_folder import PLAN_FILE, holds_search, read_identity, read_run
 
-IMPORTANCE, GRID = "importance", "grid"
+IMPORTANCE_TABLE, GRID_FOLDER = "importance", "grid"
 """A table of a search, and the folder of the grid to compare it with."""
 IMPORTANCE_COLUMNS = ["family", "parameter", "importance"]
 # Columns that trials and configurations share.
-_SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
+_SETTING_COLUMNS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +79,16 @@ def read_search(folder: str | Path) -> StoredSearch:
     if not holds_search(run.identity):
         raise ValueError(f"{folder} holds no search for settings; `sgdbench tune` makes one")
     whole, trials = read_result(run), read_trials(folder)
-    importance = read_table_of(folder, IMPORTANCE).reindex(columns=IMPORTANCE_COLUMNS)
-    complete = pd.MultiIndex.from_frame(trials[trials["state"] == "complete"][_SETTINGS])
-    keys = whole.frame[_SETTINGS].astype({"optimizer": object, "schedule": object})
+    importance = read_table_of(folder, IMPORTANCE_TABLE).reindex(columns=IMPORTANCE_COLUMNS)
+    complete = pd.MultiIndex.from_frame(trials[trials["state"] == "complete"][_SETTING_COLUMNS])
+    keys = whole.frame[_SETTING_COLUMNS].astype({"optimizer": object, "schedule": object})
     chosen = np.asarray(pd.MultiIndex.from_frame(keys).isin(complete))
     frame = whole.frame[chosen].reset_index(drop=True)
     for name in ("optimizer", "schedule"):
         frame[name] = frame[name].cat.remove_unused_categories()
     result = replace(whole, frame=frame, starts=whole.starts[chosen], planned=len(frame))
     # A plan is written before the first results: without it, the grid was stopped before it began.
-    grid = read_sweep(folder / GRID) if (folder / GRID / PLAN).exists() else None
+    grid = read_sweep(folder / GRID_FOLDER) if (folder / GRID_FOLDER / PLAN_FILE).exists() else None
     if grid is not None:
         grid.run.within = run
     return StoredSearch(result, trials, importance, grid)

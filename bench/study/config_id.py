@@ -14,7 +14,7 @@ from kernels.base.registry import registered_in, registered_named
 from kernels.base.spec import make_from_spec
 from kernels.losses import make_loss
 from kernels.model.model import Model
-from kernels.model.param_columns import START, params_from_columns
+from kernels.model.param_columns import START_PREFIX, params_from_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import SCHEDULES, canonical_schedule
 
@@ -58,7 +58,7 @@ def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared:
         own = "".join(f" {rule.digest}" for rule in registered_in(made, "optimizer"))
         return made.text + own + ("" if made.is_exact else f" by {shared.kernel}")
 
-    starts = params_from_columns(model, frame, START)
+    starts = params_from_columns(model, frame, START_PREFIX)
     numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], starts)]
     integers = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
     texts = [hash_column("optimizer", optimizer_meaning), hash_column("schedule", schedule_meaning)]

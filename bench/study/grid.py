@@ -22,13 +22,13 @@ from kernels.base.run import Floats
 from kernels.compile.kinds import check_dtype_name
 from kernels.data.samples import check_batch_size
 from kernels.model.model import Model, by_name
-from kernels.model.param_columns import START, params_to_columns
+from kernels.model.param_columns import START_PREFIX, params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import canonical_schedule
 
 ZERO, DEFAULT, RANDOM = "zero", "default", "random"
-LIMIT = 1_000_000
+MAX_VALUES = 1_000_000
 """The most configurations that run without a question, and the most values of a single setting."""
 
 Numbers = float | Sequence[float] | NDArray[Any]
@@ -203,7 +203,7 @@ class Grid:
         if self.dtype:
             columns["dtype"] = pd.Categorical.from_codes(dtype[0], pd.Index(self.dtype))
         start = init * len(self.seed) + seed
-        for name, column in params_to_columns(model, starts, START).items():
+        for name, column in params_to_columns(model, starts, START_PREFIX).items():
             columns[name] = pd.Series(column).to_numpy()[start]
         return pd.DataFrame(columns, copy=False)
 
@@ -247,9 +247,9 @@ class RandomStarts:
 
 def question_if_large(size: int) -> str | None:
     """Return the question to ask before that number of configurations is run, or None if there is none."""
-    if size <= LIMIT:
+    if size <= MAX_VALUES:
         return None
-    return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"
+    return f"the grid has {size:,} configurations, more than {MAX_VALUES:,}; confirm with --yes, or list fewer values"
 
 
 def as_list(name: str, values: Any) -> list[Any]:
@@ -260,8 +260,8 @@ def as_list(name: str, values: Any) -> list[Any]:
         return [values]
     if not values:
         raise ValueError(f"{name} must have at least one value, not {values!r}")
-    if values[LIMIT:]:
-        raise ValueError(f"{name} must have at most {LIMIT:,} values, not {describe(values)}")
+    if values[MAX_VALUES:]:
+        raise ValueError(f"{name} must have at most {MAX_VALUES:,} values, not {describe(values)}")
     return list(values)
 
 
@@ -392,5 +392,5 @@ def _split_range(text: str, kinds: Mapping[str, int]) -> tuple[str, list[float],
 
 
 def _check_count(where: str, count: int, least: int) -> None:
-    if not least <= count <= LIMIT:
-        raise ValueError(f"{where}: the count must be from {least} to {LIMIT:,}, not {count}")
+    if not least <= count <= MAX_VALUES:
+        raise ValueError(f"{where}: the count must be from {least} to {MAX_VALUES:,}, not {count}")

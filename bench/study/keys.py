@@ -135,10 +135,10 @@ class StudyKeys:
     description: Annotated[str | None, "The point of the study, for the report."] = None
 
 
-_TABLES = {"data": DataKeys, "model": ModelKeys, "grid": GridKeys, "run": RunKeys, "tune": TuneKeys}
+_KEYS_OF_TABLES = {"data": DataKeys, "model": ModelKeys, "grid": GridKeys, "run": RunKeys, "tune": TuneKeys}
 
 
 def describe_key(key: str) -> str:
     """Return the description of a key, such as "run.refine"."""
     table, _, name = key.partition(".")
-    return str(_TABLES[table].__annotations__[name].__metadata__[0])
+    return str(_KEYS_OF_TABLES[table].__annotations__[name].__metadata__[0])

@@ -19,8 +19,8 @@ from bench.study.schema import Study, Table, TuneTable, field_names
 from bench.study.space import check_double
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.accepted import describe_error
-from bench.system.files import TABLES, parse_toml, read_regular_file
-from kernels.base.arguments import EXACT, meant_argument
+from bench.system.files import TABLE_SUFFIXES, parse_toml, read_regular_file
+from kernels.base.arguments import EXACT_MATCH, meant_argument
 from kernels.base.checks import closest_name, did_you_mean, list_names
 from kernels.compile.kinds import check_dtype
 from kernels.data.validation import check_patience
@@ -32,11 +32,11 @@ T = TypeVar("T", bound=Table)
 Locate = Callable[[Key], str]
 """Gives the beginning of an error about a key: its place."""
 
-_REFUSED_SUITE = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
+_SUITE_REFUSAL = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
 # Learning rates of all epochs are checked when a study is read, up to this many epochs.
-MOST_EPOCHS = 1_000_000
+MAX_CHECKED_EPOCHS = 1_000_000
 # At most this many files of a folder are compared with the name of a missing file.
-MOST_FILES = 1000
+MAX_COMPARED_FILES = 1000
 
 
 def load_study(study: str | Path, *, recorded: bool = False) -> Study:
@@ -47,12 +47,12 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
     if known, the key, its value and what is accepted.
     """
     path = _find_study(study)
-    if path.suffix.lower() in TABLES:
+    if path.suffix.lower() in TABLE_SUFFIXES:
         raise ValueError(f"{path} is a table, and a study is wanted here: `sgdbench new {path} --y COLUMN` writes one")
     text = _read_text(path)
     table = parse_toml(text, path)
     if "problem" in table and "data" not in table:
-        raise ValueError(_REFUSED_SUITE.format(path))
+        raise ValueError(_SUITE_REFUSAL.format(path))
     resolve_paths(table, path)
     return study_of_table(table, partial(_locate, path, line_numbers(text)), recorded=recorded)
 
@@ -188,9 +188,9 @@ def _describe_missing_study(path: Path) -> str:
     """Return the message that a study does not exist, with the built-in study, suite or file that may be meant."""
     studies, suites = (list(builtin_paths(folder)) for folder in ("studies", "suites"))
     if str(path) in suites:
-        return _REFUSED_SUITE.format(path)
-    beside = islice(path.parent.glob("*.*"), MOST_FILES) if path.parent.is_dir() else ()
-    files = [file for file in beside if file.suffix.lower() in (".toml", *TABLES)]
+        return _SUITE_REFUSAL.format(path)
+    beside = islice(path.parent.glob("*.*"), MAX_COMPARED_FILES) if path.parent.is_dir() else ()
+    files = [file for file in beside if file.suffix.lower() in (".toml", *TABLE_SUFFIXES)]
     # By their stems: short names with the same suffix look alike.
     stem = closest_name(path.stem, [*studies, *suites, *(file.stem for file in files)])
     alike = [name for name in (*studies, *suites) if name == stem] + [str(file) for file in files if file.stem == stem]
@@ -220,7 +220,7 @@ def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *,
     if not make_loss(study.run.loss).by_class:  # otherwise the number of parameters depends on the targets
         with _locate_errors(locate, ("grid", "init")):
             grid.vectors(model)
-    if study.run.epochs <= MOST_EPOCHS:  # otherwise memory is checked first, with the data
+    if study.run.epochs <= MAX_CHECKED_EPOCHS:  # otherwise memory is checked first, with the data
         with _locate_errors(locate, ("grid", "schedule")):
             for schedule in grid.schedule:
                 learning_rates(schedule, float(grid.lr.max()), study.run.epochs)
@@ -278,7 +278,7 @@ def _describe_unknown_key(key: Key) -> str:
     known = field_names(tuple(tables))
 
     close = meant_argument(last, known)
-    homes = ((name, meant_argument(last, field_names((name,)), EXACT)) for name in Study.model_fields)
+    homes = ((name, meant_argument(last, field_names((name,)), EXACT_MATCH)) for name in Study.model_fields)
     home, there = next(((name, one) for name, one in homes if one), ("", ""))
     meant = close or f"{there} in [{home}]"
     hint = f"; it belongs in [{home}]" if there == last else f" (did you mean {meant}?)" if close or home else ""

@@ -20,12 +20,12 @@ from kernels.optimizers.schedules import learning_rates
 from kernels.train.block import NO_CHECKPOINTS, Runs, train_runs
 
 Row = Mapping[Any, Any] | pd.Series
-_TYPES = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool, "dtype": str}
+_SETTING_TYPES = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool, "dtype": str}
 
 
 def choice_settings(row: Row, shared: RunTable) -> dict[str, Any]:
     """Return the settings of a choice by the names of `kernels.fit`; `dtype` only if the row has one."""
-    own = {name: kind(row[name]) for name, kind in _TYPES.items() if name in row}
+    own = {name: kind(row[name]) for name, kind in _SETTING_TYPES.items() if name in row}
     return own | {"shuffle": shared.order(own["shuffle"])}
 
 

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from bench.data.held_out import hold_out_share, read_held_out
 from bench.data.memory_maps import MapOptions, load_table
-from bench.data.scaling import CENTERED, Scaling, find_scaling, standardize
-from bench.data.table import BUILTIN, Dataset, builtin
+from bench.data.scaling import CENTERED_PARTS, Scaling, find_scaling, standardize
+from bench.data.table import BUILTIN_NAMES, Dataset, builtin
 from bench.data.table_errors import check_inputs
-from bench.study.grid import LIMIT, Grid
+from bench.study.grid import MAX_VALUES, Grid
 from bench.study.keys import DataKeys, GridKeys, ModelKeys, RunKeys, Setting, StudyKeys, TuneKeys
 from bench.study.space import SearchSettings, Space, space_settings
 from bench.study.toml_lines import Key
@@ -71,7 +71,7 @@ class DataTable(Table, DataKeys):
     @classmethod
     def _check_name(cls, name: str, info: ValidationInfo) -> str:
         """Refuse an unknown name, and one that has no effect."""
-        known = BUILTIN if info.field_name == "builtin" else CENTERED
+        known = BUILTIN_NAMES if info.field_name == "builtin" else CENTERED_PARTS
         if name not in known:
             raise ValueError(f"{info.field_name} must be one of {', '.join(known)}, not {name!r}")
         used = info.data.get("standardize", True) or is_recorded(info)
@@ -159,7 +159,7 @@ class RunTable(Table, RunKeys):
             case "epochs" | "patience":
                 value = check_integer(name, value)
             case "confirm":
-                value = check_integer(name, value, 0, LIMIT)
+                value = check_integer(name, value, 0, MAX_VALUES)
             case "refine":
                 value = check_integer(name, value, 0)
             case "drop_last":
@@ -183,7 +183,7 @@ class RunTable(Table, RunKeys):
         return self.shuffling if shuffle and self.shuffling != "all" else bool(shuffle)
 
 
-_OF_THE_SEARCH = {"trials", "sampler", "pruner"}  # all other keys of [tune] belong to the space
+_SEARCH_KEYS = {"trials", "sampler", "pruner"}  # all other keys of [tune] belong to the space
 
 
 class TuneTable(Table, TuneKeys):
@@ -193,7 +193,7 @@ class TuneTable(Table, TuneKeys):
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse a value that a space or a search would refuse."""
-        if value is not None and info.field_name in _OF_THE_SEARCH:
+        if value is not None and info.field_name in _SEARCH_KEYS:
             SearchSettings(**{info.field_name: value})
         elif value is not None and not is_recorded(info):
             Space(**{str(info.field_name): value})
@@ -202,12 +202,12 @@ class TuneTable(Table, TuneKeys):
     @property
     def search(self) -> dict[str, Any]:
         """The settings of the search, as arguments of `bench.tune`."""
-        return self.model_dump(include=_OF_THE_SEARCH)
+        return self.model_dump(include=_SEARCH_KEYS)
 
     @property
     def space(self) -> dict[str, Setting]:
         """The given settings of the space, as arguments of `bench.Space`."""
-        return self.model_dump(exclude=_OF_THE_SEARCH, exclude_none=True)
+        return self.model_dump(exclude=_SEARCH_KEYS, exclude_none=True)
 
 
 def check_share(name: str, share: Any) -> float | None:

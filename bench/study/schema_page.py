@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from bench.study.schema import Study
 
-_TYPES = {str: "text", bool: "true or false", int: "whole number", float: "number"}
+_TYPE_WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number"}
 
 
 def schema_page() -> str:
@@ -45,7 +45,7 @@ def _describe_type(annotation: Any) -> str:
         return f"list of {_describe_type(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:
         return f"table of {_describe_type(get_args(annotation)[1])}"
-    return _TYPES.get(annotation, "value or list")
+    return _TYPE_WORDS.get(annotation, "value or list")
 
 
 def _describe_default(field: FieldInfo) -> str:

@@ -26,14 +26,14 @@ from kernels.optimizers.schedules import learning_rates
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-KINDS = ("lin", "log", "log1m", "int", "logint")
+RANGE_KINDS = ("lin", "log", "log1m", "int", "logint")
 SAMPLERS = ("tpe", "cmaes", "random", "qmc")
 """The names of Optuna's samplers, which propose settings."""
 PRUNERS = ("asha", "hyperband", "none")
 """The names of its pruners, which give up trials that fall behind."""
 _RANGE = re.compile(r"(?<![\w.])(log1m|logint|lin|log|int):([-+.\w]+?):((?:[-+.\w]|(?<=[eE])[-+])+)")
 # Ranges for optimizer options of a grid, in the distance to 1, because 1 / (1 - beta) updates are averaged.
-SEARCHED = {
+OPTION_RANGES = {
     "momentum": "log1m:0.5:0.995",
     "beta1": "log1m:0.5:0.995",
     "beta2": "log1m:0.8:0.9999",
@@ -42,9 +42,9 @@ SEARCHED = {
     "rho": "log1m:0.5:0.999",
 }
 # Options of the same name with another meaning.
-NOT_SEARCHED = {("asgd", "alpha")}
+FIXED_OPTIONS = {("asgd", "alpha")}
 # The options of schedules that are numbers of epochs.
-PERIODS = ("halve", "step")
+PERIODIC_SCHEDULES = ("halve", "step")
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,10 @@ class Range:
 def parse_range(name: str, text: str) -> Range:
     """Return the range that a text describes; a ValueError names `name`, the text, and what is accepted."""
     kind, *ends = text.split(":")
-    message = f'{name} must be a range "KIND:low:high" with one of the kinds {", ".join(KINDS)}, not {describe(text)}'
-    if kind not in KINDS or len(ends) != 2:
+    message = (
+        f'{name} must be a range "KIND:low:high" with one of the kinds {", ".join(RANGE_KINDS)}, not {describe(text)}'
+    )
+    if kind not in RANGE_KINDS or len(ends) != 2:
         raise ValueError(message)
     try:
         low, high = map(float, ends)
@@ -310,7 +312,7 @@ def space_settings(grid: Grid, n_samples: int, epochs: int) -> dict[str, Any]:
     """Return the arguments of the `Space` that a grid spans: between its ends, with commonly tuned options.
 
     Learning rates and batch sizes lie between the lowest and the highest of the grid; a single rate is varied by a
-    factor of 10 in both directions. Momentum and the betas of each optimizer are free (`SEARCHED`), and so is the
+    factor of 10 in both directions. Momentum and the betas of each optimizer are free (`OPTION_RANGES`), and so is the
     period of ``halve`` and ``step``. Everything else stays as in the grid, including options for which a user's rule
     does not accept that range.
     """
@@ -333,9 +335,9 @@ def _free_options(text: str) -> str:
     """Return an optimizer with ranges for commonly tuned options, and the other options unchanged."""
     optimizer = make_optimizer(text)
     ranges = {
-        name: SEARCHED[name]
+        name: OPTION_RANGES[name]
         for name in optimizer.options
-        if name in SEARCHED and (optimizer.name, name) not in NOT_SEARCHED
+        if name in OPTION_RANGES and (optimizer.name, name) not in FIXED_OPTIONS
     }
     if optimizer.inner or optimizer.call or not ranges:
         return text
@@ -355,7 +357,7 @@ def _free_period(text: str, epochs: int) -> str:
     """Return a schedule with a range for its period, from a twentieth to all of the epochs."""
     name, args, kwargs = parse_spec(text, "schedule")
     low, high = max(1, epochs // 20), max(2, epochs)
-    if name not in PERIODS or high <= low:
+    if name not in PERIODIC_SCHEDULES or high <= low:
         return text
     given = dict(zip(("period", "gamma"), args, strict=False)) | kwargs
     others = "".join(f", {option}={value!r}" for option, value in given.items() if option != "period")

@@ -9,9 +9,9 @@ from bench.study.builtin import builtin_paths
 from bench.study.load import check_table, load_study, read_study_table, resolve_paths, study_of_table
 from bench.study.schema import Named, Study, folder_name
 
-SHARED = ("grid", "run")
-FIELDS = (*Named.model_fields, "problem", *SHARED)
-RECORD = "suite.toml"
+SHARED_SECTIONS = ("grid", "run")
+SUITE_KEYS = (*Named.model_fields, "problem", *SHARED_SECTIONS)
+SUITE_FILE = "suite.toml"
 """The file in which the folder of a suite names the folders of its runs."""
 
 
@@ -38,8 +38,8 @@ def load_suite(name: str) -> Suite | None:
     table = read_study_table(path)
     if "problem" not in table:
         return None
-    if unknown := next((key for key in table if key not in FIELDS), None):
-        raise ValueError(f"{path}: {unknown} is not a key of a suite; known are {', '.join(FIELDS)}")
+    if unknown := next((key for key in table if key not in SUITE_KEYS), None):
+        raise ValueError(f"{path}: {unknown} is not a key of a suite; known are {', '.join(SUITE_KEYS)}")
     problems = table["problem"]
     texts = {key: table[key] for key in Named.model_fields if key in table}
     named = check_table(Named, texts, lambda key: f"{path}: ")
@@ -68,14 +68,14 @@ def find_study_of(data: str) -> Study | None:
 
 def is_suite_folder(folder: Path) -> bool:
     """Return whether a folder holds the runs of a suite."""
-    return (folder / RECORD).is_file()
+    return (folder / SUITE_FILE).is_file()
 
 
 def _make_study(table: Mapping[str, Any], problem: Mapping[str, Any], path: Path) -> Study:
     """Return the study of a problem; paths of data are relative to the file."""
     name = problem.get("name", "")
-    merged = {key: value for key, value in problem.items() if key not in SHARED}
-    for section in SHARED:
+    merged = {key: value for key, value in problem.items() if key not in SHARED_SECTIONS}
+    for section in SHARED_SECTIONS:
         shared, own = table.get(section, {}), problem.get(section, {})
         if not isinstance(shared, dict) or not isinstance(own, dict):
             raise ValueError(f"{path}, problem {name!r}: {section} must be a table")

@@ -5,10 +5,16 @@ from typing import Any
 
 from kernels.base.checks import describe
 
-BOUNDS = {"greater_than": "more than {gt:g}", "greater_than_equal": "at least {ge:g}"}
-BOUNDS |= {"less_than": "less than {lt:g}", "less_than_equal": "at most {le:g}"}
-WORDS = {"int": "a whole number", "float": "a number", "finite": "a finite number", "bool": "True or False"}
-WORDS |= {"string": "text", "list": "a list", "model": "a table", "dict": "a table", "literal": "one of {expected}"}
+BOUND_WORDS = {"greater_than": "more than {gt:g}", "greater_than_equal": "at least {ge:g}"}
+BOUND_WORDS |= {"less_than": "less than {lt:g}", "less_than_equal": "at most {le:g}"}
+TYPE_WORDS = {"int": "a whole number", "float": "a number", "finite": "a finite number", "bool": "True or False"}
+TYPE_WORDS |= {
+    "string": "text",
+    "list": "a list",
+    "model": "a table",
+    "dict": "a table",
+    "literal": "one of {expected}",
+}
 
 
 def describe_error(details: Mapping[str, Any], **words: str) -> str:
@@ -17,7 +23,7 @@ def describe_error(details: Mapping[str, Any], **words: str) -> str:
     `words` replace those for a kind of value, such as ``bool``.
     """
     kind, _, _ = details["type"].partition("_")
-    accepted, given = BOUNDS.get(details["type"]) or (WORDS | words).get(kind), details["input"]
+    accepted, given = BOUND_WORDS.get(details["type"]) or (TYPE_WORDS | words).get(kind), details["input"]
     if accepted is None:
         return str(details["msg"])
     shown = str(given).lower() if isinstance(given, bool) and "bool" in words else describe(given)

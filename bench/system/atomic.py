@@ -22,7 +22,7 @@ DISK_ERRORS = (
 )
 
 # A temporary file's name has this many characters of the file's name; a file system allows 255 bytes.
-LEADING = 16
+LEADING_CHARACTERS = 16
 
 _survives_power_failure = ContextVar("survives_power_failure", default=True)
 
@@ -50,7 +50,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     if path.exists() and not (path.is_file() or path.is_dir()):  # a rename would replace /dev/null by a file
         raise OSError(errno.EINVAL, "it is a device or a pipe, and only regular files are replaced", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:LEADING]}.{uuid4().hex}.partial")
+    temporary = path.with_name(f".{path.name[:LEADING_CHARACTERS]}.{uuid4().hex}.partial")
     try:
         yield temporary
         if _survives_power_failure.get():

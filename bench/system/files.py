@@ -9,7 +9,7 @@ from typing import Any
 
 from kernels.base.checks import describe
 
-TABLES = (".csv", ".tsv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """The suffixes of tables that are read into memory."""
 _KINDS = {
     stat.S_IFIFO: "a named pipe",

@@ -7,11 +7,13 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-NAME = ".lock"
+LOCK_NAME = ".lock"
 
 
 @contextmanager
-def lock_folder(folder: Path, name: str = NAME, *, announce: Callable[[str], None] | None = None) -> Iterator[None]:
+def lock_folder(
+    folder: Path, name: str = LOCK_NAME, *, announce: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Hold a lock of a folder, which is created if it is missing.
 
     The operating system releases the lock when the process ends, however it ends. The file stays: if it were removed,

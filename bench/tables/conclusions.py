@@ -22,7 +22,7 @@ from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.param_columns import params_of_row
 from kernels.optimizers import make_optimizer
-from kernels.train.attainable_loss import ARRIVED, AttainableLoss
+from kernels.train.attainable_loss import ARRIVED_SHARE, AttainableLoss
 
 # Tied choices of one verdict that are named, and parameters whose values are.
 MOST_TIES, MOST_PARAMS = 2, 12
@@ -362,11 +362,11 @@ def find_shortfall(
     rates = list(_advise_rates(best, ranked, beyond, risen=risen))
     if np.isnan(left) and risen:  # if the lowest loss is unknown, compare with the loss of the start
         yield Shortfall(loss, attainable, tuple(rates))
-    if not left > ARRIVED:
+    if not left > ARRIVED_SHARE:
         return
     advice = []
     mostly_reached = bool(np.isfinite(best["confirmed_samples" if is_confirmed(best) else "samples"]))
-    if target is not None and mostly_reached and attainable.remaining(target) > ARRIVED:
+    if target is not None and mostly_reached and attainable.remaining(target) > ARRIVED_SHARE:
         about = {"advised": attainable.target, "standardized": standardized, "leaves": attainable.remaining(target)}
         advice.append(Advice("target", about))
     elif risen:

@@ -17,7 +17,7 @@ from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WI
 from kernels.base.run import Floats
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories
-from kernels.train.attainable_loss import ARRIVED
+from kernels.train.attainable_loss import ARRIVED_SHARE
 from kernels.train.attainable_loss import format_share as format_percent
 
 # Descriptions of the statuses of runs.
@@ -80,6 +80,26 @@ def describe_endings(statuses: "pd.Series[str]") -> str:
     """Return how many runs ended with each status: "14 reached the target, 2 diverged"; empty if there are none."""
     counts = statuses.value_counts()
     return ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts.get(status))
+
+
+def status_words(target: float | None) -> dict[str, str]:
+    """Return the words for statuses in a table of runs that says which of them reached the target, if there is one."""
+    return {"max_epochs": ENDINGS["max_epochs"] if target is None else "target missed"}
+
+
+def describe_end(status: str, samples: int, target: float | None, *, kept: bool) -> str:
+    """Return how a run that is played ends, where it has seen the `samples`, and `kept` its best parameters there."""
+    if kept:
+        return "kept, as the loss on held-out samples was lowest here"
+    missed = {} if target is None else {"max_epochs": "target missed"}
+    endings = {"converged": "target reached", "diverged": f"diverged by {format_count(samples, 'sample')}"}
+    return (endings | missed).get(status, "")
+
+
+def describe_run(row: Mapping[str, Any]) -> str:
+    """Return how a run ended: "reached the target: 1,600 samples seen, loss 9.8e-6"."""
+    seen = format_count(row["samples_seen"], "sample")
+    return f"{ENDINGS[row['status']]}: {seen} seen, loss {text(row['final_loss'])}"
 
 
 def describe_choice(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> str:
@@ -696,7 +716,7 @@ def say_fit_advice(fact: facts.FitAdvice) -> str:
     if not fact.changes:
         return (
             f"{f'{problem}. ' if problem else ''}None of {fact.tried} other settings that were tried leaves less than "
-            f"{format_percent(ARRIVED)} of the achievable improvement."
+            f"{format_percent(ARRIVED_SHARE)} of the achievable improvement."
         )
     left = f"{format_percent(fact.left)} of the achievable improvement is left"
     found = left if np.isfinite(fact.left) else f"the loss is then {text(fact.loss)}"

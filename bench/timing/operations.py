@@ -21,19 +21,19 @@ from kernels.compile.kinds import doubles_in_register
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.network import Network
-from kernels.model.program import EXACT, numpy_function
+from kernels.model.program import EXACT_FUNCTIONS, numpy_function
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.simd.vector import REGISTER
 from kernels.tape.symbol import Symbol
 
-KIND_OF = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "divide", "sqrt": "sqrt"}
+OPERATION_KINDS = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "divide", "sqrt": "sqrt"}
 """The kinds of operations that are counted, by the functions that they are."""
-OF_FUNCTION = {"exp": Counter(fma=9, add=1, multiply=1)}
+FUNCTION_OPERATIONS = {"exp": Counter(fma=9, add=1, multiply=1)}
 """The operations of `kernels.simd.exp.exp_avx512` that are counted; it looks up, compares and scales besides."""
-ORDERED = {"divide", "where", "less", "less_equal", "power"}
+ORDERED_FUNCTIONS = {"divide", "where", "less", "less_equal", "power"}
 # With more weights, counting takes seconds.
-MOST_PARAMS = 20_000
+MAX_PARAMS = 20_000
 
 
 class Node(NamedTuple):
@@ -85,15 +85,15 @@ class Tape:
         if (function, numbers) in (("negative", []), ("add", [0]), ("subtract", [0]), ("multiply", [1])):
             return made_of[0]
         texts = [repr(one) for one in operands]
-        key = (function, *(texts if function in ORDERED else sorted(texts)))
+        key = (function, *(texts if function in ORDERED_FUNCTIONS else sorted(texts)))
         if key not in self._known:
             by_run, by_sample = (any(getattr(self.nodes[node], name) for node in made_of) for name in Node._fields[2:])
             kind = ""
             if by_run and by_sample:
-                counted = function in OF_FUNCTION and doubles_in_register() == REGISTER
-                if not (function in EXACT or counted or self.all_functions):
+                counted = function in FUNCTION_OPERATIONS and doubles_in_register() == REGISTER
+                if not (function in EXACT_FUNCTIONS or counted or self.all_functions):
                     raise UnavailableError(f"the operations of {function} are not counted")
-                kind = "" if (function, numbers) == ("multiply", [2]) else KIND_OF.get(function, "")
+                kind = "" if (function, numbers) == ("multiply", [2]) else OPERATION_KINDS.get(function, "")
                 if counted and not self.all_functions:
                     kind = function
                 if function == "divide" and isinstance(operands[1], float):
@@ -120,7 +120,7 @@ class Tape:
             sums = [node for node in needed if self.nodes[node].kind == "add"]
             fused = min(len(products), sum(not products.isdisjoint(self.nodes[node].operands) for node in sums))
             kinds = kinds - Counter(add=fused, multiply=fused) + Counter(fma=fused)
-        for function, operations in OF_FUNCTION.items():
+        for function, operations in FUNCTION_OPERATIONS.items():
             for _ in range(kinds.pop(function, 0)):
                 kinds += operations
         return kinds
@@ -176,7 +176,7 @@ def longest_chain(problem: Problem, *, fma: bool) -> tuple[str, ...]:
     """
     tape, before, after = trace_update(problem)
     for node in tape.nodes:
-        if node.kind in OF_FUNCTION:
+        if node.kind in FUNCTION_OPERATIONS:
             raise UnavailableError(f"the operations of {node.kind} are not counted")
     return max((tape.chain(*ends, fma=fma) for ends in zip(before, after, strict=True)), key=len)
 
@@ -220,8 +220,8 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
 
 
 def _start_tape(problem: Problem) -> Tape:
-    if len(problem.model.params) > MOST_PARAMS:
-        raise UnavailableError(f"the operations of more than {MOST_PARAMS:,} parameters are not counted")
+    if len(problem.model.params) > MAX_PARAMS:
+        raise UnavailableError(f"the operations of more than {MAX_PARAMS:,} parameters are not counted")
     return Tape(all_functions=problem.model.by_row)
 
 

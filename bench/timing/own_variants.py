@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from bench.timing.problem import Problem, Trained
-from bench.timing.variants import BY_NAME, TOLERANCE, VARIANTS, Call, Variant
+from bench.timing.variants import TOLERANCE, VARIANTS, VARIANTS_BY_NAME, Call, Variant
 from kernels.base.checks import check_integer, check_not_negative, describe, list_names
 from kernels.base.plugins import load_installed
 from kernels.optimizers import make_optimizer
 
 Prepare = Callable[[Problem], Callable[[], Any]]
 
-HINT = "; your own come with --plugin FILE or bench.register_variant"
+PLUGIN_ADVICE = "; your own come with --plugin FILE or bench.register_variant"
 
 
 def register_variant(
@@ -69,7 +69,7 @@ def register_variant(
     def register(prepare: Prepare) -> Prepare:
         if not callable(prepare):
             raise ValueError(f"the variant {name!r} needs a function prepare(problem), not {describe(prepare)}")
-        BY_NAME[name] = Variant(name, about, _checked(prepare), tolerance, **facts)
+        VARIANTS_BY_NAME[name] = Variant(name, about, _checked(prepare), tolerance, **facts)
         return prepare
 
     return register if prepare is None else register(prepare)
@@ -77,9 +77,9 @@ def register_variant(
 
 def find_variant(name: str) -> Variant | None:
     """Return the variant of a name, or None; an unknown name is looked up in installed plug-ins."""
-    if name not in BY_NAME:
+    if name not in VARIANTS_BY_NAME:
         load_installed()
-    return BY_NAME.get(name)
+    return VARIANTS_BY_NAME.get(name)
 
 
 def _checked(prepare: Prepare) -> Callable[[Problem], Call]:

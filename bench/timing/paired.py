@@ -18,31 +18,31 @@ import pandas as pd
 
 from kernels.base.run import Floats
 
-AGAIN = " again"
+CONTROL_SUFFIX = " again"
 CONFIDENCE = 0.95
 # With this many resamples, an end of an interval varies by a fiftieth of its width.
 RESAMPLES = 4999
 # This many values are resampled at once: they stay in the cache, which is up to four times as fast.
-BATCH = 100_000
+RESAMPLED_AT_A_TIME = 100_000
 # With fewer rounds the intervals no longer hold.
-FEWEST = 5
+MIN_ROUNDS = 5
 # Rounds grow by this factor before the intervals are evaluated again: a measurement that is evaluated after every round
 # stops when they are narrow by chance.
-GROWTH = 1.5
+ROUNDS_GROWTH = 1.5
 # Two criteria for the length of a sample; and a length that an interruption alone cannot cause.
 SAMPLE_SECONDS, SAMPLE_TICKS = 1e-3, 1000
-SURE_SECONDS = 0.1
+UNINTERRUPTED_SECONDS = 0.1
 # A call after others with which it shares no code found its caches cold, for up to 3 ms: 2 % of this.
 WARM_SECONDS = 0.15
 # A clock that has not moved after this many readings, or in this many calls, will not move.
-READINGS, MOST_CALLS = 100_000, 2**24
-TICKS = 10
+MAX_READINGS, MAX_CALLS = 100_000, 2**24
+MEASURED_TICKS = 10
 # More samples than this are resampled in groups: one by one would take long, and the interval is narrow anyway.
-MANY = 500
+MAX_RESAMPLED = 500
 # Half the width of an interval, relative to the ratio, that is narrow enough.
-PRECISION = 0.01
+NARROW_HALF_WIDTH = 0.01
 # The accepted apparent difference of a call from itself.
-NOISE = 0.02
+ACCEPTED_NOISE = 0.02
 
 
 class Timings(NamedTuple):
@@ -101,15 +101,15 @@ def take_turns(
     rounds, a time or a sample that is not positive, and a clock that does not move raise a ValueError.
     """
     baseline = _baseline(calls, baseline)
-    if rounds < FEWEST:
-        raise ValueError(f"rounds must be at least {FEWEST}, not {rounds}")
+    if rounds < MIN_ROUNDS:
+        raise ValueError(f"rounds must be at least {MIN_ROUNDS}, not {rounds}")
     for name, value in (("seconds", seconds), ("sample_seconds", sample_seconds)):
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value:g}")
     begun = clock()
     least = max(sample_seconds, SAMPLE_TICKS * _clock_resolution(clock))
     sized = {name: _size_sample(name, call, least, clock) for name, call in calls.items()}
-    names, turns = (*calls, baseline + AGAIN), (*calls.values(), calls[baseline])
+    names, turns = (*calls, baseline + CONTROL_SUFFIX), (*calls.values(), calls[baseline])
     sizes = (*sized.values(), sized[baseline])
     loops = tuple(size.loops for size in sizes)
     rng = np.random.default_rng(seed)
@@ -121,13 +121,13 @@ def take_turns(
             row[turn] = _sample(turns[turn], sizes[turn], clock) / loops[turn]
         done.append(row)
         now = clock()
-        if len(done) >= FEWEST and now + (now - started) / len(done) > begun + seconds:
+        if len(done) >= MIN_ROUNDS and now + (now - started) / len(done) > begun + seconds:
             break
         if len(done) == look:
             timings = Timings(names, np.array(done), loops)
-            if all(ratio(timings, name, baseline).precision <= PRECISION for name in names if name != baseline):
+            if all(ratio(timings, name, baseline).precision <= NARROW_HALF_WIDTH for name in names if name != baseline):
                 break
-            look = math.ceil(GROWTH * look)
+            look = math.ceil(ROUNDS_GROWTH * look)
     return Timings(names, np.array(done), loops)
 
 
@@ -158,8 +158,8 @@ def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
     ValueError.
     """
     for name, times in (("numerator", numerator), ("denominator", denominator)):
-        if times.ndim != 1 or times.size < FEWEST:
-            raise ValueError(f"{name} must be a row of at least {FEWEST} times, not of shape {times.shape}")
+        if times.ndim != 1 or times.size < MIN_ROUNDS:
+            raise ValueError(f"{name} must be a row of at least {MIN_ROUNDS} times, not of shape {times.shape}")
         good = np.isfinite(times) & (times > 0)
         if not good.all():
             raise ValueError(f"{name} must hold positive, finite times, not {times[~good][0]:g}")
@@ -178,14 +178,14 @@ def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
 def noise_floor(timings: Timings) -> Ratio:
     """Return the ratio of the baseline to itself: differences within this interval may be noise."""
     control = timings.names[-1]
-    return ratio(timings, control, control.removesuffix(AGAIN))
+    return ratio(timings, control, control.removesuffix(CONTROL_SUFFIX))
 
 
 def noise_warning(timings: Timings) -> str | None:
     """Return a sentence if the baseline may differ from itself by more than 2 %, by either end of the interval."""
     floor = noise_floor(timings)
     reach = max(1 - floor.low, floor.high - 1)
-    if reach <= NOISE:
+    if reach <= ACCEPTED_NOISE:
         return None
     return (
         f"The machine is noisy: the baseline, timed twice, took {floor.low:.3f} to {floor.high:.3f} times as long the "
@@ -199,8 +199,8 @@ def _baseline(calls: Mapping[str, Callable[[], object]], baseline: str | None) -
     baseline = next(iter(calls)) if baseline is None else baseline
     if baseline not in calls:
         raise ValueError(f"baseline must be one of {', '.join(map(repr, calls))}, not {baseline!r}")
-    if baseline + AGAIN in calls:
-        raise ValueError(f"no call can be named {baseline + AGAIN!r}: the baseline's second turn is")
+    if baseline + CONTROL_SUFFIX in calls:
+        raise ValueError(f"no call can be named {baseline + CONTROL_SUFFIX!r}: the baseline's second turn is")
     return baseline
 
 
@@ -208,11 +208,11 @@ def _clock_resolution(clock: Callable[[], float]) -> float:
     """Return the smallest step of a clock; 0 if it was not seen to move."""
     steps: list[float] = []
     last = clock()
-    for _ in repeat(None, READINGS):
+    for _ in repeat(None, MAX_READINGS):
         now = clock()
         if now > last:
             steps.append(now - last)
-            if len(steps) == TICKS:
+            if len(steps) == MEASURED_TICKS:
                 break
         last = now
     return min(steps, default=0.0)
@@ -228,11 +228,11 @@ class _Size(NamedTuple):
 def _size_sample(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> _Size:
     """Return a size for which samples take long enough."""
     loops = 1
-    while loops < MOST_CALLS:
+    while loops < MAX_CALLS:
         size = _Size(loops, warms=loops > 1)
         seconds = _sample(call, size, clock)
         # An interrupted sample looks long, so another has to confirm it.
-        if seconds >= least and (seconds >= SURE_SECONDS or _sample(call, size, clock) >= least):
+        if seconds >= least and (seconds >= UNINTERRUPTED_SECONDS or _sample(call, size, clock) >= least):
             return _Size(loops, warms=seconds < loops * WARM_SECONDS)
         loops *= 2
     raise ValueError(f"the clock stands still, or is too coarse: {loops:,} calls of {name!r} took no {least:g} s")
@@ -259,7 +259,7 @@ def _interval(*samples: Floats) -> tuple[float, float]:
     The result is that of `scipy.stats.bootstrap`, whose import would take half as long as measuring.
     """
     groups, rng = [_spread(_group_medians(sample)) for sample in samples], np.random.default_rng(0)
-    batch = BATCH // max(group.size for group in groups)
+    batch = RESAMPLED_AT_A_TIME // max(group.size for group in groups)
     differences = []
     for done in range(0, RESAMPLES, batch):
         count = min(batch, RESAMPLES - done)
@@ -272,7 +272,7 @@ def _interval(*samples: Floats) -> tuple[float, float]:
 
 def _group_medians(samples: Floats) -> Floats:
     """Return the medians of groups of neighbours among many samples, of odd size so that they have the same median."""
-    size = 2 * (samples.size // MANY) + 1
+    size = 2 * (samples.size // MAX_RESAMPLED) + 1
     return np.median(samples[: samples.size // size * size].reshape(-1, size), axis=1)
 
 

@@ -34,11 +34,11 @@ STATEMENTS = {
     "sqrt": "{0} = sqrt({0})",
 }
 # The minimum number of operations per loop iteration, with which counting iterations takes no time of its own.
-BODY = 48
+MIN_OPERATIONS = 48
 # The maximum: numba's compile time grows with its square, to 24 s for three thousand.
-LONGEST = 1000
+MAX_OPERATIONS = 1000
 # A dependent division takes as long as about this many additions.
-SLOW = {"divide": 4, "sqrt": 4}
+RELATIVE_LATENCY = {"divide": 4, "sqrt": 4}
 
 Loop = tuple[list[str], int]
 
@@ -113,12 +113,12 @@ def independent(counts: Counter[str], turns: int, registers: int) -> Loop:
     statements, the body of an iteration, and the number of iterations. With very many operations an iteration has a
     part of them.
     """
-    parts = -(-counts.total() // LONGEST)
+    parts = -(-counts.total() // MAX_OPERATIONS)
     counts, turns = Counter({kind: max(1, round(count / parts)) for kind, count in counts.items()}), turns * parts
-    repeats = -(-BODY // counts.total())
+    repeats = -(-MIN_OPERATIONS // counts.total())
     shares = Counter(dict.fromkeys(counts, 1))
     for _ in range(registers - len(counts)):
-        shares[max(counts, key=lambda kind: counts[kind] * SLOW.get(kind, 1) / shares[kind])] += 1
+        shares[max(counts, key=lambda kind: counts[kind] * RELATIVE_LATENCY.get(kind, 1) / shares[kind])] += 1
     placed, first = [], 0
     for kind, count in counts.items():
         total = count * repeats
@@ -129,7 +129,7 @@ def independent(counts: Counter[str], turns: int, registers: int) -> Loop:
 
 def dependent(chain: Sequence[str], turns: int) -> Loop:
     """Return a loop over operations each of which waits for the one before; see `independent`."""
-    repeats = -(-BODY // len(chain))
+    repeats = -(-MIN_OPERATIONS // len(chain))
     return [STATEMENTS[kind].format("v_0") for kind in chain] * repeats, turns // repeats
 
 

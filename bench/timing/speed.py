@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.store.evidence import SPEED, with_interval
-from bench.timing.paired import AGAIN, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
+from bench.store.evidence import SPEED_COLUMNS, with_interval
+from bench.timing.paired import CONTROL_SUFFIX, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
 from bench.timing.problem import Errors, FailedError, Problem, UnavailableError
 from bench.timing.roof import make_roof
 from bench.timing.variants import Call, Variant
@@ -20,8 +20,8 @@ from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 
-LOADS = 3
-ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")
+TIMED_LOADS = 3
+ROOFED_VARIANTS = ("fused", "fused-fma", "lanes", "lanes-fma")
 """The kernels that make updates one by one, in one thread."""
 
 
@@ -84,7 +84,7 @@ def speed(
         row = rows[name] = {"variant": name, "ours": variant.ours, "threads": variant.threads, "note": ""}
         try:
             contestants[name] = Contestant(variant, own, *verify(variant, own))
-            if roofs and name in ROOFED:
+            if roofs and name in ROOFED_VARIANTS:
                 roof_calls[roof_of(name)] = make_roof(name, own)
         except UnavailableError as reason:
             row["note"] = f"{'not measured: ' if isinstance(reason, FailedError) else ''}{reason}"
@@ -93,7 +93,7 @@ def speed(
         progress(done)
     baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
     if baseline is None:
-        return Speed(_make_table(rows.values()), pd.DataFrame(columns=ROUNDS), [])
+        return Speed(_make_table(rows.values()), pd.DataFrame(columns=ROUND_COLUMNS), [])
     calls = {name: contestant.call for name, contestant in contestants.items()} | roof_calls
     with no_compilation():
         timings = take_turns(calls, baseline=baseline, seconds=seconds)
@@ -102,19 +102,19 @@ def speed(
         rows[name] |= _measurements(contestant, contestants, timings, compiled)
     ns = {name: 1e9 * timings.of(name) / contestant.problem.sample_updates for name, contestant in contestants.items()}
     long = pd.DataFrame(ns).melt(var_name="variant", value_name="ns", ignore_index=False)
-    rounds = long.reset_index(names="round")[ROUNDS]
+    rounds = long.reset_index(names="round")[ROUND_COLUMNS]
     return Speed(_make_table(rows.values()), rounds, describe_noise(timings))
 
 
 def describe_noise(timings: Timings) -> list[tuple[str, str]]:
     """Return the apparent difference of the baseline from itself, and a warning if it is large, with their subjects."""
     low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise_floor(timings))
-    name, warning = timings.names[-1].removesuffix(AGAIN), noise_warning(timings)
+    name, warning = timings.names[-1].removesuffix(CONTROL_SUFFIX), noise_warning(timings)
     noise = ("Noise", f"{name} against itself differs by {middle} % [{low}, {high}].")
     return [noise, ("Careful", warning)] if warning else [noise]
 
 
-ROUNDS = ["variant", "round", "ns"]
+ROUND_COLUMNS = ["variant", "round", "ns"]
 
 
 def roof_of(variant: str) -> str:
@@ -123,7 +123,7 @@ def roof_of(variant: str) -> str:
 
 
 def _make_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=SPEED).astype({"verified": "boolean", "note": "str"})
+    return pd.DataFrame(list(rows), columns=SPEED_COLUMNS).astype({"verified": "boolean", "note": "str"})
 
 
 def _error_columns(errors: Errors | None) -> dict[str, float]:
@@ -175,5 +175,5 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
     kernel = build(module_of(KernelSpec(*made_of)))
     return {
         "compile_seconds": kernel.cold_seconds,
-        "load_seconds": float(np.median(repeat(kernel.load, number=1, repeat=LOADS))),
+        "load_seconds": float(np.median(repeat(kernel.load, number=1, repeat=TIMED_LOADS))),
     }

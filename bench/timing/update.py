@@ -14,7 +14,7 @@ from bench.tables.costs import KERNEL, PER_UPDATE, cost_columns
 from bench.tables.intervals import CONFIDENCE, median_interval
 from bench.timing.paired import take_turns
 from bench.timing.problem import Problem
-from bench.timing.variants import BY_NAME, Call
+from bench.timing.variants import VARIANTS_BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from kernels.base.run import Floats
 from kernels.compile.spec import KernelSpec
@@ -29,15 +29,15 @@ EPOCHS = 8
 ROUNDS = 9
 # The rounds of one process do not cover the next, whose memory is placed differently, and the clock rate drifts. On two
 # busy cores the medians of five runs of one measurement were 2 to 9 % apart, so intervals are at least this wide.
-DRIFT = 0.05
+MIN_HALF_WIDTH = 0.05
 SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and the last per cent does not matter
 # The reference trains on at most this many samples, for two epochs, so that errors of later epochs are found too.
-SLOW_SAMPLES, MOST_SLOWDOWN, SLOW_EPOCHS = 200, 10, 2
+SLOW_SAMPLES, MAX_SLOWDOWN, SLOW_EPOCHS = 200, 10, 2
 # The weights that a call updates, over all samples.
-MOST_WEIGHTS = 1_500_000
+MAX_WEIGHTS = 1_500_000
 # The samples of a call without weights, unless a batch has more: fewer would stay in caches, and take half as long when
 # shuffled. It visits this many in all its epochs, but has at least four, as the loss at its start is timed too.
-MOST_SAMPLES, MOST_VISITS, FEWEST_EPOCHS = 1_000_000, 2_000_000, 4
+MAX_SAMPLES, MAX_VISITS, MIN_EPOCHS = 1_000_000, 2_000_000, 4
 
 
 def update_seconds(
@@ -63,9 +63,9 @@ def update_seconds(
     updates: dict[str, int] = {}
     settings = list(_make_problems(result, columns, y, shared))
     compile_together([_kernel_of(problem) for _, problem in settings], processors())
-    fused = BY_NAME[KERNEL]
+    fused = VARIANTS_BY_NAME[KERNEL]
     for about, problem in settings:
-        samples = max(SLOW_SAMPLES // min(MOST_SLOWDOWN, reference_cost(result.model)), problem.batch_size)
+        samples = max(SLOW_SAMPLES // min(MAX_SLOWDOWN, reference_cost(result.model)), problem.batch_size)
         name, note = str(len(rows)), ""
         try:
             verify(fused, problem.part(epochs=SLOW_EPOCHS, samples=samples))
@@ -81,7 +81,7 @@ def update_seconds(
     for name in calls:
         each = timings.of(name)[np.newaxis] / updates[name]
         middle, (low, high) = float(np.median(each)), median_interval(each, CONFIDENCE)
-        ends = min(low.item(), (1 - DRIFT) * middle), max(high.item(), (1 + DRIFT) * middle)
+        ends = min(low.item(), (1 - MIN_HALF_WIDTH) * middle), max(high.item(), (1 + MIN_HALF_WIDTH) * middle)
         rows[int(name)] |= dict(zip(PER_UPDATE, (middle, *ends), strict=True))
     table = pd.DataFrame(rows, columns=[*cost_columns(result.frame), "variant", *PER_UPDATE, "note"])
     return table.astype(dict.fromkeys(PER_UPDATE, float))
@@ -106,10 +106,10 @@ def _make_problems(
 def _affordable_part(problem: Problem) -> Problem:
     """Return the problem, with fewer samples if it has many samples or weights, and if need be fewer epochs."""
     if not problem.model.vectors:
-        part = problem.part(samples=max(problem.batch_size, MOST_SAMPLES))
-        return part.part(epochs=max(FEWEST_EPOCHS, MOST_VISITS // part.y.size))
-    part = problem.part(samples=max(problem.batch_size, MOST_WEIGHTS // (problem.inits.size * problem.epochs)))
-    return part.part(epochs=max(1, min(problem.epochs, MOST_WEIGHTS // (problem.inits.size * part.y.size))))
+        part = problem.part(samples=max(problem.batch_size, MAX_SAMPLES))
+        return part.part(epochs=max(MIN_EPOCHS, MAX_VISITS // part.y.size))
+    part = problem.part(samples=max(problem.batch_size, MAX_WEIGHTS // (problem.inits.size * problem.epochs)))
+    return part.part(epochs=max(1, min(problem.epochs, MAX_WEIGHTS // (problem.inits.size * part.y.size))))
 
 
 def _kernel_of(problem: Problem) -> KernelSpec:

@@ -25,7 +25,7 @@ from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
-from kernels.train.block import WIDTH, train_runs
+from kernels.train.block import BLOCK_WIDTH, train_runs
 from kernels.train.trainer import make_trainer
 
 Call = Callable[[], Trained]
@@ -34,27 +34,32 @@ Call = Callable[[], Trained]
 TOLERANCE = 1e-9
 
 # Some packages print pages when they fail.
-LONGEST_REASON = 300
+MAX_REASON_LENGTH = 300
 
 # The optimizers that peers have, with the options of each; tests/bench/timing/test_peers.py checks them against the
 # reference.
-PLAIN = {"sgd": ()}
-HEAVY_BALL, ADAM = ("momentum", "weight_decay"), ("beta1", "beta2", "eps", "weight_decay")
-IN_JAX = {"sgd": ("weight_decay",), "momentum": HEAVY_BALL, "nesterov": HEAVY_BALL, "adam": ADAM}
+SGD_ONLY = {"sgd": ()}
+MOMENTUM_OPTIONS, ADAM_OPTIONS = ("momentum", "weight_decay"), ("beta1", "beta2", "eps", "weight_decay")
+JAX_OPTIMIZERS = {
+    "sgd": ("weight_decay",),
+    "momentum": MOMENTUM_OPTIONS,
+    "nesterov": MOMENTUM_OPTIONS,
+    "adam": ADAM_OPTIONS,
+}
 # Losses of array packages.
-IN_ARRAYS = ("squared", "logistic", "softmax")
+ARRAY_LOSSES = ("squared", "logistic", "softmax")
 # All optimizers of torch.optim that are here too, except ASGD, whose parameters are the iterate and not the average.
-IN_TORCH = IN_JAX | {
-    "momentum": (*HEAVY_BALL, "dampening"),
+TORCH_OPTIMIZERS = JAX_OPTIMIZERS | {
+    "momentum": (*MOMENTUM_OPTIONS, "dampening"),
     "adagrad": ("eps", "weight_decay", "lr_decay", "initial_accumulator_value"),
     "adadelta": ("rho", "eps", "weight_decay"),
     "rmsprop": ("alpha", "eps", "weight_decay", "momentum", "centered"),
     "rprop": ("etaminus", "etaplus", "step_min", "step_max"),
-    "adam": (*ADAM, "amsgrad"),
-    "adamw": (*ADAM, "amsgrad"),
-    "adamax": ADAM,
-    "nadam": (*ADAM, "momentum_decay", "decoupled_weight_decay"),
-    "radam": (*ADAM, "decoupled_weight_decay"),
+    "adam": (*ADAM_OPTIONS, "amsgrad"),
+    "adamw": (*ADAM_OPTIONS, "amsgrad"),
+    "adamax": ADAM_OPTIONS,
+    "nadam": (*ADAM_OPTIONS, "momentum_decay", "decoupled_weight_decay"),
+    "radam": (*ADAM_OPTIONS, "decoupled_weight_decay"),
 }
 
 
@@ -101,7 +106,7 @@ class Variant(NamedTuple):
     slow: bool = False
     batches: bool = True
     shuffles: bool = True
-    optimizers: Mapping[str, Sequence[str]] = PLAIN
+    optimizers: Mapping[str, Sequence[str]] = SGD_ONLY
     losses: Sequence[str] = ("squared",)
     models: Callable[[Model], bool] = lambda model: True
     which: str = "any model"
@@ -169,7 +174,7 @@ class Variant(NamedTuple):
         except (Exception, SystemExit) as error:
             if self.ours:
                 raise
-            raise FailedError(shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)) from error
+            raise FailedError(shorten(f"{type(error).__name__}: {error}", MAX_REASON_LENGTH)) from error
 
     def bound(self, problem: Problem) -> float:
         """Return the bound on the `largest` error: 0 for exact kernels."""
@@ -224,7 +229,7 @@ def kernel(name: str, problem: Problem) -> Call:
 def lanes_in_threads(problem: Problem) -> Call:
     """Return a call that trains with `lanes`, a share of the runs in each of as many threads as processors."""
     threads = processors()
-    size = WIDTH * -(-problem.runs // (WIDTH * threads))
+    size = BLOCK_WIDTH * -(-problem.runs // (BLOCK_WIDTH * threads))
     shares = [slice(first, first + size) for first in range(0, problem.runs, size)]
     parts = [
         replace(problem, inits=problem.inits[share], rates=np.ascontiguousarray(problem.rates[:, share]))
@@ -255,19 +260,19 @@ def _ours(name: str, about: str, tolerance: float, *, many: bool = False, slow: 
     return Variant(name, about, partial(kernel, name), tolerance, many, slow, kernel=name)
 
 
-FORMULAS: dict[str, Any] = {"models": lambda model: model.network is None, "which": "models without vectors"}
-FORMULAS_AND_SUMS: dict[str, Any] = {
+FORMULA_LIMITS: dict[str, Any] = {"models": lambda model: model.network is None, "which": "models without vectors"}
+FORMULA_OR_SUM_LIMITS: dict[str, Any] = {
     "models": lambda model: model.network is None or model.is_linear,
     "which": "formulas, and linear models with vectors",
 }
-LESSONS: dict[str, Any] = {
+LESSON_LIMITS: dict[str, Any] = {
     "models": lambda model: model.network is None and model.formula == quadratic.formula,
     "which": "the quadratic",
     "slow": True,
     "shuffles": False,
 }
-TORCH: dict[str, Any] = {"shuffles": False, "losses": IN_ARRAYS, "package": "torch"}
-JAX: dict[str, Any] = {"shuffles": False, "optimizers": IN_JAX, "losses": IN_ARRAYS, "package": "jax"}
+TORCH_LIMITS: dict[str, Any] = {"shuffles": False, "losses": ARRAY_LOSSES, "package": "torch"}
+JAX_LIMITS: dict[str, Any] = {"shuffles": False, "optimizers": JAX_OPTIMIZERS, "losses": ARRAY_LOSSES, "package": "jax"}
 VARIANTS = (
     _ours("reference", "plain NumPy, the definition of what all others compute", 0.0, slow=True),
     _ours("fused", "one compiled loop: forward pass, gradient and update", 0.0),
@@ -283,22 +288,24 @@ VARIANTS = (
         kernel="lanes",
         threads=processors(),
     ),
-    Variant("C", "the formula as it is written down, cc -O3 -march=native", _peer("c"), 1e-12, **FORMULAS_AND_SUMS),
-    Variant("C in our order", "C with the kernels' order of operations", _peer("c", tree=True), 1e-12, **FORMULAS),
+    Variant("C", "the formula as it is written down, cc -O3 -march=native", _peer("c"), 1e-12, **FORMULA_OR_SUM_LIMITS),
+    Variant(
+        "C in our order", "C with the kernels' order of operations", _peer("c", tree=True), 1e-12, **FORMULA_LIMITS
+    ),
     Variant(
         "NumPy scalars",
         "a careful Python loop over NumPy scalars",
         _peer("lesson", scalars=True),
         1e-12,
         batches=False,
-        **LESSONS,
+        **LESSON_LIMITS,
     ),
     Variant(
         "lesson",
         "the loop as lessons write it: np.mean and np.array in each update",
         _peer("lesson"),
         1e-12,
-        **LESSONS,
+        **LESSON_LIMITS,
     ),
     Variant(
         "scikit-learn",
@@ -318,8 +325,8 @@ VARIANTS = (
         _peer("pytorch"),
         1e-12,
         slow=True,
-        optimizers=IN_TORCH,
-        **TORCH,
+        optimizers=TORCH_OPTIMIZERS,
+        **TORCH_LIMITS,
     ),
     Variant(
         "PyTorch, many runs",
@@ -327,17 +334,17 @@ VARIANTS = (
         _peer("pytorch", together=True),
         1e-12,
         many=True,
-        **TORCH,
+        **TORCH_LIMITS,
     ),
-    Variant("JAX", "jit and scan, gradients by hand", _peer("xla"), 1e-12, **JAX),
+    Variant("JAX", "jit and scan, gradients by hand", _peer("xla"), 1e-12, **JAX_LIMITS),
     Variant(
         "JAX, many runs",
         "jit and scan, runs as arrays, gradients by hand",
         _peer("xla", together=True),
         1e-12,
         many=True,
-        **JAX,
+        **JAX_LIMITS,
     ),
 )
-BY_NAME = {variant.name: variant for variant in VARIANTS}
+VARIANTS_BY_NAME = {variant.name: variant for variant in VARIANTS}
 """These, and those that are registered (`bench.timing.own_variants`)."""

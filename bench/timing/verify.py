@@ -10,13 +10,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from bench.timing.problem import Errors, Problem, Trained, errors
-from bench.timing.variants import BY_NAME, Call, Variant
+from bench.timing.variants import VARIANTS_BY_NAME, Call, Variant
 from kernels.train.slices import reference_cost
 
 # The reference takes about ten microseconds per sample-update of a model without vectors: this many take a second.
-MOST_SAMPLE_UPDATES = 100_000
+MAX_SAMPLE_UPDATES = 100_000
 # In larger problems, the reference trains a block of lanes and one more run, on this many samples in all.
-SOME, PART, LEAST = 33, 5_000, 16
+CHECKED_RUNS, CHECKED_SAMPLE_UPDATES, MIN_SAMPLES = 33, 5_000, 16
 
 Value = TypeVar("Value")
 
@@ -44,7 +44,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     """
     call = variant.ready(problem)
     # A part of a model with many weights may be too large as well, and is then its own part.
-    if problem.reference_cost > MOST_SAMPLE_UPDATES and (part := _part(problem)) != problem:
+    if problem.reference_cost > MAX_SAMPLE_UPDATES and (part := _part(problem)) != problem:
         verify(variant, part)
     expected, bound = _reference_result(problem), variant.bound(problem)
     runs = len(expected.params)  # all, or the first ones
@@ -75,8 +75,8 @@ def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem]
 # If the same runs occur once for one thread and several times for all, their parts are equal.
 @_once_per_problem
 def _part(problem: Problem) -> Problem:
-    samples = PART // SOME // reference_cost(problem.model)
-    return problem.part(runs=SOME, epochs=1, samples=max(LEAST, samples))
+    samples = CHECKED_SAMPLE_UPDATES // CHECKED_RUNS // reference_cost(problem.model)
+    return problem.part(runs=CHECKED_RUNS, epochs=1, samples=max(MIN_SAMPLES, samples))
 
 
 @_once_per_problem
@@ -86,17 +86,17 @@ def _first_run(problem: Problem) -> Problem:
 
 @_once_per_problem
 def _train_by_reference(problem: Problem) -> Trained:
-    return BY_NAME["reference"].ready(problem)()
+    return VARIANTS_BY_NAME["reference"].ready(problem)()
 
 
 @_once_per_problem
 def _reference_result(problem: Problem) -> Trained:
     """Return the reference's result, for all runs or only for the first; see `verify`."""
-    fused = BY_NAME["fused"]
-    if problem.reference_cost <= MOST_SAMPLE_UPDATES:
+    fused = VARIANTS_BY_NAME["fused"]
+    if problem.reference_cost <= MAX_SAMPLE_UPDATES:
         return _train_by_reference(problem)
     one = _first_run(problem)
-    known = one if one.reference_cost <= MOST_SAMPLE_UPDATES else _part(one)
+    known = one if one.reference_cost <= MAX_SAMPLE_UPDATES else _part(one)
     expected = _train_by_reference(known)
     off = errors(fused.ready(known)(), expected, known.y).largest
     if off <= fused.bound(known):

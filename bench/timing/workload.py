@@ -7,8 +7,8 @@ import numpy as np
 from bench.data.table import Dataset
 from bench.study.schema import Study
 from bench.timing.problem import Problem
-from bench.timing.variants import BY_NAME, Variant
-from bench.timing.verify import MOST_SAMPLE_UPDATES
+from bench.timing.variants import VARIANTS_BY_NAME, Variant
+from bench.timing.verify import MAX_SAMPLE_UPDATES
 from kernels import Model
 from kernels.data.samples import check_batch_size, check_samples
 from kernels.optimizers.schedules import learning_rates
@@ -17,16 +17,16 @@ from kernels.train.slices import reference_cost
 # All variants are compared with this one; if it is not verified, another replaces it.
 BASELINE = "fused"
 # The sample-updates of a call of one run, and of many: enough that call overhead is negligible.
-UPDATES = 80_000
+CALL_UPDATES = 80_000
 BATCH_UPDATES = 32_000_000
 BATCH_RUNS = 1024
 # There are fewer runs if the starts of all would have more numbers, as with many parameters.
-MOST_NUMBERS, LEAST_RUNS = 10_000_000, 64
+MAX_NUMBERS, MIN_RUNS = 10_000_000, 64
 # Samples per epoch, and sample-updates per call, for a slow variant.
 SLOW_SAMPLES = 10_000
 SLOW_UPDATES = 1_000
 # The multiple of runs for all cores, because starting threads takes a millisecond.
-FOR_THREADS = 4
+RUNS_FACTOR_FOR_THREADS = 4
 
 
 def study_problems(
@@ -40,13 +40,13 @@ def study_problems(
     model, grid = study.make_model(data), study.make_grid()
     columns, y = check_samples(model, data.x, data.y)
     lr, start = float(grid.lr.min()), grid.starts(model)[0, 0]
-    epochs = min(study.run.epochs, max(1, UPDATES // (y.size * _weight(model))))
+    epochs = min(study.run.epochs, max(1, CALL_UPDATES // (y.size * _weight(model))))
     rates = learning_rates(grid.schedule[0], lr, epochs)[:, np.newaxis]
     size = check_batch_size(batch_size, y.size)
     settings = (size, shuffle, 0, optimizer, study.run.loss)
     problem = Problem(model, columns, y, start[np.newaxis], rates, *settings)
     if model.vectors:  # peers copy the inputs, which may be mapped
-        problem = problem.part(samples=max(size, UPDATES))
+        problem = problem.part(samples=max(size, CALL_UPDATES))
     if _diverges(problem):
         raise ValueError(
             f"{study.name}: the run from the first start at the smallest rate, {lr:g}, with {optimizer} and batches of "
@@ -57,7 +57,7 @@ def study_problems(
 
 def batch_of_runs(problem: Problem) -> Problem:
     """Return many runs of the same kind, at rates up to that of the single run."""
-    runs = max(LEAST_RUNS, min(BATCH_RUNS, MOST_NUMBERS // len(problem.model.params)))
+    runs = max(MIN_RUNS, min(BATCH_RUNS, MAX_NUMBERS // len(problem.model.params)))
     updates = BATCH_UPDATES // (runs * _weight(problem.model))
     part = problem.part(samples=max(problem.batch_size, updates))
     part = part.part(epochs=max(1, updates // part.y.size))
@@ -73,8 +73,8 @@ def problem_for(variant: Variant, problem: Problem, batch: Problem) -> Problem:
     """Return the problem for a variant: one run or many, more of them for all cores, and less for a slow one."""
     own = batch if variant.many else problem
     if variant.threads > 1:
-        rates = np.tile(own.rates, FOR_THREADS)
-        own = replace(own, inits=np.tile(own.inits, (FOR_THREADS, 1)), rates=rates)
+        rates = np.tile(own.rates, RUNS_FACTOR_FOR_THREADS)
+        own = replace(own, inits=np.tile(own.inits, (RUNS_FACTOR_FOR_THREADS, 1)), rates=rates)
     if not variant.slow:
         return own
     cost = reference_cost(own.model)
@@ -84,5 +84,5 @@ def problem_for(variant: Variant, problem: Problem, batch: Problem) -> Problem:
 
 def _diverges(problem: Problem) -> bool:
     """Return whether the run does not stay finite, also by the reference if time permits."""
-    kernels = [BASELINE, "reference"] if problem.reference_cost <= MOST_SAMPLE_UPDATES else [BASELINE]
-    return not any(np.isfinite(BY_NAME[name].ready(problem)().losses).all() for name in kernels)
+    kernels = [BASELINE, "reference"] if problem.reference_cost <= MAX_SAMPLE_UPDATES else [BASELINE]
+    return not any(np.isfinite(VARIANTS_BY_NAME[name].ready(problem)().losses).all() for name in kernels)

@@ -26,7 +26,7 @@ OTHER_NAMES = {
     "target": ("tolerance", "tol"),
     "trials": ("n_trials",),
 }
-EXACT = 1.0
+EXACT_MATCH = 1.0
 """The `cutoff` for names that are known here or elsewhere, and no misspelt ones."""
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

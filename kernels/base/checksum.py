@@ -8,29 +8,29 @@ damaged one.
 
 import hashlib
 
-_MARK = b"sgdbench-sha256-"
-ROOM = _MARK + 64 * b"0"
-LAST_LINE = b"\n# " + ROOM + b"\n"
+_PREFIX = b"sgdbench-sha256-"
+PLACEHOLDER = _PREFIX + 64 * b"0"
+LAST_LINE = b"\n# " + PLACEHOLDER + b"\n"
 
 
 def add_checksum(content: bytes, owner: bytes = b"") -> bytes:
-    """Return a content with its checksum in place of the last `ROOM`, which the content must include."""
-    start = content.rindex(_MARK)
-    return content[:start] + _checksum(content, start, owner) + content[start + len(ROOM) :]
+    """Return a content with its checksum in place of the last `PLACEHOLDER`, which the content must include."""
+    start = content.rindex(_PREFIX)
+    return content[:start] + _checksum(content, start, owner) + content[start + len(PLACEHOLDER) :]
 
 
 def find_flaw(content: bytes, owner: bytes = b"") -> str | None:
     """Return a description of the flaw of a file's content, or None if it is intact."""
-    start = content.rfind(_MARK)
+    start = content.rfind(_PREFIX)
     if start < 0:
         return "it holds no checksum"
-    intact = content[start : start + len(ROOM)] == _checksum(content, start, owner)
+    intact = content[start : start + len(PLACEHOLDER)] == _checksum(content, start, owner)
     return None if intact else "its content has changed, or is that of another run"
 
 
 def _checksum(content: bytes, start: int, owner: bytes) -> bytes:
     """Return the checksum of a content whose space for the checksum begins at `start`."""
     digest = hashlib.sha256(hashlib.sha256(owner).digest())
-    for piece in (memoryview(content)[:start], ROOM, memoryview(content)[start + len(ROOM) :]):
+    for piece in (memoryview(content)[:start], PLACEHOLDER, memoryview(content)[start + len(PLACEHOLDER) :]):
         digest.update(piece)
-    return _MARK + digest.hexdigest().encode()
+    return _PREFIX + digest.hexdigest().encode()

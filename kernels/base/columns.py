@@ -16,7 +16,7 @@ from kernels.base.checks import check_array, describe, list_names
 from kernels.base.run import Floats
 
 # pandas.get_dummies makes indicator columns of bools.
-WITH_TRUTH_VALUES = "biuf"
+NUMBER_OR_BOOL_KINDS = "biuf"
 Inputs = ArrayLike | Mapping[str, ArrayLike] | None
 Params = ArrayLike | Mapping[str, ArrayLike | Mapping[str, float]]
 """Values of parameters: in order, or by name; those of a vector also by the names of its inputs."""
@@ -139,7 +139,7 @@ def check_row_order(x: Any, y: Any) -> None:
 
 
 def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[Floats, ...]:
-    table = check_array("x", x, WITH_TRUTH_VALUES)
+    table = check_array("x", x, NUMBER_OR_BOOL_KINDS)
     if table.ndim == 1:
         table = table[:, np.newaxis]
     if table.ndim != 2 or table.shape[1] != len(inputs):
@@ -163,7 +163,7 @@ def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tup
         _check_single(name, counts[name])
         given = x[keys[name]]
         _check_single(name, len(getattr(given, "columns", ())))  # pandas returns a frame for a duplicated name
-        column = check_array(f"x[{name!r}]", given, WITH_TRUTH_VALUES)
+        column = check_array(f"x[{name!r}]", given, NUMBER_OR_BOOL_KINDS)
         if column.ndim != 1:
             raise ValueError(f"x[{name!r}] must have shape (n,), not {column.shape}")
         if columns and column.size != columns[0].size:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 # Smaller allocations are assumed to fit without checking the available memory.
-SMALL = 2**28
+UNCHECKED_BYTES = 2**28
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -32,7 +32,7 @@ def check_room(epochs: int, checkpoints: int, numbers: int, name: str = "epochs"
     asked = f"{name} must be fewer than {epochs:,}"
     if checkpoints > 2 * epochs:  # there are checkpoints within epochs
         asked = f"epochs and record must ask for fewer checkpoints than {checkpoints:,}"
-    check_memory(needed, available_memory() if needed > SMALL else None, f"{asked}, which take about")
+    check_memory(needed, available_memory() if needed > UNCHECKED_BYTES else None, f"{asked}, which take about")
 
 
 def _limits_of_process() -> list[int]:

@@ -1,6 +1,6 @@
 """The private parts of numba and llvmlite that are used: typing, caches, compiler passes and locks.
 
-New versions may change them without notice. `TRIED` lists the versions tested; with another version,
+New versions may change them without notice. `TESTED_VERSIONS` lists the versions tested; with another version,
 `tests/kernels/base/test_numba_internals.py` names the differences.
 """
 
@@ -37,9 +37,9 @@ from kernels.base import cache
 # Other modules import these names from here.
 __all__ = ["AbstractTemplate", "Intrinsic", "global_compiler_lock", "infer_global", "make_array"]
 
-TRIED = ("0.66.0", "0.68.1")
+TESTED_VERSIONS = ("0.66.0", "0.68.1")
 """Versions of numba."""
-LOCKS = (global_compiler_lock, llvm._lock)
+COMPILER_LOCKS = (global_compiler_lock, llvm._lock)
 """The locks of a compilation, in the order in which it takes them."""
 
 NO_REFERENCE_COUNTS = {"_nrt": False}

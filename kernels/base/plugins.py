@@ -10,7 +10,7 @@ from os.path import realpath
 from pathlib import Path
 from types import ModuleType
 
-PREFIX = "sgdbench_plugin_"
+MODULE_PREFIX = "sgdbench_plugin_"
 """The beginning of the module name of a file."""
 
 _loaded: set[str] = set()
@@ -40,7 +40,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     the file and the line number.
     """
     path = Path(realpath(path))  # before Python 3.13, Path.resolve raises RuntimeError for circular links
-    name = f"{PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{MODULE_PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     if path.suffix != ".py" or not path.is_file():

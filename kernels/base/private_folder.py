@@ -16,8 +16,8 @@ from pathlib import Path
 
 HAS_MODES = hasattr(os, "getuid")
 # O_NOFOLLOW: links do not lead out of the folder. O_NONBLOCK: opening a FIFO does not block.
-_FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_OPEN_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS = 40
 
 
@@ -26,7 +26,7 @@ def read_file(path: Path) -> bytes:
 
     Raise OSError for a link, and ValueError for a file that others could write.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | _FILE), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | _OPEN_FLAGS), "rb") as file:
         if HAS_MODES:
             _check(os.fstat(file.fileno()), path, path.parent)
         return file.read()
@@ -36,7 +36,7 @@ def write_file(path: Path, content: bytes) -> None:
     """Write a file in a checked folder whole or not at all, readable by the user only, whatever the umask."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600), "wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN_FLAGS, 0o600), "wb") as file:
             if HAS_MODES:
                 os.fchmod(file.fileno(), 0o600)
             file.write(content)
@@ -81,7 +81,7 @@ def check_folder(path: Path, *, make: bool = False) -> None:
             parts.extendleft(reversed(entry.readlink().parts))
         else:
             place = entry
-    if status.st_uid != os.getuid() or status.st_mode & _OTHERS:
+    if status.st_uid != os.getuid() or status.st_mode & _WRITABLE_BY_OTHERS:
         raise _exposed(status, place, path)
 
 
@@ -102,7 +102,7 @@ def _check(status: os.stat_result, place: Path, path: Path) -> None:
     The mode of a link has no meaning. In a sticky folder, such as /tmp, others can write but not change our entries.
     """
     sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-    writable = status.st_mode & _OTHERS and not sticky_folder and not stat.S_ISLNK(status.st_mode)
+    writable = status.st_mode & _WRITABLE_BY_OTHERS and not sticky_folder and not stat.S_ISLNK(status.st_mode)
     if status.st_uid not in (0, os.getuid()) or writable:
         raise _exposed(status, place, path)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple, TypeVar
 
-from kernels.base.plugins import PREFIX, load_installed
+from kernels.base.plugins import MODULE_PREFIX, load_installed
 from kernels.base.spec import option_text, parse_spec
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Registered:
     @property
     def plugin(self) -> str:
         """The path of the rule's file if it is a plug-in, else an empty text."""
-        return self.file if self.origin[0].startswith(PREFIX) else ""
+        return self.file if self.origin[0].startswith(MODULE_PREFIX) else ""
 
 
 REGISTERED: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}

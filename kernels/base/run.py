@@ -16,7 +16,7 @@ FIRST_SUM = 2
 """The first row of `Scratch.partials` for sums that wait, after the parameters of all runs and their sums."""
 ADD_TOP_TWO = -1
 """Among counts of terms to add: the last two sums are added to one another."""
-COUNTS = 126
+MAX_COUNTS = 126
 """The numbers in `Scratch.counts`: enough for any sum."""
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
@@ -145,7 +145,7 @@ def allocate_scratch(params: int, n: int, width: int, values: int, dtype: str) -
     """
     rows = FIRST_SUM + sums_that_wait(n)
     partials = allocate_aligned(rows * (params + 1) * width)
-    return Scratch(np.empty(COUNTS, np.int64), partials, allocate_aligned(values * PAIRWISE_BLOCK, dtype))
+    return Scratch(np.empty(MAX_COUNTS, np.int64), partials, allocate_aligned(values * PAIRWISE_BLOCK, dtype))
 
 
 CACHE_LINE = 64

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from kernels.base.checks import describe, did_you_mean, list_names
 
-LONGEST = 500  # a composed optimizer with all options at full precision takes about 350
+MAX_CHARACTERS = 500  # a composed optimizer with all options at full precision takes about 350
 
 Option = int | float | list[int | float] | bool | str
 T = TypeVar("T")
@@ -35,8 +35,8 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
     """
     if not isinstance(text, str):
         raise ValueError(f"{what} must be text of the form name or name(options), not {describe(text)}")
-    if len(text) > LONGEST:
-        raise ValueError(f"{what} {describe(text)} is longer than {LONGEST} characters")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"{what} {describe(text)} is longer than {MAX_CHARACTERS} characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "1if" makes Python's tokenizer warn; it is rejected below

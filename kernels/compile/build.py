@@ -21,11 +21,11 @@ from kernels.base import cache
 from kernels.base.announcements import announce
 from kernels.base.checks import errors_in_one_line
 from kernels.base.forking import wait_when_forking
-from kernels.base.numba_internals import LOCKS, CodeCache, global_compiler_lock, use_cache
+from kernels.base.numba_internals import COMPILER_LOCKS, CodeCache, global_compiler_lock, use_cache
 from kernels.loops import call
 from kernels.loops.jit import digest, keep
 
-wait_when_forking(*LOCKS)
+wait_when_forking(*COMPILER_LOCKS)
 
 
 class Module(NamedTuple):

@@ -12,7 +12,7 @@ from kernels.losses import LOSSES, make_loss
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.network import Network
-from kernels.model.program import EXACT, Program
+from kernels.model.program import EXACT_FUNCTIONS, Program
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
@@ -71,7 +71,9 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
     """Return `kernel` if its name is among those accepted."""
     accepted = tuple(accepted)
     if not isinstance(kernel, str) or kernel not in accepted:
-        raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
+        trains_many = isinstance(kernel, str) and kernel in KERNELS and KERNELS[kernel].width > 1
+        hint = ", which trains many runs: use it in a sweep or with `sgdbench run`" if trains_many else ""
+        raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}{hint}")
     return kernel
 
 
@@ -90,7 +92,7 @@ def check_dtype(dtype: object, kernel: str, model: Model, loss: Loss, optimizer:
         known = [name for name in DTYPES[dtype] if name in SINGLE or kernel not in SINGLE]  # a fit has no lanes
         raise ValueError(f"kernel must be one of {', '.join(known)} with dtype {dtype!r}, not {kernel!r}")
     if dtype == "float32":
-        functions = sorted({one.function for one in model.program.instructions} - EXACT)
+        functions = sorted({one.function for one in model.program.instructions} - EXACT_FUNCTIONS)
         if functions:
             reason = f"with {', '.join(functions)}, whose bits differ between kernels"
             raise ValueError(f"dtype must be 'float64' for a model {reason}, not {dtype!r}")

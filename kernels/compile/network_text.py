@@ -29,7 +29,7 @@ def network_text(parts: NetworkParts) -> str:
         functions += [loss_of_sample(parts), gradient_of_sample(parts)]
     functions.append(loss_sum(parts))
     if not parts.rule.needs_norm:
-        functions += [learn(parts), train_samples(parts)]
+        functions += [*learn(parts), train_samples(parts)]
     functions.append(sum_gradients(parts, hidden=False))
     if parts.has_hidden and not parts.by_eight:
         functions.append(sum_gradients(parts, hidden=True))

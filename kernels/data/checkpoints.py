@@ -9,10 +9,10 @@ import numpy as np
 from kernels.base.checks import check_integer, describe
 from kernels.base.run import Hyperparameters, Integers, samples_per_epoch
 
-PER_DECADE = 10
-# A run sees fewer than 10**DECADES samples.
-DECADES = 20
-ACCEPTED = '"epoch", "log", "log:PER_DECADE" or a whole number of updates'
+DEFAULT_PER_DECADE = 10
+# A run sees fewer than 10**MAX_DECADES samples.
+MAX_DECADES = 20
+ACCEPTED_RECORD = '"epoch", "log", "log:PER_DECADE" or a whole number of updates'
 
 
 def make_checkpoints(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> Integers:
@@ -57,7 +57,7 @@ def most_checkpoints(record: str | int, n: int, batch_size: int, epochs: int, *,
     if spacing is None:
         return epochs + 1
     if isinstance(record, str):
-        return epochs + 1 + DECADES * spacing
+        return epochs + 1 + MAX_DECADES * spacing
     size: int = samples_per_epoch(n, batch_size, drop_last)
     return epochs + 1 + epochs * -(-size // batch_size) // spacing
 
@@ -107,13 +107,13 @@ def parse_record(record: str | int) -> int | None:
         if record == "epoch":
             return None
         if kind == "log" and (not colon or (count.isascii() and count.isdecimal() and 0 < int(count) <= 1000)):
-            return int(count) if colon else PER_DECADE
+            return int(count) if colon else DEFAULT_PER_DECADE
     else:
         try:
             return check_integer("record", record)
         except ValueError:
             pass
-    raise ValueError(f"record must be {ACCEPTED}, not {describe(record)}")
+    raise ValueError(f"record must be {ACCEPTED_RECORD}, not {describe(record)}")
 
 
 def _logarithmic(per_decade: int, batch_size: int, size: int, last: int) -> Integers:

@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 from kernels.base.checks import check_integer, describe
 from kernels.base.spec import make_from_spec
 
-BLOCK = 8192
-BUFFER = 2**18
+DEFAULT_BLOCK_SIZE = 8192
+DEFAULT_BUFFER_SIZE = 2**18
 # Up to this many samples, which fit the caches of a core, a run draws the order of the next epoch while it trains the
 # current one. With more samples, both would wait for memory.
-MANY = 2**16
-PLACES = 2**32
+CACHED_SAMPLES = 2**16
+MAX_PLACES = 2**32
 """The places that a number of an order may be."""
 # The parts of an epoch that are drawn besides the order of all samples: the order of blocks, and of each buffer.
-BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
-IN_ORDER = 1024
+ORDER_OF_BLOCKS, ORDER_OF_FIRST_BUFFER, PART_STRIDE = 1, 2, 2**32
+ORDERED_PLACES = 1024
 """The places 0, 1, 2, ... before the drawn ones, so that unshuffled samples are also visited by places."""
-STRETCH = 128
+PREFETCHED_SAMPLES = 128
 """With many samples, this many are trained while the next ones are prefetched."""
 # Indices into `Order.head` and `Order.ahead`.
-SIZE, CAPACITY, STRIDE, NEXT, END, NEXT_BLOCK, BUFFERS = range(7)
+BLOCK_SIZE, BUFFER_SIZE, STRIDE, NEXT_PLACE, END_OF_PLACES, NEXT_BLOCK, BUFFERS = range(7)
 AHEAD_LOADS, AHEAD_SEED, AHEAD_EPOCH, AHEAD_BEGIN, AHEAD_LEFT, AHEAD_STATE = range(6)
 
 
@@ -43,12 +43,12 @@ class Order(NamedTuple):
     ----------
     head : array of int64, shape (7,)
         The distance between samples, by which places are multiplied. For a block shuffle: the samples per block and per
-        buffer, the next place and the end of the places drawn (counted from `IN_ORDER`), the next block, and the number
-        of buffers drawn.
+        buffer, the next place and the end of the places drawn (counted from `ORDERED_PLACES`), the next block, and the
+        number of buffers drawn.
     blocks : array of uint32
         The order of the blocks; empty for a full shuffle.
     places : array of uint32
-        `IN_ORDER` places in order, then the places drawn: for two epochs, for one, or for a buffer and a batch.
+        `ORDERED_PLACES` places in order, then the places drawn: for two epochs, for one, or for a buffer and a batch.
     ahead : array of uint64, shape (9,)
         Whether samples are prefetched. Then the order of the next epoch: its seed, the epoch (counted from 1), where
         its places begin, how many are left to swap, and the state of the generator.
@@ -71,8 +71,8 @@ class BlockShuffle(NamedTuple):
         The maximum number of samples shuffled together; a larger block is shuffled by itself.
     """
 
-    size: int = BLOCK
-    buffer: int = BUFFER
+    size: int = DEFAULT_BLOCK_SIZE
+    buffer: int = DEFAULT_BUFFER_SIZE
 
     def __str__(self) -> str:
         return f"blocks(size={self.size}, buffer={self.buffer})"
@@ -93,7 +93,7 @@ def canonical_shuffling(text: str) -> str:
     return str(make_from_spec(text, known, "shuffling"))
 
 
-def _blocks(size: int = BLOCK, buffer: int = BUFFER) -> BlockShuffle:
+def _blocks(size: int = DEFAULT_BLOCK_SIZE, buffer: int = DEFAULT_BUFFER_SIZE) -> BlockShuffle:
     return BlockShuffle(check_integer("size", size), check_integer("buffer", buffer))
 
 
@@ -111,10 +111,10 @@ def allocate_order(n: int, shuffle: bool | BlockShuffle, batch_size: int = 1, st
         capacity, blocks = min(n, max(shuffle.buffer, block)), -(-n // block)
         drawn = capacity + batch_size
     elif shuffle:
-        drawn = 2 * n if n <= MANY else n
+        drawn = 2 * n if n <= CACHED_SAMPLES else n
     # Prefetching reads past the last place; these places are valid and unused.
-    places = np.zeros(IN_ORDER + drawn + STRETCH, np.uint32)
-    places[:IN_ORDER] = np.arange(IN_ORDER)
+    places = np.zeros(ORDERED_PLACES + drawn + PREFETCHED_SAMPLES, np.uint32)
+    places[:ORDERED_PLACES] = np.arange(ORDERED_PLACES)
     head = np.array([block, capacity, stride, 0, 0, 0, 0])
     return Order(head, np.zeros(blocks, np.uint32), places, np.zeros(AHEAD_STATE + 4, np.uint64))
 
@@ -137,13 +137,13 @@ def visiting_order(n: int, order: Order, seed: int, epoch: int) -> NDArray[np.in
     """Return the places of n samples in the order in which an epoch visits them, shape (n,)."""
     if not order.blocks.size:
         return permutation(n, seed, epoch)
-    block, capacity = int(order.head[SIZE]), int(order.head[CAPACITY])
+    block, capacity = int(order.head[BLOCK_SIZE]), int(order.head[BUFFER_SIZE])
     begins = np.arange(0, n, block)
     sizes = np.minimum(block, n - begins)
     parts = []
     for number, group in enumerate(buffers(sizes.tolist(), capacity, seed, epoch)):
         read = np.concatenate([np.arange(begins[block], begins[block] + sizes[block]) for block in group])
-        parts.append(read[permutation(read.size, seed, epoch + (FIRST_BUFFER + number) * NEXT_PART)])
+        parts.append(read[permutation(read.size, seed, epoch + (ORDER_OF_FIRST_BUFFER + number) * PART_STRIDE)])
     return np.concatenate(parts)
 
 
@@ -151,7 +151,7 @@ def buffers(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> list[l
     """Return, for each filling of the buffer, the blocks in it, given by their sizes; it holds at least one."""
     found: list[list[int]] = []
     room = 0
-    for block in permutation(len(blocks), seed, epoch + BLOCKS * NEXT_PART).tolist():
+    for block in permutation(len(blocks), seed, epoch + ORDER_OF_BLOCKS * PART_STRIDE).tolist():
         if blocks[block] > room or not found:
             found.append([])
             room = buffer

@@ -9,11 +9,11 @@ from kernels.base.run import Floats
 from kernels.data.samples import Samples
 
 # Least squares of a quadratic take 12 ns per sample in such pieces, and 31 ns in pieces four times as large.
-SAMPLES = 2**15
+SAMPLES_PER_PIECE = 2**15
 N = TypeVar("N", float, Floats)
 
 
-def in_pieces(samples: Samples, most: int = SAMPLES) -> Iterator[Samples]:
+def in_pieces(samples: Samples, most: int = SAMPLES_PER_PIECE) -> Iterator[Samples]:
     """Yield views of all samples, in pieces of at most `most`."""
     x, y = samples
     for first in range(0, y.size, most):

@@ -6,18 +6,18 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_array, describe, describe_row, is_whole
 from kernels.base.columns import Inputs
 from kernels.base.run import CACHE_LINE, Data, Floats, allocate_aligned
-from kernels.data.order import MANY, PLACES, BlockShuffle, allocate_order
+from kernels.data.order import CACHED_SAMPLES, MAX_PLACES, BlockShuffle, allocate_order
 from kernels.model.model import Model
 
-CHUNK = 1_000_000
+NUMBERS_AT_A_TIME = 1_000_000
 # Fully shuffled samples beyond the caches, up to this number, are copied so that the numbers of a sample are adjacent:
 # a visit then waits for memory once, not once per column.
-MOST_SHUFFLED = 2**24
+MAX_COPIED_SAMPLES = 2**24
 # Copying this many numbers takes a tenth of a millisecond.
-FEW = 2**16
-# Copying up to MOST_COPIED numbers pays off from MANY_PASSES passes over the samples on: it takes as long as two to
-# four passes, and each pass is 10 to 20 % faster afterwards.
-MANY_PASSES, MOST_COPIED = 20, 2**22
+CHEAPLY_COPIED_NUMBERS = 2**16
+# Copying up to MAX_COPIED_NUMBERS numbers pays off from PASSES_WORTH_A_COPY passes over the samples on: it takes as
+# long as two to four passes, and each pass is 10 to 20 % faster afterwards.
+PASSES_WORTH_A_COPY, MAX_COPIED_NUMBERS = 20, 2**22
 Samples = tuple[tuple[Floats, ...], Floats]
 
 
@@ -47,8 +47,8 @@ def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, 
 
 def find_non_finite(column: Floats) -> int | None:
     """Return the first index of a nan or an infinity; the search is in pieces, for memory maps of any size."""
-    for first in range(0, column.size, CHUNK):
-        finite = np.isfinite(column[first : first + CHUNK])
+    for first in range(0, column.size, NUMBERS_AT_A_TIME):
+        finite = np.isfinite(column[first : first + NUMBERS_AT_A_TIME])
         if not finite.all():
             return first + int(np.argmin(finite))
     return None
@@ -110,7 +110,12 @@ def allocate_data(
     targets = _at_cache_line(targets[0]), _at_cache_line(targets[1])
     shuffled, stride = (*columns, targets[0]), 1
     in_blocks = isinstance(shuffle, BlockShuffle)
-    if shuffle and not in_blocks and MANY < y.size <= MOST_SHUFFLED and len(shuffled) * y.size < PLACES:
+    if (
+        shuffle
+        and not in_blocks
+        and CACHED_SAMPLES < y.size <= MAX_COPIED_SAMPLES
+        and len(shuffled) * y.size < MAX_PLACES
+    ):
         stride = len(shuffled)
         rows = lay_in_rows(shuffled, dtype)
         shuffled = tuple(rows[place:] for place in range(stride))
@@ -124,7 +129,7 @@ def _at_cache_line(column: Floats) -> Floats:
     Vectors of eight samples that straddle two cache lines make a single run in batches up to a third slower.
     """
     column = np.ascontiguousarray(column)
-    if column.size > FEW or not column.ctypes.data % CACHE_LINE:
+    if column.size > CHEAPLY_COPIED_NUMBERS or not column.ctypes.data % CACHE_LINE:
         return column
     copy = allocate_aligned(column.size, column.dtype.name)
     copy[:] = column
@@ -141,7 +146,7 @@ def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64", passes: int
     found = _rows_of_columns(columns)
     if found is not None:
         row, first = count * found.itemsize, found.ctypes.data
-        most = MOST_COPIED if passes >= MANY_PASSES else FEW
+        most = MAX_COPIED_NUMBERS if passes >= PASSES_WORTH_A_COPY else CHEAPLY_COPIED_NUMBERS
         if row % CACHE_LINE or not first % CACHE_LINE or found.size > most:
             return found
     rows = allocate_aligned(n * count, dtype)

@@ -30,15 +30,15 @@ from kernels.optimizers.schedules import Schedule, check_repeated
 from kernels.tape.freeze import fingerprint, source_of, text_of
 from kernels.tape.trace import trace_loss, trace_optimizer
 
-RULE = ("theta", "slots", "gradient", "lr", "clock", "options")
-OF_RESIDUAL, OF_PREDICTION = ("residual", "options"), ("prediction", "target", "options")
+RULE_PARAMETERS = ("theta", "slots", "gradient", "lr", "clock", "options")
+RESIDUAL_PARAMETERS, PREDICTION_PARAMETERS = ("residual", "options"), ("prediction", "target", "options")
 """The parameters of a function that returns the value of a loss and its derivative."""
-TARGETS = ("target", "targets", "y", "y_true", "true", "truth", "label", "labels", "observed")
+TARGET_NAMES = ("target", "targets", "y", "y_true", "true", "truth", "label", "labels", "observed")
 """Names of a second parameter that is no tuple of options."""
-PARTS = {Optimizer: ("rule", "clock", "gradient_at", "per_sample"), Loss: ("value", "derivative")}
-RESIDUALS: Floats = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 121), -np.geomspace(1e-6, 1e6, 121)])
+TRACED_PARTS = {Optimizer: ("rule", "clock", "gradient_at", "per_sample"), Loss: ("value", "derivative")}
+TRIED_RESIDUALS: Floats = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 121), -np.geomspace(1e-6, 1e6, 121)])
 """The residuals at which a loss is checked for negative values."""
-LENGTHS = (1, 2, 10, 100)
+TRIED_EPOCHS = (1, 2, 10, 100)
 """The epochs of the runs for which a schedule is tried."""
 Rule = TypeVar("Rule")
 Settings = ParamSpec("Settings")
@@ -136,7 +136,7 @@ def register_optimizer(
             raise about.error("all its parameters have defaults, so it must return an Optimizer with slots and all")
         _register_made(about, Optimizer, about.own)
         return rule
-    about.check_parameters(RULE)
+    about.check_parameters(RULE_PARAMETERS)
     chosen = Options(about, options, bounds)
 
     def build(*args: Any, **kwargs: Any) -> Optimizer:
@@ -188,10 +188,10 @@ def register_loss(
             raise about.error("all its parameters have defaults, so they are its options")
         _register_made(about, Loss, about.own)
         return loss
-    of_residual = len(about.parameters) < len(OF_PREDICTION)
-    if len(about.parameters) == len(OF_RESIDUAL) and about.parameters[1].name in TARGETS:
-        about.check_parameters(OF_PREDICTION)
-    about.check_parameters(OF_RESIDUAL if of_residual else OF_PREDICTION)
+    of_residual = len(about.parameters) < len(PREDICTION_PARAMETERS)
+    if len(about.parameters) == len(RESIDUAL_PARAMETERS) and about.parameters[1].name in TARGET_NAMES:
+        about.check_parameters(PREDICTION_PARAMETERS)
+    about.check_parameters(RESIDUAL_PARAMETERS if of_residual else PREDICTION_PARAMETERS)
     chosen = Options(about, options, bounds)
     (pair,), _ = about.freeze([about.own])
     _check_pair(about, pair, of_residual, tuple(chosen.read().values()))
@@ -200,7 +200,7 @@ def register_loss(
     def build(*args: Any, **kwargs: Any) -> Loss:
         values = chosen.read(*args, **kwargs)
         with np.errstate(all="ignore"):
-            nonnegative = of_residual and bool(np.all(parts[0](RESIDUALS, tuple(values.values())) > -1e-9))
+            nonnegative = of_residual and bool(np.all(parts[0](TRIED_RESIDUALS, tuple(values.values())) > -1e-9))
         return Loss(about.name, *parts, values, of_residual=of_residual, nonnegative=nonnegative)
 
     _register_made(about, Loss, chosen.sign(build))
@@ -239,11 +239,11 @@ def register_schedule(schedule: Callable[..., Any], /, *, name: str | None = Non
         epochs: Floats = np.arange(length, dtype=np.float64)
         return list(_call_schedule(about, epochs, length, chosen.read()))
 
-    tried = [factors_by_default(length) for length in LENGTHS]
+    tried = [factors_by_default(length) for length in TRIED_EPOCHS]
 
     def build(*args: Any, **kwargs: Any) -> Schedule:
         values = chosen.read(*args, **kwargs)
-        if factors_by_default(LENGTHS[-1]) != tried[-1]:
+        if factors_by_default(TRIED_EPOCHS[-1]) != tried[-1]:
             raise about.error("it gives other factors than when it was registered: register it again")
         return lambda epoch, epochs: _call_schedule(about, epoch, epochs, values)
 
@@ -325,13 +325,13 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
     @lru_cache(maxsize=1)
     def freeze(*parts: Callable[..., Any] | None) -> tuple[dict[str, Any], list[FunctionType]]:
         frozen, functions = about.freeze(parts)
-        return dict(zip(PARTS[kind], frozen, strict=True)), functions
+        return dict(zip(TRACED_PARTS[kind], frozen, strict=True)), functions
 
     def make(*args: Any, **kwargs: Any) -> tuple[Any, list[FunctionType]]:
         made = build(*args, **kwargs)
         if not isinstance(made, kind):
             raise about.error(f"it must return an instance of {kind.__name__}, not {describe(made)}")
-        parts, functions = freeze(*(getattr(made, part) for part in PARTS[kind]))
+        parts, functions = freeze(*(getattr(made, part) for part in TRACED_PARTS[kind]))
         if isinstance(made, Loss):
             records = "" if made.is_squared or made.records == f"{made.name} loss" else made.records
             made = replace(made, records=records or f"{about.name} loss", is_squared=False)
@@ -386,7 +386,7 @@ def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mappi
 def _check_pair(about: Candidate, pair: FunctionType, of_residual: bool, options: tuple[float, ...]) -> None:
     """Refuse a loss that does not return two values."""
     given = (np.array([0.5, -2.0]),) if of_residual else (np.array([0.5, -2.0]), np.array([1.0, 0.0]))
-    takes = ", ".join(OF_RESIDUAL if of_residual else OF_PREDICTION)
+    takes = ", ".join(RESIDUAL_PARAMETERS if of_residual else PREDICTION_PARAMETERS)
     with explained(about, given=f"; it is given ({takes})"):
         returned = pair(*given, options)
     if not isinstance(returned, tuple) or len(returned) != 2:

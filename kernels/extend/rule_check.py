@@ -15,7 +15,7 @@ from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 from kernels.tape.symbol import NO_BRANCHES, TraceError
 from kernels.tape.trace import Traced, trace_loss, trace_optimizer
 
-RATE, UPDATES, PARAMS = 0.05, 9, 32
+LEARNING_RATE, UPDATES, PARAMS = 0.05, 9, 32
 # The largest error of functions that are not correctly rounded.
 TOLERANCE = 1e-9
 
@@ -69,7 +69,7 @@ def _compare_updates(about: Candidate, optimizer: Optimizer, traced: Mapping[str
     options = {name: np.float64(value) for name, value in optimizer.options.items()}
     for _ in range(UPDATES):
         gradient: Floats = draws.standard_normal(PARAMS)
-        numbers = options | {"theta": theta, "gradient": gradient, "lr": RATE}
+        numbers = options | {"theta": theta, "gradient": gradient, "lr": LEARNING_RATE}
         if optimizer.clock:
             before = {f"clock_{k}": one for k, one in enumerate(clock)}
             clock = optimizer.clock(clock, tuple(options.values()))
@@ -80,7 +80,7 @@ def _compare_updates(about: Candidate, optimizer: Optimizer, traced: Mapping[str
         if optimizer.gradient_at:
             point = optimizer.gradient_at(theta, slots, tuple(options.values()))
             _compare(about, "the point of the gradient", traced["gradient_at"].evaluate(numbers), [point])
-        theta, slots = optimizer.rule(theta, slots, gradient, RATE, (*clock, *more), tuple(options.values()))
+        theta, slots = optimizer.rule(theta, slots, gradient, LEARNING_RATE, (*clock, *more), tuple(options.values()))
         _compare(about, "a parameter or a slot", traced["rule"].evaluate(numbers), [theta, *slots])
 
 
@@ -129,7 +129,7 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
         raise about.error(f"its gradient_at must return a point for theta, not {_form(point)}")
     known = (*clock, *[1.0] * (optimizer.needs_loss + optimizer.needs_norm))
     with explained(about, f"; it is given {len(slots)} slots, a clock of {len(known)} and {len(options)} options"):
-        returned = optimizer.rule(theta, slots, gradient, RATE, known, options)
+        returned = optimizer.rule(theta, slots, gradient, LEARNING_RATE, known, options)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], tuple):
         valid = "theta and a tuple of slots, as in `return theta - lr * gradient, ()`"
         raise about.error(f"it must return {valid}, not {_form(returned)}")
@@ -140,9 +140,9 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
             raise about.error(f"it returns {_form(value)} for {what} where theta is an array of shape (2,)")
     if optimizer.per_sample:
         decayed = add_weight_decay(theta, gradient, optimizer.weight_decay)
-        expected = optimizer.rule(theta, slots, decayed, RATE, known, options)[0]
+        expected = optimizer.rule(theta, slots, decayed, LEARNING_RATE, known, options)[0]
         with explained(about):
-            found = optimizer.per_sample(theta, 0.5, 2.0 * gradient, RATE)
+            found = optimizer.per_sample(theta, 0.5, 2.0 * gradient, LEARNING_RATE)
         if not np.allclose(found, expected, rtol=TOLERANCE):
             raise about.error(f"its per_sample takes {theta} to {found}, and its rule to {expected}")
 

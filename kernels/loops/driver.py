@@ -16,7 +16,7 @@ from numba import types
 from kernels.base import run
 from kernels.base.numba_internals import CodeCache, use_cache
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED
-from kernels.data.order import AHEAD_LOADS, IN_ORDER, MANY, STRETCH, Order
+from kernels.data.order import AHEAD_LOADS, CACHED_SAMPLES, ORDERED_PLACES, PREFETCHED_SAMPLES, Order
 from kernels.loops.call import MEAN_LOSS, TRAIN_BATCHES, TRAIN_SAMPLES, call_kernel, prefetch_address, shift
 from kernels.loops.jit import digest, inlined, inner, options
 from kernels.loops.order import IN_TURN, LINE, PAGE, SHUFFLED, next_places
@@ -148,8 +148,8 @@ def train_some(kernel, samples, hyper, room, cells, rates, settings, epoch, star
     for that.
     """
     order, size, last = samples.order, hyper.batch_size, samples.columns.size - 1
-    if samples.size > MANY or size == 1:
-        stretch = IN_ORDER if one_run else STRETCH
+    if samples.size > CACHED_SAMPLES or size == 1:
+        stretch = ORDERED_PLACES if one_run else PREFETCHED_SAMPLES
         stop = min(stop, start + max(1, stretch // size) * size)
     first, count = 0, stop - start
     columns = room.columns
@@ -159,13 +159,13 @@ def train_some(kernel, samples, hyper, room, cells, rates, settings, epoch, star
     else:
         for k in range(last + 1):
             columns[k] = shift(samples.columns[k], start * (samples.row if k == 0 else 1), samples.item)
-    if samples.size > MANY and one_run:
+    if samples.size > CACHED_SAMPLES and one_run:
         order.ahead[AHEAD_LOADS] = SHUFFLED if hyper.shuffle else IN_TURN  # the kernel prefetches between its updates
-    elif samples.size > MANY:
+    elif samples.size > CACHED_SAMPLES:
         for k in range(last + 1):
             row = samples.row if k == 0 else 1
             if hyper.shuffle:
-                for i in range(first + count, first + count + min(count, STRETCH)):
+                for i in range(first + count, first + count + min(count, PREFETCHED_SAMPLES)):
                     prefetch_address(shift(columns[k], np.int64(order.places[i]) * row, samples.item))
             else:
                 for i in range(PAGE, PAGE + count, LINE):

@@ -17,16 +17,16 @@ from kernels.data.order import (
     AHEAD_LOADS,
     AHEAD_SEED,
     AHEAD_STATE,
-    BLOCKS,
+    BLOCK_SIZE,
+    BUFFER_SIZE,
     BUFFERS,
-    CAPACITY,
-    END,
-    FIRST_BUFFER,
-    IN_ORDER,
-    NEXT,
+    END_OF_PLACES,
     NEXT_BLOCK,
-    NEXT_PART,
-    SIZE,
+    NEXT_PLACE,
+    ORDER_OF_BLOCKS,
+    ORDER_OF_FIRST_BUFFER,
+    ORDERED_PLACES,
+    PART_STRIDE,
     STRIDE,
 )
 from kernels.loops.jit import inlined, inner
@@ -155,16 +155,16 @@ def begin_order(order, n, seed, epoch, begin):
 def next_of_all(order, n, hyper, epoch, start, draws_ahead):
     """Return where the place of sample `start` of an epoch is; the order is drawn as the epoch begins, or earlier."""
     ahead = order.ahead
-    orders = 2 if draws_ahead and order.places.size > IN_ORDER + 2 * n else 1
+    orders = 2 if draws_ahead and order.places.size > ORDERED_PLACES + 2 * n else 1
     if start == 0:
         for drawn_epoch in range(epoch, max(epoch + 1, min(epoch + orders, hyper.rates.shape[0]))):
             if ahead[AHEAD_SEED] != hyper.seed or ahead[AHEAD_EPOCH] != np.uint64(drawn_epoch + 1):
-                begin_order(order, n, hyper.seed, drawn_epoch, IN_ORDER + drawn_epoch % orders * n)
+                begin_order(order, n, hyper.seed, drawn_epoch, ORDERED_PLACES + drawn_epoch % orders * n)
             if drawn_epoch == epoch:
                 draw((order.places, order.ahead), n)
                 # A repeated epoch is drawn again, so that the time of a run does not depend on the run before.
                 ahead[AHEAD_EPOCH] = 0
-    return IN_ORDER + epoch % orders * n + start
+    return ORDERED_PLACES + epoch % orders * n + start
 
 
 @inner
@@ -173,15 +173,15 @@ def draw_buffer(order, n, seed, epoch, begin):
     head, blocks, places = order.head, order.blocks, order.places
     block, count = head[NEXT_BLOCK], 0
     while block < blocks.size:
-        first = np.int64(blocks[block]) * head[SIZE]
-        size = min(head[SIZE], n - first)
-        if count > 0 and count + size > head[CAPACITY]:
+        first = np.int64(blocks[block]) * head[BLOCK_SIZE]
+        size = min(head[BLOCK_SIZE], n - first)
+        if count > 0 and count + size > head[BUFFER_SIZE]:
             break
         for place in range(size):
             places[begin + count + place] = (first + place) * head[STRIDE]
         count += size
         block += 1
-    permute(places, begin, count, seed, epoch + (FIRST_BUFFER + head[BUFFERS]) * NEXT_PART)
+    permute(places, begin, count, seed, epoch + (ORDER_OF_FIRST_BUFFER + head[BUFFERS]) * PART_STRIDE)
     head[NEXT_BLOCK] = block
     head[BUFFERS] += 1
     return count
@@ -194,20 +194,20 @@ def next_of_blocks(order, n, hyper, epoch, start, stop):
     if start == 0:
         for block in range(blocks.size):
             blocks[block] = block
-        permute(blocks, 0, blocks.size, hyper.seed, epoch + BLOCKS * NEXT_PART)
-        head[NEXT] = head[END] = head[NEXT_BLOCK] = head[BUFFERS] = 0
+        permute(blocks, 0, blocks.size, hyper.seed, epoch + ORDER_OF_BLOCKS * PART_STRIDE)
+        head[NEXT_PLACE] = head[END_OF_PLACES] = head[NEXT_BLOCK] = head[BUFFERS] = 0
     needed = min(hyper.batch_size, stop - start)
-    left = head[END] - head[NEXT]
+    left = head[END_OF_PLACES] - head[NEXT_PLACE]
     if left < needed:
         for k in range(left):
-            places[IN_ORDER + k] = places[IN_ORDER + head[NEXT] + k]
+            places[ORDERED_PLACES + k] = places[ORDERED_PLACES + head[NEXT_PLACE] + k]
         while left < needed:
-            left += draw_buffer(order, n, hyper.seed, epoch, IN_ORDER + left)
-        head[NEXT], head[END] = 0, left
-    begin, count = IN_ORDER + head[NEXT], stop - start
+            left += draw_buffer(order, n, hyper.seed, epoch, ORDERED_PLACES + left)
+        head[NEXT_PLACE], head[END_OF_PLACES] = 0, left
+    begin, count = ORDERED_PLACES + head[NEXT_PLACE], stop - start
     if left < count:
         count = left - left % hyper.batch_size
-    head[NEXT] += count
+    head[NEXT_PLACE] += count
     return begin, count
 
 

@@ -21,7 +21,7 @@ from kernels.model.model import Model
 from kernels.model.models import has_vectors, make_model_for_columns
 
 Label = str | bool | int | float
-SHOWN = 5
+MAX_LABELS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classe
 
 
 def _list_labels(labels: Sequence[Label]) -> str:
-    return ", ".join(map(describe, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
+    return ", ".join(map(describe, labels[:MAX_LABELS_SHOWN])) + (", ..." if len(labels) > MAX_LABELS_SHOWN else "")
 
 
 def encode_classes(classes: Classes | None, y: Any, what: str = "y") -> Any:

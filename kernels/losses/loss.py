@@ -15,7 +15,7 @@ from kernels.model.evaluate import evaluate
 from kernels.model.network import Network
 from kernels.model.program import Program
 
-CHUNK = 1_000_000
+TARGETS_AT_A_TIME = 1_000_000
 
 
 class Targets(NamedTuple):
@@ -160,8 +160,8 @@ class Loss:
         if self.targets is None:
             return
         # In pieces, for memory maps of any size.
-        for begin in range(0, y.size, CHUNK):
-            good = self.targets.accepts(y[begin : begin + CHUNK])
+        for begin in range(0, y.size, TARGETS_AT_A_TIME):
+            good = self.targets.accepts(y[begin : begin + TARGETS_AT_A_TIME])
             if not good.all():
                 row = begin + int(np.argmin(good))
                 raise ValueError(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss, Metric, Targets
 
-TINY = 1e-300
+SMALLEST_LOG_ARGUMENT = 1e-300
 
 
 def are_classes(y: Floats) -> NDArray[np.bool_]:
@@ -27,8 +27,8 @@ def are_counts(y: Floats) -> NDArray[np.bool_]:
     return y >= 0.0
 
 
-CLASSES = Targets(are_classes, "0 or 1", classes=True)
-COUNTS = Targets(are_counts, "0 or more")
+CLASS_TARGETS = Targets(are_classes, "0 or 1", classes=True)
+COUNT_TARGETS = Targets(are_counts, "0 or more")
 
 
 def accuracy(prediction: Floats, target: Floats) -> float:
@@ -65,7 +65,7 @@ def hinge_derivative(prediction, target, options):
 
 def poisson_value(prediction, target, options):
     """Return exp(f) - y * f + y * log(y) - y, which is 0 at f = log(y); with 0 * log(0) = 0."""
-    lowest = target * log(maximum(target, TINY)) - target
+    lowest = target * log(maximum(target, SMALLEST_LOG_ARGUMENT)) - target
     return maximum(exp(prediction) - target * prediction + lowest, 0.0)
 
 
@@ -103,7 +103,7 @@ def logistic() -> Loss:
         is_exact=False,
         of_residual=False,
         records="log loss",
-        targets=CLASSES,
+        targets=CLASS_TARGETS,
         metric=ACCURACY,
         mean=probability,
     )
@@ -117,7 +117,13 @@ def hinge() -> Loss:
     """
     records = "hinge loss"
     return Loss(
-        "hinge", hinge_value, hinge_derivative, of_residual=False, records=records, targets=CLASSES, metric=ACCURACY
+        "hinge",
+        hinge_value,
+        hinge_derivative,
+        of_residual=False,
+        records=records,
+        targets=CLASS_TARGETS,
+        metric=ACCURACY,
     )
 
 
@@ -136,7 +142,7 @@ def poisson() -> Loss:
         is_exact=False,
         of_residual=False,
         records="half Poisson deviance",
-        targets=COUNTS,
+        targets=COUNT_TARGETS,
         mean=np.exp,
     )
 

@@ -18,7 +18,7 @@ def are_classes(y: Floats) -> NDArray[np.bool_]:
     return accepted
 
 
-TARGETS = Targets(are_classes, f"the number of a class, from 0 to {MAX_CLASSES - 1}", classes=True)
+CLASS_TARGETS = Targets(are_classes, f"the number of a class, from 0 to {MAX_CLASSES - 1}", classes=True)
 
 
 def softmax_value(prediction: Floats, target: Floats, options: tuple[float, ...]) -> Floats:
@@ -70,7 +70,7 @@ def softmax() -> Loss:
         is_exact=False,
         of_residual=False,
         records="log loss",
-        targets=TARGETS,
+        targets=CLASS_TARGETS,
         metric=Metric("accuracy", accuracy),
         mean=probabilities,
         by_class=True,

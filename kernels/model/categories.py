@@ -16,8 +16,8 @@ from kernels.base.run import Floats
 from kernels.model.column_names import column_name
 from kernels.model.expression import MAX_NAME
 
-SHOWN = 12
-MOST_LEVELS = 30
+MAX_VALUES_SHOWN = 12
+MAX_LEVELS = 30
 
 
 class Categories:
@@ -105,10 +105,10 @@ class Categories:
             )
             if texts:
                 found[str(name)] = levels_of(Counter(texts))
-                if not 2 <= len(found[str(name)]) <= MOST_LEVELS:
+                if not 2 <= len(found[str(name)]) <= MAX_LEVELS:
                     raise ValueError(
                         f"x[{name!r}] holds {len(found[str(name)]):,} different texts; a column of categories has 2 to "
-                        f"{MOST_LEVELS}"
+                        f"{MAX_LEVELS}"
                     )
         return cls(found) if found else None
 
@@ -148,7 +148,7 @@ class Categories:
         if (codes < 0).any():
             row = int(np.argmax(codes < 0))
             label = labels[places[row]] if places[row] >= 0 else None
-            listed = f"{', '.join(map(repr, values[:SHOWN]))}{', ...' * (len(values) > SHOWN)}"
+            listed = f"{', '.join(map(repr, values[:MAX_VALUES_SHOWN]))}{', ...' * (len(values) > MAX_VALUES_SHOWN)}"
             is_what = "is missing" if label is None else f"is {describe(label)}{did_you_mean(label, values)}"
             raise ValueError(f"{what} {is_what} in {locate(row)}; accepted are the values that training had: {listed}")
         dummies = pd.get_dummies(pd.Categorical.from_codes(codes, pd.Index(values)), drop_first=True, dtype=np.float64)

@@ -24,18 +24,18 @@ Flags = NDArray[np.bool_]
 
 # Relative to the scale of errors, rounding causes 1e-15 or less, a kink 1e-10, and a wrong program about 1.
 TOLERANCE = 1e-8
-STEP = 1e-50
+COMPLEX_STEP = 1e-50
 # The smallest scale of errors: below it, intermediate squares may have overflowed or underflowed.
-NEGLIGIBLE = 1e-90
+SMALLEST_SCALE = 1e-90
 # The relative size of the perturbations of inputs, parameters and intermediate values that show how much the result
-# moves. At a kink, such as abs at 0, the whole result moves: the scale there is 1/NUDGE, and any difference is below
-# the tolerance. If rounding decides a comparison, every second perturbation shows it.
-NUDGE, REPEATS, REPEATS_WITH_CHOICES = 1e-10, 3, 12
-CHOICES = {"where", "maximum", "minimum", "relu"}
+# moves. At a kink, such as abs at 0, the whole result moves: the scale there is 1/PERTURBATION, and any difference is
+# below the tolerance. If rounding decides a comparison, every second perturbation shows it.
+PERTURBATION, PERTURBATIONS, PERTURBATIONS_WITH_BRANCHES = 1e-10, 3, 12
+BRANCHING_FUNCTIONS = {"where", "maximum", "minimum", "relu"}
 COMPARISONS = {"less", "less_equal", "greater", "greater_equal"}
 # A wrong program may be right by chance where parameters are 0 or equal, so points around the given ones are tried too.
-OFFSETS = (0.0, 0.1, 1.0)
-SAMPLES = 40
+TRIED_OFFSETS = (0.0, 0.1, 1.0)
+CHECKED_SAMPLES = 40
 
 
 class Comparison(NamedTuple):
@@ -81,7 +81,7 @@ def check_derivatives(model: Model, x: Inputs, theta: ArrayLike) -> float:
     if model.network is not None:
         return _check_layers(model.network, np.atleast_2d(np.asarray(theta, np.float64)), columns)
     n = columns[0].size if columns else 1
-    chosen = np.linspace(0, n - 1, min(SAMPLES, n)).astype(int)
+    chosen = np.linspace(0, n - 1, min(CHECKED_SAMPLES, n)).astype(int)
     samples = stack_columns([column[chosen] for column in columns], chosen.size)
     rng = np.random.default_rng(0)
     tree, given = parse(model.expression), np.atleast_2d(np.asarray(theta, np.float64))
@@ -89,7 +89,7 @@ def check_derivatives(model: Model, x: Inputs, theta: ArrayLike) -> float:
         compared = [
             _compare(model, tree, point + offset * size * rng.standard_normal(point.size), samples, rng)
             for point, size in zip(given, np.maximum(np.abs(given), 1), strict=True)
-            for offset in OFFSETS
+            for offset in TRIED_OFFSETS
         ]
     errors = np.max([one.errors for one in compared], axis=0)
     nowhere = np.any([one.lost for one in compared], axis=0) & ~np.any([one.found for one in compared], axis=0)
@@ -129,8 +129,8 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
     ours = _from_program(model.formula, theta, x, y, _stay)
     finite = np.isfinite(ours)
     expected_moves, our_moves = np.zeros_like(expected), np.zeros_like(ours)
-    steps = [NUDGE * np.where(size, size, 1) for size in (np.abs(theta), np.abs(x).max(axis=1, keepdims=True))]
-    for _ in range(REPEATS_WITH_CHOICES if _functions(tree) & CHOICES else REPEATS):
+    steps = [PERTURBATION * np.where(size, size, 1) for size in (np.abs(theta), np.abs(x).max(axis=1, keepdims=True))]
+    for _ in range(PERTURBATIONS_WITH_BRANCHES if _functions(tree) & BRANCHING_FUNCTIONS else PERTURBATIONS):
         theta_near, x_near = (u + step * rng.uniform(-1, 1, u.shape) for u, step in zip((theta, x), steps, strict=True))
         move = partial(_move, rng)
         expected_near = _from_tree(model, tree, theta_near, x_near, move)
@@ -141,7 +141,7 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
     expected[0] -= y
     known = np.isfinite(expected) & np.isfinite(expected_moves)
     both = known & np.isfinite(ours) & np.isfinite(our_moves)
-    scale = NEGLIGIBLE + np.abs(expected) + (expected_moves + our_moves) / NUDGE
+    scale = SMALLEST_SCALE + np.abs(expected) + (expected_moves + our_moves) / PERTURBATION
     errors = np.where(both, np.abs(ours - expected) / scale, 0.0)
     return Comparison(errors.max(axis=1), np.any(known & ~finite, axis=1), np.any(both, axis=1))
 
@@ -150,7 +150,7 @@ def _move(rng: np.random.Generator, values: Any) -> Any:
     """Return values perturbed by more than rounding."""
     if np.iscomplexobj(values):  # a value and its derivative are rounded separately
         return _move(rng, values.real) + 1j * _move(rng, values.imag)
-    return values * (1 + NUDGE * rng.uniform(-1, 1, np.shape(values)))
+    return values * (1 + PERTURBATION * rng.uniform(-1, 1, np.shape(values)))
 
 
 def _stay(values: Any) -> Any:
@@ -159,14 +159,14 @@ def _stay(values: Any) -> Any:
 
 def _from_tree(model: Model, tree: Node, theta: Floats, x: Floats, move: Callable[[Any], Any]) -> Floats:
     """Return the value of the expression and its derivatives, shape (1 + params, n)."""
-    steps = 1j * STEP * np.eye(theta.size + 1, theta.size, -1)  # the first row has no step
+    steps = 1j * COMPLEX_STEP * np.eye(theta.size + 1, theta.size, -1)  # the first row has no step
     params = np.asarray(theta + steps, np.clongdouble).T[:, :, np.newaxis]
     names = model.params + model.inputs
     f = _evaluate(tree, dict(zip(names, [*params, *x.astype(np.clongdouble)], strict=True)), move)
     f = np.broadcast_to(f, (theta.size + 1, x.shape[1]))
     # Outside a domain, complex functions still return values where real ones do not.
     real = _evaluate(tree, dict(zip(names, [*theta, *x], strict=True)), _stay)
-    return np.where(np.isfinite(real), np.concatenate([f[:1].real, f[1:].imag / STEP]), np.nan)
+    return np.where(np.isfinite(real), np.concatenate([f[:1].real, f[1:].imag / COMPLEX_STEP]), np.nan)
 
 
 def _functions(node: Node) -> set[str]:
@@ -193,7 +193,7 @@ def _larger(u: Any, v: Any) -> Any:
 
 
 # These functions jump or bend depending on the real part.
-_BY_TREE: dict[str, Callable[..., Any]] = {
+_BY_REAL_PART: dict[str, Callable[..., Any]] = {
     # The complex absolute value has no derivative; this is |u| for real u and its analytic continuation.
     "absolute": lambda u: np.where(u.real < 0, -u, u),
     "relu": lambda u: np.where(u.real <= 0, 0, u),
@@ -220,7 +220,7 @@ def _evaluate(node: Node, values: dict[str, Any], move: Callable[[Any], Any]) ->
         case Name(name):
             return values[name]
         case Call(function, operands):
-            compute = _BY_TREE.get(function) or getattr(np, function)
+            compute = _BY_REAL_PART.get(function) or getattr(np, function)
             value = compute(*(_evaluate(operand, values, move) for operand in operands))
             return value if function in COMPARISONS else move(value)
 

@@ -25,7 +25,7 @@ CALL_LATENCY = 40
 MAX_EXPONENT = 4096
 # Sympy computes integers and fractions exactly, which takes hours for a model with 9**9**9**9. Larger numbers therefore
 # become floats, and those beyond the range of floats are refused.
-MAX_EXACT = 512
+MAX_EXACT_INTEGER = 512
 SMALLEST_ROOT = 512  # u**(1/512) is nine square roots
 
 
@@ -146,17 +146,17 @@ sigmoid_complement: type[sympy.Function] = _smooth("sigmoid_complement", lambda 
 softplus = _smooth("softplus", lambda u, f: sigmoid(u), folds=False)
 
 _ARITHMETIC: dict[str, Callable[..., sympy.Expr]] = {**OPERATORS, "sqrt": sympy.sqrt}
-_SMOOTH = (exp, expm1, log, log1p, sin, cos, tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf)
-_EXACT = (absolute, less, less_equal, maximum, minimum, where)
-OURS: dict[str, Callable[..., sympy.Expr]] = {
-    **{f.__name__: f for f in (*_SMOOTH, *_EXACT, sigmoid, softplus, relu)},
+_SMOOTH_FUNCTIONS = (exp, expm1, log, log1p, sin, cos, tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf)
+_EXACT_FUNCTIONS = (absolute, less, less_equal, maximum, minimum, where)
+OWN_FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {
+    **{f.__name__: f for f in (*_SMOOTH_FUNCTIONS, *_EXACT_FUNCTIONS, sigmoid, softplus, relu)},
     "greater": lambda u, v: less(v, u),
     "greater_equal": lambda u, v: less_equal(v, u),
 }
 """From the functions of a tree to those above."""
-OF_SYMPY = {
+SYMPY_FUNCTIONS = {
     **_ARITHMETIC,
-    **OURS,  # the functions with a kink remain ours
+    **OWN_FUNCTIONS,  # the functions with a kink remain ours
     **{name: getattr(sympy, name) for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf")},
     **{f"arc{name}": getattr(sympy, f"a{name}") for name in ("sin", "cos", "tan")},
     "expm1": lambda u: sympy.exp(u) - 1,
@@ -165,7 +165,7 @@ OF_SYMPY = {
     "softplus": lambda u: sympy.log(1 + sympy.exp(u)),
 }
 """From the functions of a tree to sympy's own, where it has them."""
-_TO_FUNCTION = {f: f.__name__ for f in (*_SMOOTH, *_EXACT)} | {
+_TO_FUNCTION = {f: f.__name__ for f in (*_SMOOTH_FUNCTIONS, *_EXACT_FUNCTIONS)} | {
     sign: "sign",
     # Sympy introduces these by itself: sqrt(u**2), its derivative, and the derivative of u**v with respect to v.
     sympy.Abs: "absolute",
@@ -174,7 +174,7 @@ _TO_FUNCTION = {f: f.__name__ for f in (*_SMOOTH, *_EXACT)} | {
 }
 
 
-def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = OF_SYMPY) -> sympy.Expr:
+def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = SYMPY_FUNCTIONS) -> sympy.Expr:
     """Return the sympy expression of a checked tree, built call by call without parsing text."""
     match node:
         case Number(value):
@@ -186,7 +186,7 @@ def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = OF
 
 
 def _limit_constants(u: sympy.Expr) -> sympy.Expr:
-    large = {n: sympy.Float(n) for n in u.atoms(sympy.Rational) if max(abs(n.p), n.q) > MAX_EXACT}
+    large = {n: sympy.Float(n) for n in u.atoms(sympy.Rational) if max(abs(n.p), n.q) > MAX_EXACT_INTEGER}
     u = u.xreplace(large)
     if not all(math.isfinite(n) for n in u.atoms(sympy.Float)):
         raise DerivationError("the expression contains a constant that is too large for a float")
@@ -204,7 +204,7 @@ def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
     names = [sympy.Symbol(name, real=True) for name in (*params, *inputs)]
     # Sympy sorts terms by name; neutral names keep the last bits independent of the user's names.
     symbols = [sympy.Symbol(f"u{place:02}", real=True) for place in range(len(names))]
-    f = to_sympy(node, _ARITHMETIC | OURS).xreplace(dict(zip(names, symbols, strict=True)))
+    f = to_sympy(node, _ARITHMETIC | OWN_FUNCTIONS).xreplace(dict(zip(names, symbols, strict=True)))
     builder = _Builder(symbols, len(params))
     residual = builder.sum(f, minus_y=True)
     derivatives = tuple(builder.value(sympy.diff(f, symbol)) for symbol in symbols[: len(params)])

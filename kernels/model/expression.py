@@ -136,7 +136,7 @@ _SPELLINGS = {name: name for name in FUNCTIONS} | {
     "min": "minimum",
 }
 # Functions of numeric operands. math.pow instead of **, because (-1)**0.5 would be complex.
-_FOLD: dict[str, Callable[..., float]] = {
+_FOLDING_FUNCTIONS: dict[str, Callable[..., float]] = {
     **FUNCTIONS,
     "add": operator.add,
     "subtract": operator.sub,
@@ -158,10 +158,10 @@ _TOKEN = re.compile(
     r"|(?P<other>//|<<|>>|[=!:]=|[^ \t])"
 )
 _NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?", re.ASCII)
-_ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions"
+_ALLOWED_SYNTAX = "an expression has numbers, names, + - * / **, parentheses and functions"
 _HINTS = {"^": "a power is written **", "=": "give only the right-hand side, as in a*x + b"}
 _HINTS["@"] = "it is accepted only in models, as in w @ x"
-_PRODUCT = "a name @ x, as in 2*(w @ x) + b, or a name @ a hidden layer, as in v @ tanh(W @ x + c)"
+_ACCEPTED_PRODUCTS = "a name @ x, as in 2*(w @ x) + b, or a name @ a hidden layer, as in v @ tanh(W @ x + c)"
 
 
 class _PlaceError(Exception):
@@ -292,7 +292,7 @@ def _check_tokens(code: str, *, products: bool) -> None:
             case "number" | "word" if before in ("number", "word", "close"):
                 reason = "an operator is missing before {}"
             case "other" if not (products and piece == "@"):
-                reason = "{} is not allowed; " + _HINTS.get(piece, _ALLOWED)
+                reason = "{} is not allowed; " + _HINTS.get(piece, _ALLOWED_SYNTAX)
         if reason:
             raise _PlaceError(*token.span(), reason)
         before = kind
@@ -303,9 +303,9 @@ def _check_letters(word: str, start: int) -> None:
     for place, character in enumerate(word, start):
         plain = character.isascii() or (character.isalpha() and unicodedata.normalize("NFKC", character) == character)
         if not plain:
-            raise _PlaceError(place, place + 1, "{} is not allowed; " + _ALLOWED)
+            raise _PlaceError(place, place + 1, "{} is not allowed; " + _ALLOWED_SYNTAX)
     if not word.replace(".", "").isidentifier() or unicodedata.normalize("NFKC", word) != word:
-        raise _PlaceError(start, start + len(word), "{} is not allowed; " + _ALLOWED)
+        raise _PlaceError(start, start + len(word), "{} is not allowed; " + _ALLOWED_SYNTAX)
 
 
 def _python_tree(code: str) -> ast.expr:
@@ -354,7 +354,7 @@ def _convert(node: ast.expr, depth: int) -> Node:  # noqa: PLR0911, PLR0912 (a c
         case ast.Compare():
             raise _error_at(node, "{} is a comparison, which is accepted only in where(condition, a, b)")
         case _:
-            raise _error_at(node, "{} is not allowed; " + _ALLOWED)
+            raise _error_at(node, "{} is not allowed; " + _ALLOWED_SYNTAX)
     return _call(node, function, operands, tuple(_convert(operand, depth + 1) for operand in operands))
 
 
@@ -365,7 +365,7 @@ def _product(node: ast.BinOp, depth: int) -> Node:
             return Product(weights, Name(group))
         case ast.Name(id=weights), right if weights not in _SPELLINGS and _has_product(right):
             return Product(weights, _convert(right, depth + 1))
-    raise _error_at(node, f"{{}} must be {_PRODUCT}")
+    raise _error_at(node, f"{{}} must be {_ACCEPTED_PRODUCTS}")
 
 
 def _has_product(node: ast.AST) -> bool:
@@ -392,7 +392,7 @@ def _call(node: ast.expr, function: str, operands: Sequence[ast.expr], converted
         raise _error_at(operands[1], f"exponent {{}} must be from -{MAX_EXPONENT} to {MAX_EXPONENT}")
     values = [operand.value for operand in converted if isinstance(operand, Number)]
     if len(values) == len(converted):
-        return _fold(node, _FOLD[function], *values)
+        return _fold(node, _FOLDING_FUNCTIONS[function], *values)
     return Call(function, converted)
 
 

@@ -11,7 +11,7 @@ from kernels.model.network import Network
 from kernels.model.program import Program
 
 # The rows factored at a time: LAPACK takes 8 ns for a row of four within the caches, and 50 ns beyond.
-CHUNK = 8192
+ROWS_AT_A_TIME = 8192
 
 
 def make_rows(program: Program | Network, x: tuple[Floats, ...], y: Floats, theta: Floats | None = None) -> Floats:
@@ -43,7 +43,9 @@ def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
     # anew would take longer than factoring it.
     np.empty(2**21)
     factor: Floats = np.empty((0, 0))
-    for rows in (piece[first : first + CHUNK] for piece in pieces for first in range(0, len(piece), CHUNK)):
+    for rows in (
+        piece[first : first + ROWS_AT_A_TIME] for piece in pieces for first in range(0, len(piece), ROWS_AT_A_TIME)
+    ):
         stacked = np.concatenate([factor, rows]) if factor.size else rows
         size = rows.shape[1]
         if not np.isfinite(stacked).all():

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from kernels.base.checks import check_array, check_integer, closest_name, describe, list_names
-from kernels.base.columns import WITH_TRUTH_VALUES
+from kernels.base.columns import NUMBER_OR_BOOL_KINDS
 from kernels.base.columns import column_names as column_names_of
 from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec, parse_spec
@@ -259,7 +259,7 @@ def _refuse_target(model: Model, text: str, target: object) -> None:
 
 
 def _count_columns(text: str, x: Any) -> int:
-    shape = x.shape if hasattr(x, "shape") else check_array("x", x, WITH_TRUTH_VALUES).shape
+    shape = x.shape if hasattr(x, "shape") else check_array("x", x, NUMBER_OR_BOOL_KINDS).shape
     if len(shape) not in {1, 2} or 0 in shape[1:]:
         raise ValueError(f"x must have shape (n,) or (n, inputs) for the model {text!r}, not {shape}")
     return 1 if len(shape) == 1 else int(shape[1])

@@ -22,7 +22,7 @@ from kernels.model.program import Instruction, Program, run_program
 SCALAR, HIDDEN = -2, -1
 """The sources of symbols that are no dot of inputs: a scalar, and a dot of the hidden units."""
 # The number of products computed at a time.
-PRODUCTS = 2**20
+PRODUCTS_AT_A_TIME = 2**20
 
 
 class Symbol(NamedTuple):
@@ -320,7 +320,7 @@ def dots(weights: Floats, columns: Floats) -> Floats:
     """Return dot products of weights, shape (units, size), with samples, shape (size, n), in NumPy's order."""
     count = columns.shape[1]
     found = np.empty((len(weights), count), weights.dtype)
-    step = max(1, PRODUCTS // weights.size)
+    step = max(1, PRODUCTS_AT_A_TIME // weights.size)
     for first in range(0, count, step):
         # With the products of a sample adjacent, each row is added pairwise.
         rows = np.ascontiguousarray(columns[:, first : first + step].T)

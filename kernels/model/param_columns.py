@@ -11,8 +11,8 @@ import numpy as np
 from kernels.base.run import Floats
 from kernels.model.model import Model
 
-MOST_SPREAD = 30
-PARAM, START = "param_", "start_"
+MAX_COLUMNS_PER_PARAM = 30
+PARAM_PREFIX, START_PREFIX = "param_", "start_"
 
 
 def _parts(model: Model) -> list[tuple[str, int, int]]:
@@ -22,24 +22,24 @@ def _parts(model: Model) -> list[tuple[str, int, int]]:
     parts = []
     for name, (first, shape, _) in model.vectors.items():
         size = math.prod(shape)
-        if size > MOST_SPREAD:
+        if size > MAX_COLUMNS_PER_PARAM:
             parts.append((name, first, size))
         else:
             parts += [(model.params[place], place, 0) for place in range(first, first + size)]
     return parts
 
 
-def param_columns(model: Model, prefix: str = PARAM) -> list[str]:
+def param_columns(model: Model, prefix: str = PARAM_PREFIX) -> list[str]:
     """Return the names of the columns."""
     return [prefix + name for name, _, _ in _parts(model)]
 
 
 def array_columns(model: Model) -> list[str]:
     """Return the names of the columns that hold arrays."""
-    return [PARAM + name for name, _, size in _parts(model) if size]
+    return [PARAM_PREFIX + name for name, _, size in _parts(model) if size]
 
 
-def params_to_columns(model: Model, params: Floats, prefix: str = PARAM) -> dict[str, Any]:
+def params_to_columns(model: Model, params: Floats, prefix: str = PARAM_PREFIX) -> dict[str, Any]:
     """Return parameters, shape (rows, P), as columns: arrays of numbers, and lists of arrays."""
     return {
         prefix + name: list(params[:, first : first + size]) if size else params[:, first]
@@ -47,7 +47,7 @@ def params_to_columns(model: Model, params: Floats, prefix: str = PARAM) -> dict
     }
 
 
-def params_from_columns(model: Model, columns: Any, prefix: str = PARAM) -> Floats:
+def params_from_columns(model: Model, columns: Any, prefix: str = PARAM_PREFIX) -> Floats:
     """Return parameters, shape (rows, P), from the columns of a data frame or of a mapping."""
     parts = _parts(model)
     count = len(columns[prefix + parts[0][0]])

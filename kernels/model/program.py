@@ -32,14 +32,14 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "negative": operator.neg,
     "power": operator.pow,
 }
-OPERANDS = dict.fromkeys(("negative", "sqrt", "absolute", "sign"), 1)
-OPERANDS |= dict.fromkeys(("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf"), 1)
-OPERANDS |= dict.fromkeys(("arcsin", "arccos", "arctan"), 1)
-OPERANDS |= dict.fromkeys(("add", "subtract", "multiply", "divide", "power"), 2)
-OPERANDS |= dict.fromkeys(("less", "less_equal", "maximum", "minimum"), 2) | {"where": 3}
+OPERAND_COUNTS = dict.fromkeys(("negative", "sqrt", "absolute", "sign"), 1)
+OPERAND_COUNTS |= dict.fromkeys(("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf"), 1)
+OPERAND_COUNTS |= dict.fromkeys(("arcsin", "arccos", "arctan"), 1)
+OPERAND_COUNTS |= dict.fromkeys(("add", "subtract", "multiply", "divide", "power"), 2)
+OPERAND_COUNTS |= dict.fromkeys(("less", "less_equal", "maximum", "minimum"), 2) | {"where": 3}
 """The count of operands of each function of programs."""
-EXACT = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign"}
-EXACT |= {"less", "less_equal", "maximum", "minimum", "where"}
+EXACT_FUNCTIONS = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign"}
+EXACT_FUNCTIONS |= {"less", "less_equal", "maximum", "minimum", "where"}
 
 
 class Program(NamedTuple):
@@ -61,7 +61,7 @@ class Program(NamedTuple):
     @property
     def is_exact(self) -> bool:
         """Whether IEEE 754 rounds all operations correctly, so that they have the same bits everywhere."""
-        return all(instruction.function in EXACT for instruction in self.instructions)
+        return all(instruction.function in EXACT_FUNCTIONS for instruction in self.instructions)
 
     def is_one(self, value: int) -> bool:
         """Return whether a value is the constant 1, as the derivative with respect to a summand is."""
@@ -115,7 +115,7 @@ def check_program(program: Program) -> Program:
         if type(constant) is not float or not math.isfinite(constant):
             raise ValueError(f"a program has a constant {constant!r}")
     for function, operands in program.instructions:
-        if OPERANDS.get(function) != len(operands):
+        if OPERAND_COUNTS.get(function) != len(operands):
             raise ValueError(f"a program has an instruction {function!r} of {len(operands)} operands")
         _check_numbers(operands, values)
         values += 1

@@ -13,7 +13,7 @@ from kernels.model.expression import parse
 from kernels.model.program import Instruction, Program, check_program
 
 # Raise this number when `derive` produces other programs, so that cached ones are not reused.
-FORMAT = 3
+CACHE_FORMAT = 3
 
 # Held while sympy is imported and computes, so that no fork finds it partially imported.
 _deriving = threading.RLock()
@@ -30,7 +30,7 @@ def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...])
     DerivationError
         A ValueError, if the expression does not stay real and finite, an exponent grows too large, or sympy fails.
     """
-    key = json.dumps([FORMAT, text, inputs, params])
+    key = json.dumps([CACHE_FORMAT, text, inputs, params])
     name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     stored = cache.read(name)
     if stored is not None:

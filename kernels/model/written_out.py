@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kernels.model.network import SCALAR, Network
 from kernels.model.program import Instruction, Program
 
-MOST_PARAMS = 12
+MAX_PARAMS = 12
 """The parameters of the largest model that is written out: adam in lanes takes as long to compile with loops."""
 
 
@@ -20,7 +20,7 @@ def write_out(network: Network) -> Program | None:
     ``w @ x`` but not ``2*(w @ x)``: then the derivative of the score with respect to a weight is an unscaled input.
     """
     layer = network.layers[-1]
-    if len(network.layers) > 1 or layer.units > 1 or network.params > MOST_PARAMS:
+    if len(network.layers) > 1 or layer.units > 1 or network.params > MAX_PARAMS:
         return None
     unit, params, inputs = layer.program, network.params, network.inputs
     code = _Code(params + inputs + 1 + len(unit.constants), [])

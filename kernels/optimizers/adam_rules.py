@@ -11,7 +11,7 @@ from kernels.base.checks import check_bool
 from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 # The lower bound of running powers, at which 1 - power has long been 1.
-TINY = 1e-300
+SMALLEST_POWER = 1e-300
 
 
 def adam_clock(clock, options):
@@ -21,7 +21,7 @@ def adam_clock(clock, options):
     (0.9**t after 6,700 updates), which made every later update 1.4 times as slow.
     """
     power1, power2 = clock
-    return maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY)
+    return maximum(power1 * options[0], SMALLEST_POWER), maximum(power2 * options[1], SMALLEST_POWER)
 
 
 def corrected_step(mean, square, lr, clock, eps):
@@ -82,9 +82,16 @@ def nadam_clock(clock, options):
     """Advance beta2**t, the product of momenta, the momenta of this update and the next, and 0.96**(t * decay)."""
     power2, product, _, momentum, decayed, decay = clock
     beta1, beta2 = options[0], options[1]
-    decayed = maximum(decayed * decay, TINY)
+    decayed = maximum(decayed * decay, SMALLEST_POWER)
     following = beta1 * (1.0 - 0.5 * decayed)
-    return maximum(power2 * beta2, TINY), maximum(product * momentum, TINY), momentum, following, decayed, decay
+    return (
+        maximum(power2 * beta2, SMALLEST_POWER),
+        maximum(product * momentum, SMALLEST_POWER),
+        momentum,
+        following,
+        decayed,
+        decay,
+    )
 
 
 def radam_rule(theta, slots, gradient, lr, clock, options):
@@ -101,7 +108,11 @@ def radam_rule(theta, slots, gradient, lr, clock, options):
 def radam_clock(clock, options):
     """Advance beta1**t, beta2**t and t, followed by the rectification factor, and by 1 if it is used, else 0."""
     power1, power2, updates, _, _ = clock
-    power1, power2, updates = maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY), updates + 1.0
+    power1, power2, updates = (
+        maximum(power1 * options[0], SMALLEST_POWER),
+        maximum(power2 * options[1], SMALLEST_POWER),
+        updates + 1.0,
+    )
     limit = 2.0 / (1.0 - options[1]) - 1.0
     length = limit - 2.0 * updates * power2 / (1.0 - power2)
     rectified = (length - 4.0) * (length - 2.0) * limit / ((limit - 4.0) * (limit - 2.0) * length)
@@ -148,9 +159,9 @@ def adan_clock(clock, options):
     """Advance beta1**t, beta2**t and beta3**t, followed by 1 at the first update, else 0."""
     power1, power2, power3, first = clock
     return (
-        maximum(power1 * options[0], TINY),
-        maximum(power2 * options[1], TINY),
-        maximum(power3 * options[2], TINY),
+        maximum(power1 * options[0], SMALLEST_POWER),
+        maximum(power2 * options[1], SMALLEST_POWER),
+        maximum(power3 * options[2], SMALLEST_POWER),
         where(first < 0.0, 1.0, 0.0),
     )
 

@@ -6,7 +6,7 @@ from kernels.base.checks import check_finite, check_positive
 from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 # The smallest normal number.
-TINY = 2.0**-1022
+SMALLEST_NORMAL = 2.0**-1022
 
 
 def sgd_rule(theta, slots, gradient, lr, clock, options):
@@ -70,7 +70,7 @@ def polyak_rule(theta, slots, gradient, lr, clock, options):
     """Apply one update of `polyak`."""
     loss, norm = clock
     f_min, scaling, eps = options
-    step = minimum(lr, maximum(loss - f_min, 0.0) / maximum(norm + eps, TINY))
+    step = minimum(lr, maximum(loss - f_min, 0.0) / maximum(norm + eps, SMALLEST_NORMAL))
     return theta - scaling * step * gradient, ()
 
 

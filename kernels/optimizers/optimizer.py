@@ -24,7 +24,7 @@ from kernels.base.checks import check_finite, check_integer, check_not_negative,
 from kernels.base.run import Floats
 from kernels.base.spec import spec_text
 
-MOST_SLOTS = 100
+MAX_SLOTS = 100
 """A kernel of 100 slots is compiled in 8 s, and one of 1,000 not in 100 s."""
 
 
@@ -95,7 +95,7 @@ class Optimizer:
     def __post_init__(self) -> None:
         # As floats, so that 1 and 1.0 give the same text.
         object.__setattr__(self, "options", {name: check_finite(name, value) for name, value in self.options.items()})
-        object.__setattr__(self, "slots", check_integer("slots", self.slots, 0, MOST_SLOTS))
+        object.__setattr__(self, "slots", check_integer("slots", self.slots, 0, MAX_SLOTS))
         object.__setattr__(self, "weight_decay", check_not_negative("weight_decay", self.weight_decay))
 
     def __repr__(self) -> str:

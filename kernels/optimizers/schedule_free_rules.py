@@ -2,7 +2,7 @@
 
 from numpy import maximum, sqrt
 
-from kernels.optimizers.adam_rules import TINY
+from kernels.optimizers.adam_rules import SMALLEST_POWER
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_fractions, check_nonnegative
 
 
@@ -35,13 +35,13 @@ def _schedule_free(theta, point, weights, largest):
     weight = largest * largest
     weights = weights + weight
     # If all rates so far were 0, nothing has moved.
-    share = weight / maximum(weights, TINY)
+    share = weight / maximum(weights, SMALLEST_POWER)
     return (1.0 - share) * theta + share * point, (point, weights, largest)
 
 
 def schedule_free_adamw_clock(clock, options):
     """Advance beta2**t to the next update."""
-    return (maximum(clock[0] * options[1], TINY),)
+    return (maximum(clock[0] * options[1], SMALLEST_POWER),)
 
 
 def schedule_free_sgd(beta1: float = 0.9, weight_decay: float = 0.0) -> Optimizer:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels.model.functions import FUNCTIONS
-from kernels.model.program import EXACT, OPERATORS, Program
+from kernels.model.program import EXACT_FUNCTIONS, OPERATORS, Program
 
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "pow": "**"}
 LEVELS = {"add": 1, "subtract": 1, "multiply": 2, "divide": 2, "negative": 3, "pow": 4}
@@ -22,7 +22,9 @@ ATOM = 9
 LONGEST = 70
 """The characters of an expression that still stands inside another one."""
 GIVEN = "given"
-EXACT_ON_TAPE = EXACT | {f"np.{name}" for name in ("sqrt", "absolute", "sign", "minimum", "maximum")} | {GIVEN}
+EXACT_ON_TAPE = (
+    EXACT_FUNCTIONS | {f"np.{name}" for name in ("sqrt", "absolute", "sign", "minimum", "maximum")} | {GIVEN}
+)
 
 
 class Operation(NamedTuple):

@@ -12,29 +12,29 @@ from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.train.fit_quality import least_squares
-from kernels.train.local_search import MANY, mean_and_gradient
+from kernels.train.local_search import FULLY_SEARCHED_SAMPLES, mean_and_gradient
 from kernels.train.lowest_of_linear import lowest_of_linear, lowest_of_scores
 from kernels.train.lowest_of_nonlinear import lowest_of_nonlinear
 
 TARGET_SHARE = 0.01
 """By default a run has converged if it misses at most this fraction of the improvement over the best constant."""
-ARRIVED = 0.05
+ARRIVED_SHARE = 0.05
 """A run that leaves more than this share of it has not arrived, and is given advice."""
-ROUNDING = 1e-9
+FLOAT64_ROUNDING = 1e-9
 """A model that improves on the best constant by no more than this share of its loss does so by rounding."""
 # Float32 runs ended up to a factor of 5e-5 below a lowest loss that was a millionth of the constant's.
-ROUNDING_OF_FLOAT32 = 1e-3
+FLOAT32_ROUNDING = 1e-3
 # With more samples, intermediate results of SciPy's minimizers would not fit into memory.
-MOST = 10_000_000
+MAX_SAMPLES = 10_000_000
 # Above this many parameters, minimizing even a linear model takes minutes.
-MOST_PARAMS = 1000
+MAX_PARAMS = 1000
 # Above this many parameters, nonlinear models take minutes, and linear ones longer than the display of a result may.
-FEW_PARAMS = 100
+MAX_NONLINEAR_PARAMS = 100
 # Number of run starts from which the lowest loss of a nonlinear model is searched.
-MOST_STARTS = 8
+MAX_STARTS = 8
 # Losses that a scan for the best constant may evaluate; with few samples, one at each of their targets.
-MAX_SCANNED = 100_000
-CONSTANT, START = "the best constant", "the best start"
+MAX_SCANNED_LOSSES = 100_000
+BEST_CONSTANT, BEST_START = "the best constant", "the best start"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class AttainableLoss:
     params: Floats | None
     method: str
     note: str = ""
-    baseline: str = CONSTANT
+    baseline: str = BEST_CONSTANT
     floor: float = 0.0
     held_out_floor: float = 0.0
     rounding: float = 0.0
@@ -79,7 +79,7 @@ class AttainableLoss:
     def improvement(self) -> float:
         """The loss of the best constant minus the lowest loss; nan if that is not positive, or unknown."""
         gain = self.constant_loss - self.loss
-        return gain if gain > ROUNDING * abs(self.constant_loss) else math.nan
+        return gain if gain > FLOAT64_ROUNDING * abs(self.constant_loss) else math.nan
 
     @property
     def target(self) -> float | None:
@@ -105,13 +105,13 @@ class AttainableLoss:
             return found
         remaining = self.remaining(loss)
         if remaining >= 1:
-            known = "predicting a constant" if self.baseline == CONSTANT else self.baseline
+            known = "predicting a constant" if self.baseline == BEST_CONSTANT else self.baseline
             return f"{found}; the run is no better than {known} ({self.constant_loss:.6g})"
         return f"{found}; {format_share(remaining)} of the achievable improvement is still missing"
 
     def lowered(self, loss: float, params: Floats, method: str, dtype: str = "float64") -> "AttainableLoss":
         """Return a copy with a lower loss found elsewhere if it is lower by more than rounding, else `self`."""
-        rounding = ROUNDING_OF_FLOAT32 if dtype == "float32" else ROUNDING
+        rounding = FLOAT32_ROUNDING if dtype == "float32" else FLOAT64_ROUNDING
         if not loss < self.loss - rounding * abs(self.loss):
             return self
         return replace(self, loss=loss, params=params, method=method)
@@ -148,7 +148,7 @@ def find_attainable_loss(model: Model, loss: Loss, samples: Samples, starts: Arr
     elif model.is_linear and name == "loss":
         found = lowest_of_linear(model, loss, x, y)
     else:
-        some = np.unique(np.reshape(starts, (-1, len(model.params))), axis=0)[:MOST_STARTS]
+        some = np.unique(np.reshape(starts, (-1, len(model.params))), axis=0)[:MAX_STARTS]
         found = lowest_of_nonlinear(model, loss, x, y, list(some))
     if found is None or found.loss == -np.inf:
         return unknown_loss(f"no finite {name} was found" if found is None else f"the {name} has no lower bound")
@@ -157,25 +157,25 @@ def find_attainable_loss(model: Model, loss: Loss, samples: Samples, starts: Arr
     # A function of the parameters has no predictions, and so no best constant.
     objective = mean_and_gradient(model.program, loss, x, y)
     baseline = min((value for start in some if np.isfinite(value := objective(start)[0])), default=math.nan)
-    return AttainableLoss(found.loss, baseline, found.params, found.method, found.note, START)
+    return AttainableLoss(found.loss, baseline, found.params, found.method, found.note, BEST_START)
 
 
 def _too_large(model: Model, loss: Loss, n: int) -> str:
     """Return why the lowest loss is not searched for, or an empty text."""
-    most = MOST_PARAMS if model.is_linear else FEW_PARAMS
+    most = MAX_PARAMS if model.is_linear else MAX_NONLINEAR_PARAMS
     if len(model.params) > most:
         kind = "linear" if model.is_linear else "nonlinear"
         return f"it is not searched for in {kind} models with more than {most:,} parameters"
-    if n > MOST and not (loss.is_squared and model.is_linear):
-        return f"with more than {MOST:,} samples it is computed only for the squared loss of linear models"
+    if n > MAX_SAMPLES and not (loss.is_squared and model.is_linear):
+        return f"with more than {MAX_SAMPLES:,} samples it is computed only for the squared loss of linear models"
     return ""
 
 
 def is_found_at_once(model: Model, loss: Loss, samples: Samples) -> bool:
     """Return whether finding the attainable loss takes few passes over the samples, or the samples are few."""
-    if len(model.params) > FEW_PARAMS:
+    if len(model.params) > MAX_NONLINEAR_PARAMS:
         return False
-    return (loss.is_squared and model.is_linear) or samples[1].size <= MANY
+    return (loss.is_squared and model.is_linear) or samples[1].size <= FULLY_SEARCHED_SAMPLES
 
 
 def unknown_loss(reason: str) -> AttainableLoss:
@@ -202,7 +202,7 @@ def constant_loss(loss: Loss, y: Floats) -> float:
         # The best rate is the mean; if all counts are 0, the loss tends to 0 as the constant decreases.
         return mean_loss(math.log(np.mean(y))) if y.any() else 0.0
     # A loss that is not convex, such as cauchy, may be lowest near any of the targets.
-    steps = max(1, min(y.size, MAX_SCANNED // y.size) - 1)
+    steps = max(1, min(y.size, MAX_SCANNED_LOSSES // y.size) - 1)
     levels = np.linspace(0, 1, steps * math.ceil(40 / steps) + 1)  # at the targets, and between them if they are few
     scan = np.unique(np.quantile(y, levels)) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
     losses = np.array([mean_loss(constant) for constant in scan.tolist()])

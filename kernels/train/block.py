@@ -27,15 +27,15 @@ from kernels.data.checkpoints import with_checkpoints
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
-from kernels.train.lost_targets import LARGE, first_spurious_zero
+from kernels.train.lost_targets import LARGE_PARAM, first_spurious_zero
 from kernels.train.slices import runs_in_slice, slowdown_of, train_in_slices
 from kernels.train.trainer import Train, make_trainer
 
 # Runs are distributed in multiples of this on all machines; their lanes may be narrower (`lane_width`).
-WIDTH = KERNELS["lanes"].width
+BLOCK_WIDTH = KERNELS["lanes"].width
 # The numbers that are copied between runs and blocks at a time. Copying block by block, which only one thread at a time
 # does, takes a tenth of the time of blocks with few epochs; four times as many numbers exceed the second-level cache.
-NUMBERS_TOGETHER = 2**15
+NUMBERS_AT_A_TIME = 2**15
 NO_CHECKPOINTS: Integers = np.zeros(0, np.int64)
 NO_NUMBERS: Floats = np.zeros(0)
 Slices = Callable[..., Iterator[tuple[int, int, float]]]
@@ -155,9 +155,9 @@ def train_runs(
 
 def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs, first: int) -> None:
     """Mark runs with a spurious zero loss as diverged at the first checkpoint that has it, in place."""
-    if runs.params.max() <= LARGE and runs.params.min() >= -LARGE:  # false if there are nans
+    if runs.params.max() <= LARGE_PARAM and runs.params.min() >= -LARGE_PARAM:  # false if there are nans
         return
-    for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):
+    for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE_PARAM):
         losses = runs.losses[: runs.checkpoints[run] - first + 1, run]
         lost = first_spurious_zero(model, loss, runs.params[run], data, losses)
         if lost is not None:
@@ -218,7 +218,7 @@ def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
     count, checkpoints, epochs = len(runs.params), hyper.checkpoints.size, len(hyper.rates)
     params, memory, known = (rows.shape[1] for rows in (runs.params, runs.memory, runs.lowest))
     numbers = 2 * (params + memory) + checkpoints + epochs
-    blocks = min(-(-count // width), max(1, NUMBERS_TOGETHER // (width * numbers)))
+    blocks = min(-(-count // width), max(1, NUMBERS_AT_A_TIME // (width * numbers)))
     settings = hyper.settings.shape[0] * (1 if hyper.settings.ndim == 1 else width)
     return Block(
         params=np.empty((blocks, params, width)),

@@ -19,12 +19,14 @@ from kernels.compile.module import module_of
 from kernels.compile.spec import KernelSpec
 from kernels.loops.driver import compile_driver
 
-HELPER = "import sys; sys.path[:] = {path!r}; from kernels.train.compile_together import help_compiling as go; go()"
-DONE = b"."
-FEEDER = "sgdbench-feeder"
+HELPER_CODE = (
+    "import sys; sys.path[:] = {path!r}; from kernels.train.compile_together import help_compiling as go; go()"
+)
+DONE_SIGNAL = b"."
+FEEDER_THREAD = "sgdbench-feeder"
 """The name of threads that tell other processes what to compile."""
 # Each process takes up to a third of a gigabyte.
-MOST_PROCESSES = 16
+MAX_PROCESSES = 16
 
 _lock = Lock()
 _now: dict[Module, Event] = {}
@@ -100,14 +102,14 @@ def _take(waiting: dict[Module, Event]) -> Module | None:
 
 def _start_helpers(processes: int) -> None:
     """Start as many processes as there is work for, counting this process."""
-    count = min(processes, MOST_PROCESSES, len(_now) + len(_later)) - 1
+    count = min(processes, MAX_PROCESSES, len(_now) + len(_later)) - 1
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    command = [sys.executable, "-c", HELPER.format(path=sys.path)]
+    command = [sys.executable, "-c", HELPER_CODE.format(path=sys.path)]
     with suppress(OSError, ValueError):  # processes, or a Python executable, may be unavailable
         while len(_helpers) < count:
             helper = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]  # noqa: S603
             _helpers.add(helper)
-            Thread(target=_feed, args=(helper,), name=FEEDER, daemon=True).start()
+            Thread(target=_feed, args=(helper,), name=FEEDER_THREAD, daemon=True).start()
 
 
 @atexit.register
@@ -127,7 +129,7 @@ def _feed(helper: "subprocess.Popen[bytes]") -> None:
             try:
                 pickle.dump(module, helper.stdin)
                 helper.stdin.flush()
-                if helper.stdout.read(1) != DONE:
+                if helper.stdout.read(1) != DONE_SIGNAL:
                     break
             finally:
                 _begun.pop(module).set()
@@ -142,5 +144,5 @@ def help_compiling() -> None:
         except EOFError:
             return
         build(module)
-        sys.stdout.buffer.write(DONE)
+        sys.stdout.buffer.write(DONE_SIGNAL)
         sys.stdout.buffer.flush()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # The standard errors of more parameters would need a matrix of more than eight megabytes.
-MOST_PARAMS = 1000
+MAX_PARAMS_WITH_ERRORS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,8 +355,8 @@ class FitResult:
         """The standard errors and correlations of the parameters; see `kernels.train.fit_quality`."""
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
-        if self.params.size > MOST_PARAMS:
-            return unknown(0, f"they are not computed for more than {MOST_PARAMS:,} parameters")
+        if self.params.size > MAX_PARAMS_WITH_ERRORS:
+            return unknown(0, f"they are not computed for more than {MAX_PARAMS_WITH_ERRORS:,} parameters")
         if self.trained != "squared":
             return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
         return estimate_uncertainty(self.model, self.params, (self.x, self.y))

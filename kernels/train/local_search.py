@@ -14,17 +14,17 @@ from kernels.losses.loss import Loss
 from kernels.model.network import Network, run_network
 from kernels.model.program import Program
 
-TIMES, SETTLED, MOST_EVALUATIONS = 8, 1e-7, 2000
+MAX_RUNS, SETTLED_DECREASE, MAX_EVALUATIONS = 8, 1e-7, 2000
 """The maximum number of L-BFGS runs, the relative decrease below which none is added, and the evaluations per run."""
-MOST_AT_KINKS = 30_000
+MAX_SIMPLEX_EVALUATIONS = 30_000
 """Evaluations of the simplex method, as many as L-BFGS may take; with a hundred parameters it would go on for hours."""
-WORK, LEAST = 3_000_000_000, 10
+AFFORDABLE_MULTIPLICATIONS, MIN_EVALUATIONS = 3_000_000_000, 10
 """Multiplications of all searches of a stage (some seconds), and the minimum evaluations per search."""
-UNBOUNDED = -1e12
+UNBOUNDED_BELOW = -1e12
 """A loss below this counts as unbounded."""
-MANY = 20_000
+FULLY_SEARCHED_SAMPLES = 20_000
 """With more samples, a subset is searched first; a linear program of as many rows takes some seconds."""
-UNSETTLED = "the search had not settled: the lowest loss may lie lower"
+UNSETTLED_NOTE = "the search had not settled: the lowest loss may lie lower"
 
 
 class Found(NamedTuple):
@@ -44,12 +44,12 @@ def affordable_evaluations(each: int, searches: int, most: int) -> int:
 
     With many samples and many parameters, complete searches would take hours.
     """
-    return max(LEAST, min(most, WORK // (each * searches)))
+    return max(MIN_EVALUATIONS, min(most, AFFORDABLE_MULTIPLICATIONS // (each * searches)))
 
 
 def affordable_searches(each: int, most: int) -> int:
-    """Return how many searches, at most `most`, may each make `LEAST` evaluations of `each` multiplications."""
-    return max(1, min(most, WORK // (LEAST * each)))
+    """Return how many searches, up to `most`, can afford `MIN_EVALUATIONS` of `each` multiplications."""
+    return max(1, min(most, AFFORDABLE_MULTIPLICATIONS // (MIN_EVALUATIONS * each)))
 
 
 def cost_of_gradient(samples: int, params: int) -> int:
@@ -100,8 +100,8 @@ def descend(
     enough: float = -np.inf,
     sizes_at: Callable[[Floats], Floats] = np.ones_like,
     *,
-    times: int = TIMES,
-    steps: int = MOST_EVALUATIONS,
+    times: int = MAX_RUNS,
+    steps: int = MAX_EVALUATIONS,
 ) -> tuple[float, Floats, bool]:
     """Return the loss and the parameters at which L-BFGS-B ends, and whether it has converged.
 
@@ -113,8 +113,8 @@ def descend(
 
     def guarded(theta: Floats) -> tuple[float, Floats]:
         value, gradient = objective(theta)
-        if value < UNBOUNDED:
-            return UNBOUNDED * 2, np.zeros_like(gradient)
+        if value < UNBOUNDED_BELOW:
+            return UNBOUNDED_BELOW * 2, np.zeros_like(gradient)
         finite = np.isfinite(value) and np.isfinite(gradient).all()
         return (value, gradient) if finite else (1e300, np.zeros_like(theta))
 
@@ -141,7 +141,7 @@ def descend(
         lower = value - found
         if found <= value:
             value, where = found, reached
-        if value < UNBOUNDED or lower <= SETTLED * abs(value) + 1e-300:
+        if value < UNBOUNDED_BELOW or lower <= SETTLED_DECREASE * abs(value) + 1e-300:
             return value, where, True
         if value - left * lower > below:
             break
@@ -173,7 +173,7 @@ def settle_at_kinks(objective: Objective, start: Floats, most: int) -> tuple[flo
     while left > 0:
         given = options | {"maxfev": left}
         end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=given)
-        if not end.fun < value * (1 - SETTLED):
+        if not end.fun < value * (1 - SETTLED_DECREASE):
             break
         value, where, left = float(end.fun), np.asarray(end.x), left - end.nfev
     return value, where

@@ -7,9 +7,9 @@ from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
 # Parameters below this do not absorb the targets.
-LARGE = 1e6
+LARGE_PARAM = 1e6
 # The number of samples checked.
-MAX_CHECKED = 1000
+CHECKED_SAMPLES = 1000
 
 
 def first_spurious_zero(model: Model, loss: Loss, params: Floats, data: Data, losses: Floats) -> int | None:
@@ -24,11 +24,11 @@ def first_spurious_zero(model: Model, loss: Loss, params: Floats, data: Data, lo
         The parameters at the end.
     losses : array, shape (checkpoints reached + 1,)
     """
-    if losses[-1] != 0 or not loss.of_residual or not np.abs(params).max() > LARGE:
+    if losses[-1] != 0 or not loss.of_residual or not np.abs(params).max() > LARGE_PARAM:
         return None
-    y = data.y[:MAX_CHECKED]
+    y = data.y[:CHECKED_SAMPLES]
     columns = data.x[0].reshape(data.y.size, -1).T if model.by_row else data.x
-    columns = tuple(column[:MAX_CHECKED] for column in columns)
+    columns = tuple(column[:CHECKED_SAMPLES] for column in columns)
     with np.errstate(all="ignore"):
         residuals = model.predict_columns(params, columns) - y, -y
         found, nothing = (np.mean(loss.recorded(loss.arguments(residual, y))) for residual in residuals)

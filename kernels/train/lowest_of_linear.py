@@ -9,29 +9,36 @@ from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.linear_data import make_rows
 from kernels.model.model import Model
-from kernels.train.local_search import MANY, UNBOUNDED, UNSETTLED, Found, Objective, descend
+from kernels.train.local_search import (
+    FULLY_SEARCHED_SAMPLES,
+    UNBOUNDED_BELOW,
+    UNSETTLED_NOTE,
+    Found,
+    Objective,
+    descend,
+)
 
 RANDOM_STARTS = 6
 """Starts besides least squares, for losses of linear models that may have several minima; they have few."""
-MOST_WORK = 5 * 10**9
+MAX_MULTIPLICATIONS = 5 * 10**9
 """The numbers that the search for a plane between two classes reads at most: some seconds."""
-MOST_STEPS_OF_C = 2**31 - 1
+MAX_C_INT = 2**31 - 1
 """SciPy counts steps in an int of C."""
-LARGEST = 1e6
+LARGEST_BOUNDED = 1e6
 """Parameters in units of the design's singular directions, and of targets, beyond which a loss is approached at
 infinity."""
 # The loss is the maximum of these lines, given by slopes and offsets: in the residual, or in the prediction times the
 # sign of its class.
-PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
+LINEAR_PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
     "absolute": lambda: [(1.0, 0.0), (-1.0, 0.0)],
     "quantile": lambda tau: [(1.0 - tau, 0.0), (-tau, 0.0)],
     "epsilon_insensitive": lambda epsilon: [(1.0, -epsilon), (-1.0, -epsilon), (0.0, 0.0)],
     "hinge": lambda: [(-1.0, 1.0), (0.0, 0.0)],
 }
-CONVEX = ("huber", "logcosh", "logistic", "poisson", *PIECES)
+CONVEX_LOSSES = ("huber", "logcosh", "logistic", "poisson", *LINEAR_PIECES)
 """The losses whose mean over the samples of a linear model has no minimum but the lowest."""
-MULTIPLE = "the lowest of {0} local searches; another minimum may lie lower"
-SEPARABLE = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
+LOCAL_SEARCHES_NOTE = "the lowest of {0} local searches; another minimum may lie lower"
+SEPARABLE_NOTE = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
 
 
 def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
@@ -46,7 +53,7 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
     basis, back, offset = found
     start = _least_squares_start(loss, basis, offset, y)
 
-    if loss.name in PIECES and y.size <= MANY:
+    if loss.name in LINEAR_PIECES and y.size <= FULLY_SEARCHED_SAMPLES:
         solved = _linear_program(loss, basis, offset, y, start)
         if solved is not None:
             objective = _mean_of_basis(loss, basis, offset, y)
@@ -54,24 +61,24 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
             ends = [solved] if loss.of_residual else [solved, solved * (1 + 1e-9)]
             solved = min(ends, key=lambda end: objective(end)[0])
             return Found(objective(solved)[0], back @ solved, "linear programming", "")
-    if loss.name == "logistic" and y.size <= MANY and _separable(basis, offset, y):
-        return Found(0.0, None, "nonnegative least squares", SEPARABLE)
+    if loss.name == "logistic" and y.size <= FULLY_SEARCHED_SAMPLES and _separable(basis, offset, y):
+        return Found(0.0, None, "nonnegative least squares", SEPARABLE_NOTE)
     if loss.of_residual:
         unit = float(np.sqrt(np.mean((y - offset) ** 2))) or 1.0
         basis, back, start = basis * unit, back * unit, start / unit
     objective = _mean_of_basis(loss, basis, offset, y)
     starts = [start]
-    if loss.name not in CONVEX:
+    if loss.name not in CONVEX_LOSSES:
         starts += list(np.random.default_rng(0).normal(size=(RANDOM_STARTS, basis.shape[1])))
     value, where, settled = min((descend(objective, start) for start in starts), key=lambda end: end[0])
-    note = "" if loss.name in CONVEX else MULTIPLE.format(len(starts))
-    if loss.name in PIECES:
+    note = "" if loss.name in CONVEX_LOSSES else LOCAL_SEARCHES_NOTE.format(len(starts))
+    if loss.name in LINEAR_PIECES:
         note = "the search may have stopped at a kink, short of the lowest loss"
     params: Floats | None = back @ where
-    if np.abs(where).max(initial=0.0) > LARGEST:
+    if np.abs(where).max(initial=0.0) > LARGEST_BOUNDED:
         note, params = "the loss has no minimum: it falls as the parameters grow", None
     elif not settled:
-        note = UNSETTLED
+        note = UNSETTLED_NOTE
     return Found(value, params, "L-BFGS", note) if np.isfinite(value) else None
 
 
@@ -99,9 +106,9 @@ def lowest_of_scores(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
             return float(np.mean(loss.value(scores, y, options))), gradient.ravel()
 
     value, end, settled = descend(evaluate_at, np.zeros(basis.shape[1] * model.classes))
-    if value < UNBOUNDED:
-        return Found(0.0, None, "L-BFGS", SEPARABLE)
-    note = "" if settled else UNSETTLED
+    if value < UNBOUNDED_BELOW:
+        return Found(0.0, None, "L-BFGS", SEPARABLE_NOTE)
+    note = "" if settled else UNSETTLED_NOTE
     params = _of_classes(model, back @ end.reshape(-1, model.classes))
     return Found(value, params, "L-BFGS", note) if np.isfinite(value) else None
 
@@ -160,10 +167,10 @@ def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start:
     """Return the coordinates of the lowest mean of a piecewise linear loss; None if HiGHS does not find them.
 
     As in quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978). The dual is solved: its unknowns are the
-    shares, from 0 to 1, of each piece but the last at each sample; of `PIECES`, no two others exceed the last one at a
-    time. It has a row per coordinate instead of one per sample and piece: with 20,000 samples and 3 coordinates it took
-    0.3 s, the primal more than 20 s. Residuals are relative to `start`, in units of their median, because the
-    tolerances of HiGHS assume numbers of about 1.
+    shares, from 0 to 1, of each piece but the last at each sample; of `LINEAR_PIECES`, no two others exceed the last
+    one at a time. It has a row per coordinate instead of one per sample and piece: with 20,000 samples and 3
+    coordinates it took 0.3 s, the primal more than 20 s. Residuals are relative to `start`, in units of their median,
+    because the tolerances of HiGHS assume numbers of about 1.
     """
     from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
 
@@ -172,7 +179,7 @@ def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start:
         unit = float(np.median(np.abs(known))) or 1.0
     else:
         (rows, known), start, unit = _by_side(basis, offset, y), np.zeros(basis.shape[1]), 1.0
-    *pieces, (last, least) = PIECES[loss.name](*loss.options.values())
+    *pieces, (last, least) = LINEAR_PIECES[loss.name](*loss.options.values())
     gains = [((slope - last) * known + add - least) / unit for slope, add in pieces]
     turned = np.concatenate([(slope - last) * rows for slope, _ in pieces])
     total = -last * rows.sum(axis=0)
@@ -193,7 +200,7 @@ def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:
     rows, _ = _by_side(basis, offset, y)
     columns, target = np.vstack([rows.T, np.ones(y.size)]), np.append(np.zeros(rows.shape[1]), 1.0)
     try:
-        weights, _ = nnls(columns, target, maxiter=min(max(1, MOST_WORK // columns.size), MOST_STEPS_OF_C))
+        weights, _ = nnls(columns, target, maxiter=min(max(1, MAX_MULTIPLICATIONS // columns.size), MAX_C_INT))
     except RuntimeError:
         return False
     direction = columns[:-1] @ weights

@@ -15,11 +15,11 @@ from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.model.program import Program
 from kernels.train.local_search import (
-    MANY,
-    MOST_AT_KINKS,
-    MOST_EVALUATIONS,
-    TIMES,
-    UNBOUNDED,
+    FULLY_SEARCHED_SAMPLES,
+    MAX_EVALUATIONS,
+    MAX_RUNS,
+    MAX_SIMPLEX_EVALUATIONS,
+    UNBOUNDED_BELOW,
     Found,
     Objective,
     affordable_evaluations,
@@ -30,19 +30,19 @@ from kernels.train.local_search import (
     mean_and_gradient,
     settle_at_kinks,
 )
-from kernels.train.lowest_of_linear import MULTIPLE, PIECES
+from kernels.train.lowest_of_linear import LINEAR_PIECES, LOCAL_SEARCHES_NOTE
 
-LEAST_SAMPLES, SHORT_STEPS = 10, 500
+MIN_SAMPLES_PER_PARAM, SUBSET_EVALUATIONS = 10, 500
 """Samples per parameter in the subset searched first (more if steps are cheap), and the steps assumed for that."""
 RANDOM_STARTS = 24
 """Starts besides those of the study."""
-POLISHED = 4
+POLISHED_PLACES = 4
 """The places from which another loss is minimized, and the minima on a part of many samples that are refined."""
-FEW_STEPS, MOST_STEPS, LEADING = 50, 400, 8
+FIRST_EVALUATIONS, LEADING_EVALUATIONS, LEADING_PLACES = 50, 400, 8
 """Evaluations of the residual from each start, and from each of the lowest places, and their number."""
-STAGES = ((None, 1, 100), (8, 1, 1000), (3, 4, 2000))
+SEARCH_STAGES = ((None, 1, 100), (8, 1, 1000), (3, 4, 2000))
 """Stages for other losses: how many of the lowest places continue, the runs from each, and the evaluations per run."""
-NEGLIGIBLE = 1e-7
+EXACT_FIT_SHARE = 1e-7
 """Residuals below this fraction of the constant's loss count as an exact fit."""
 
 
@@ -55,7 +55,10 @@ def lowest_of_nonlinear(
     """
     rng, params = np.random.default_rng(0), len(model.params)
     cost = cost_of_step if loss.of_residual else cost_of_gradient
-    many = max(LEAST_SAMPLES * params, affordable_evaluations(cost(1, params), SHORT_STEPS, MANY))
+    many = max(
+        MIN_SAMPLES_PER_PARAM * params,
+        affordable_evaluations(cost(1, params), SUBSET_EVALUATIONS, FULLY_SEARCHED_SAMPLES),
+    )
     part = np.sort(rng.choice(y.size, many, replace=False)) if y.size > many else slice(None)
     some = tuple(column[part] for column in x), y[part]
     begin = [np.asarray(start, float) for start in starts]
@@ -69,11 +72,11 @@ def lowest_of_nonlinear(
             # Starts from which parameters grow without bound take most of the time.
             each = cost_of_step(some[1].size, params)
             few, most = (
-                affordable_evaluations(each, len(begin), FEW_STEPS),
-                affordable_evaluations(each, LEADING, MOST_STEPS),
+                affordable_evaluations(each, len(begin), FIRST_EVALUATIONS),
+                affordable_evaluations(each, LEADING_PLACES, LEADING_EVALUATIONS),
             )
             ends = sorted((_fit_squares(model, start, *some, few) for start in begin), key=lambda end: end[0])
-            ends[:LEADING] = [_fit_squares(model, end[1], *some, most) for end in ends[:LEADING]]
+            ends[:LEADING_PLACES] = [_fit_squares(model, end[1], *some, most) for end in ends[:LEADING_PLACES]]
             ends.sort(key=lambda end: end[0])
             if not loss.is_squared:
                 near = _lowest_places(mean_and_gradient(model.program, loss, *some), [end[1] for end in ends] + begin)
@@ -84,31 +87,31 @@ def lowest_of_nonlinear(
         ends = sorted((end for end in ends if np.isfinite(end[0]) or end[0] == -np.inf), key=lambda end: end[0])
         if not ends:
             return None
-        if ends[0][0] < UNBOUNDED:
+        if ends[0][0] < UNBOUNDED_BELOW:
             return Found(-np.inf, None, "", "")
         if y.size > many:
-            ends = _polish_all(model, loss, [end[1] for end in ends[:POLISHED]], x, y)
+            ends = _polish_all(model, loss, [end[1] for end in ends[:POLISHED_PLACES]], x, y)
             ends.sort(key=lambda end: end[0])
     objective = mean_and_gradient(model.program, loss, x, y)
     value, lowest = ends[0]
-    if loss.name in PIECES:
+    if loss.name in LINEAR_PIECES:
         value, lowest = settle_at_kinks(
-            objective, lowest, affordable_evaluations(cost_of_gradient(y.size, params), 1, MOST_AT_KINKS)
+            objective, lowest, affordable_evaluations(cost_of_gradient(y.size, params), 1, MAX_SIMPLEX_EVALUATIONS)
         )
     # SciPy's sums may differ from recorded losses in the last digits.
     value = min(value, objective(lowest)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
-    return Found(value, lowest, method, MULTIPLE.format(len(begin)))
+    return Found(value, lowest, method, LOCAL_SEARCHES_NOTE.format(len(begin)))
 
 
 def _lowest_places(objective: Objective, places: Sequence[Floats]) -> list[Floats]:
-    """Return the first place and those of the lowest losses, one per distinct loss, `POLISHED` in all.
+    """Return the first place and those of the lowest losses, one per distinct loss, `POLISHED_PLACES` in all.
 
     With outliers, all minima of squares may coincide, and a search with another loss does not leave that minimum.
     """
     by_loss = {float(f"{objective(place)[0]:.4g}"): place for place in reversed(places)}
     lowest = sorted(value for value in by_loss if np.isfinite(value))
-    return [places[0], *(by_loss[value] for value in lowest[: POLISHED - 1])]
+    return [places[0], *(by_loss[value] for value in lowest[: POLISHED_PLACES - 1])]
 
 
 def _search_in_stages(objective: Objective, starts: Sequence[Floats], each: int) -> list[tuple[float, Floats]]:
@@ -118,7 +121,7 @@ def _search_in_stages(objective: Objective, starts: Sequence[Floats], each: int)
     show approximately where it will end.
     """
     ends = [(math.inf, start) for start in starts]
-    for count, times, steps in STAGES:
+    for count, times, steps in SEARCH_STAGES:
         places = [place for _, place in ends[:count]]
         affordable = affordable_evaluations(each, times * len(places), steps)
         ends = _descend_all(objective, places, times=times, steps=affordable)
@@ -196,14 +199,15 @@ def _polish_all(
         each = cost_of_step(y.size, params)
         starts = starts[: affordable_searches(each, len(starts))]
         return [
-            _fit_squares(model, start, x, y, affordable_evaluations(each, len(starts), MOST_STEPS)) for start in starts
+            _fit_squares(model, start, x, y, affordable_evaluations(each, len(starts), LEADING_EVALUATIONS))
+            for start in starts
         ]
     objective = mean_and_gradient(model.program, loss, x, y)
-    steps = affordable_evaluations(cost_of_gradient(y.size, params), TIMES * len(starts), MOST_EVALUATIONS)
+    steps = affordable_evaluations(cost_of_gradient(y.size, params), MAX_RUNS * len(starts), MAX_EVALUATIONS)
     settings: dict[str, Any] = {"steps": steps}
     if loss.of_residual:
         spread = np.mean(loss.recorded(loss.arguments(y - np.mean(y), y)))
-        enough = NEGLIGIBLE * float(spread) if loss.nonnegative else -np.inf
+        enough = EXACT_FIT_SHARE * float(spread) if loss.nonnegative else -np.inf
         settings |= {"enough": enough, "sizes_at": partial(_sizes, model, x, y)}
     return _descend_all(objective, starts, **settings)
 

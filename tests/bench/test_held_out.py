@@ -13,8 +13,7 @@ from sklearn.dummy import DummyClassifier
 
 from bench import Grid, load_run, sweep
 from bench.analysis.default_study import default_study
-from bench.data.held_out import add_held_out, hold_out_share
-from bench.data.memory_maps import load_table
+from bench.data.held_out import hold_out_share
 from bench.data.scaling import standardize
 from bench.data.table import builtin
 from bench.engine import check as checking
@@ -25,7 +24,6 @@ from bench.study.load import load_study, with_settings
 from bench.study.schema import RunTable
 from bench.tables.formatting import text
 from kernels import fit, models
-from tests.support.refusals import refusal_of
 from tests.support.studies import sweep_settings, train_study
 from tests.support.sweeps import fit_of
 
@@ -75,7 +73,7 @@ def test_more_epochs_continue_where_the_runs_stand(undisturbed, tmp_path, monkey
 
 
 def test_thinned_curves_keep_both_losses_at_the_same_checkpoints(undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "MOST_LOSSES", 5 * GRID.size)
+    monkeypatch.setattr(engine, "MAX_LOSSES", 5 * GRID.size)
     thin = swept(tmp_path).curves
     both = thin.merge(undisturbed.curves, on=["config_id", "samples"], how="left")
     assert len(thin) < len(undisturbed.curves) / 2
@@ -127,27 +125,6 @@ def test_what_is_held_out_has_no_part_in_the_scaling():
     np.testing.assert_allclose(scaled.validation[1] * scaling.y_scale + scaling.y_mean, data.validation[1])
 
 
-def test_held_out_rows_must_be_alike_and_a_share_one(tmp_path, monkeypatch):
-    (tmp_path / "rows.csv").write_text("a,b,y\n1,2,x\n2,3,y\n3,1,z\n")
-    (tmp_path / "more.csv").write_text("a,b,y\n1,2,y\n2,3,z\n")
-    monkeypatch.chdir(tmp_path)
-    data = load_table("rows.csv", ["a", "b"], "y", loss="softmax")
-    for x, like, told in (
-        (["b", "a"], data, "must have the columns of rows.csv, 'a', 'b', 'y', not 'b', 'a', 'y'"),
-        (["a", "b"], None, "must have the classes of rows.csv: give load_table its data as like"),
-    ):
-        other = load_table("more.csv", x, "y", loss="softmax", like=like)
-        assert refusal_of(add_held_out, data, other) == f"more.csv {told}"
-        assert refusal_of(add_held_out, data, test=other) == f"more.csv {told}"
-    found = add_held_out(data, load_table("more.csv", ["a", "b"], "y", loss="softmax", like=data))
-    assert found.validation[1].tolist() == [1, 2]
-    told = "validation must be a share of the samples between 0 and 1, not -0.2"
-    assert refusal_of(hold_out_share, data, -0.2) == told
-    told = "data must not hold out samples for validation already: those would be lost"
-    assert refusal_of(hold_out_share, found, 0.5) == refusal_of(add_held_out, found, data) == told
-    assert hold_out_share(found, test=0.4).test[1].size == 1
-
-
 STUDY = """
 name = "cars"
 model.expression = "a*hp + b"
@@ -178,34 +155,6 @@ def test_a_study_may_hold_out_another_file(folder):
     others = pd.read_csv(folder / "others.csv")
     np.testing.assert_allclose(data.validation[0][:, 0] * scaling.x_scale + scaling.x_mean, others["hp"])
     assert len(data.y) == 40
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("validation = 1.5", "validation must be a share of the rows between 0 and 1, not 1.5"),
-        ('validation = 0.5\nvalidation_path = "others.csv"', "data must have validation, a share of the rows, or"),
-        (
-            "validation = 0.5\ntest = 0.5",
-            "validation and test must leave rows to train on, and 0.5 and 0.5 of them are",
-        ),
-    ],
-)
-def test_bad_shares_name_their_key(folder, line, message):
-    (folder / "study.toml").write_text(f"{STUDY}{line}\n")
-    error = refusal_of(load_study, folder / "study.toml")
-    assert "study.toml" in error
-    assert message in error
-
-
-def test_patience_needs_held_out_samples(folder, refused):
-    (folder / "study.toml").write_text(STUDY)
-    told = "study.toml, line 5: run.patience needs validation: samples that are held out\n"
-    assert told in refused("run", folder / "study.toml")
-    study = load_study(folder / "study.toml")
-    with pytest.raises(ValueError, match=r"^patience needs validation: samples that are held out$"):
-        train_study(study)
-    assert with_settings(study, {"data.validation": 0.2}).data.validation == 0.2
 
 
 @pytest.mark.parametrize(
@@ -434,7 +383,7 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
     assert told["test_metrics"]["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(cars["mpg"]), rel=1e-9)
 
 
-def test_rows_of_other_files_are_held_out_by_options(folder, ran, refused, studies):
+def test_rows_of_other_files_are_held_out_by_options(folder, ran, studies):
     shutil.copy(folder / "others.csv", folder / "again.csv")
     given = ["--validation", "others.csv", "--test", "again.csv"]
     asked = ["cars.csv", "--y", "mpg", *given]
@@ -443,8 +392,6 @@ def test_rows_of_other_files_are_held_out_by_options(folder, ran, refused, studi
     residuals = told["params"]["a"] * others["hp"] + told["params"]["b"] - others["mpg"]
     assert told["validation_loss"] == pytest.approx(np.mean(residuals**2), rel=1e-9)
     assert told["test_loss"] == pytest.approx(np.mean(residuals**2), rel=1e-9)
-    message = "of the built-in data quadratic a share is held out, and not the file others.csv"
-    assert message in refused("fit", "quadratic", *given)
     (folder / "shares.toml").write_text(STUDY + "validation = 0.2\ntest = 0.2", "utf-8")
     for command in ("run", "tune"):
         assert "Target: none: settings are chosen by the loss on the held-out rows" in ran(command, *asked)
@@ -454,25 +401,6 @@ def test_rows_of_other_files_are_held_out_by_options(folder, ran, refused, studi
         assert [data.y.size, data.validation[1].size, data.test[1].size] == [40, 11, 11]
     ran("run", "shares.toml", *given[:2], "--test", "0.25")
     assert (studies[-1].data.test, studies[-1].data.test_path) == (0.25, None)
-
-
-@pytest.mark.parametrize(
-    ("given", "uses"),
-    [
-        (
-            ["--validation", "others.csv", "--test", "./others.csv"],
-            "others.csv is the file of the held-out samples and of the test",
-        ),
-        (["--validation", "linked.csv"], "cars.csv is the file of the data and of the held-out samples"),
-        (["--test", "cars.csv"], "cars.csv is the file of the data and of the test"),
-    ],
-)
-def test_rows_that_train_decide_and_judge_are_of_three_files(given, uses, folder, refused):
-    """Else those that judge had decided, or been trained on, and the verdict says that they had not."""
-    (folder / "linked.csv").symlink_to(folder / "cars.csv")
-    for command in ("fit", "run", "tune"):
-        message = refused(command, "cars.csv", "--y", "mpg", *given)
-        assert f"{uses}: give another file, or a share of the rows such as 0.2" in message
 
 
 @pytest.mark.parametrize("labels", ["a b c d", "0 2 3 1"])

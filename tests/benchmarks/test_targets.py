@@ -8,7 +8,7 @@ import pytest
 from bench.pytest_plugin import small
 from bench.timing.budget import ROOF, TARGETS, measure_target
 from bench.timing.problem import FailedError, UnavailableError
-from bench.timing.variants import BY_NAME
+from bench.timing.variants import VARIANTS_BY_NAME
 from bench.timing.verify import verify
 from tests.benchmarks.contestants import contestants
 
@@ -21,7 +21,7 @@ def about(target):
 
 
 def has_other(target):
-    return target.other == ROOF or contestants(target.other_on(), [BY_NAME[target.other]])
+    return target.other == ROOF or contestants(target.other_on(), [VARIANTS_BY_NAME[target.other]])
 
 
 def marks_of(target):
@@ -51,7 +51,7 @@ def verify_both(target):
     others = [] if target.other == ROOF else [(target.other, target.other_on())]
     for name, problem in [(target.ours, target.ours_on()), *others]:
         try:
-            verify(BY_NAME[name], small(problem))
+            verify(VARIANTS_BY_NAME[name], small(problem))
         except FailedError:
             raise
         except UnavailableError as reason:

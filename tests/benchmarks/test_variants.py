@@ -8,7 +8,7 @@ import pytest
 
 from bench.data import builtin
 from bench.timing.problem import Problem, classic, exponential, many
-from bench.timing.variants import BY_NAME, VARIANTS
+from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
 from bench.timing.workload import batch_of_runs
 from kernels import models
 from kernels.model.models import make_model
@@ -79,7 +79,7 @@ def questions() -> Iterator[tuple[str, str, Problem, Problem, list]]:
 
 
 def named(*names):
-    return [BY_NAME[name] for name in names]
+    return [VARIANTS_BY_NAME[name] for name in names]
 
 
 def side_by_side(problem, epochs):

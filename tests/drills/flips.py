@@ -11,7 +11,7 @@ from bench.engine.confirm import confirm
 from bench.engine.problem import make_problem
 from bench.engine.train import Trainer
 from bench.report.run_data import run_data_of
-from bench.store.evidence import COLUMNS, read_tables, store_tables
+from bench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
 from bench.store.results import read_result
 from bench.store.run_folder import read_run
 from bench.study.load import load_study, to_toml
@@ -53,7 +53,9 @@ def make_run(place):
     trainer, grid = Trainer(problem, folder, to_toml(study)), study.make_grid()
     confirm(trainer, winners(ranking(result.frame)), grid.seed, grid)
     rounds = pd.DataFrame({"variant": ["fused", "C"] * 20, "round": np.arange(40), "ns": np.linspace(4, 6, 40)})
-    store_tables(folder, speed_rounds=rounds, costs=pd.DataFrame([dict.fromkeys(sorted(COLUMNS["costs"]), 1e-9)]))
+    store_tables(
+        folder, speed_rounds=rounds, costs=pd.DataFrame([dict.fromkeys(sorted(EVIDENCE_COLUMNS["costs"]), 1e-9)])
+    )
     return folder, earlier
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pandas as pd
 
-from bench.store.evidence import COLUMNS, store_tables
+from bench.store.evidence import EVIDENCE_COLUMNS, store_tables
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner
 from kernels.base.checksum import add_checksum
@@ -34,7 +34,7 @@ def make_target(place):
     """Return the target; an input is the number of a file, whether it is sealed, and its content."""
     study, folder = write_study(place, STUDY), place / "run"
     resume(place, study)
-    store_tables(folder, costs=pd.DataFrame([dict.fromkeys(sorted(COLUMNS["costs"]), 1e-9)]))
+    store_tables(folder, costs=pd.DataFrame([dict.fromkeys(sorted(EVIDENCE_COLUMNS["costs"]), 1e-9)]))
     names, owner = files_of(folder), name_owner(read_identity(folder))
     whole = {name: (folder / name).read_bytes() for name in names}
     expected = what_is_read(folder)

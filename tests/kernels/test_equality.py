@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from bench.timing.problem import exponential
 from kernels import Model, fit, models
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS
 from kernels.compile.kinds import KERNELS
@@ -45,34 +44,39 @@ CASES = [
             {"batch": 43, "zeros": True, "diverging": False, "target": -np.inf},
         )
     ),
-    Case(optimizer="adam", shuffle=True, runs=37, kernels=("lanes-fma",)),
-    *(Case(optimizer="averaged(polyak)", loss="epsilon_insensitive", batch=size, samples=811) for size in (1, 9, 811)),
-    Case(optimizer="adagrad(lr_decay=0.1, weight_decay=0.1)", batch=7),
-    Case(optimizer="rmsprop(centered=true, momentum=0.5)", shuffle=True),
-    Case(optimizer="adadelta", loss="huber(0.5)", batch=16, kernels=ONE),
-    Case(optimizer="adamax", loss="quantile(0.3)", kernels=LANES),
-    Case(optimizer="nadam(weight_decay=0.1)", shuffle=True, batch=3, kernels=ONE),
-    Case(optimizer="radam(0.8, 0.9)", by_run=True, kernels=LANES),
-    Case("a*x + where(x > 0.3, b, c)", optimizer="rprop", batch=43, patience=2.0, kernels=LANES),
-    Case(optimizer="adam(amsgrad=true)", loss="absolute", by_run=True, batch=5),
-    Case(optimizer="adan", shuffle=BLOCKS, kernels=LANES),
-    Case(optimizer="lookahead(adam, 3)", by_run=True, kernels=LANES),
-    Case(optimizer="schedule_free_sgd(0.7, 0.1)", batch=8, kernels=ONE),
-    Case("max(a*x, b) + relu(c - x)", loss="hinge", optimizer="averaged(clipped(momentum(0.5), 0.1))", shuffle=True),
-    Case("a*x + b", weighted=True, loss="huber(1.5)", optimizer="clipped(inverse_scaled(adam))", batch=4, kernels=ONE),
-    Case(" + ".join(f"p{k}*x**{k}" for k in range(1, 13)), samples=300, batch=150),
-    Case("a*exp(b*x) + c", optimizer="yogi"),
-    Case(loss="logistic", optimizer="adabelief", batch=7),
+    *(
+        Case(optimizer="averaged(polyak)", loss="epsilon_insensitive", batch=size, samples=811, kernels=ONE)
+        for size in (1, 9, 811)
+    ),
+    Case(optimizer="rmsprop(centered=true, momentum=0.5)", shuffle=True, kernels=ONE),
+    Case(optimizer="lookahead(radam(0.8, 0.9), 3)", by_run=True, kernels=LANES),
+    Case(optimizer="adam(amsgrad=true)", loss="absolute", by_run=True, batch=5, kernels=LANES),
+    Case(optimizer="schedule_free_sgd(0.7, 0.1)", loss="poisson", batch=8, kernels=ONE),
+    Case(
+        "max(a*x, b) + relu(c - x)", loss="hinge", optimizer="averaged(clipped(yogi, 0.1))", shuffle=True,
+        kernels=LANES,
+    ),
+    Case(
+        "a*x + b", weighted=True, loss="cauchy(0.3)", optimizer="clipped(inverse_scaled(nadam(weight_decay=0.1)))",
+        batch=4, shuffle=True, kernels=ONE,
+    ),
+    Case(
+        " + ".join(f"p{k}*x**{k}" for k in range(1, 13)), optimizer="adagrad(lr_decay=0.1, weight_decay=0.1)",
+        samples=300, batch=150, kernels=ONE,
+    ),
+    # Functions that are not correctly rounded.
+    Case("a*exp(b*x) + c", optimizer="adan", shuffle=BLOCKS, kernels=LANES),
+    Case(loss="logistic", optimizer="adabelief", batch=7, kernels=ONE),
     # The range of float32, and every lane of a kernel with all that there is to get wrong.
     *(replace(MIXED, dtype="float32", batch=size, shuffle=size > 1, kernels=ONE) for size in (1, 7, 16, 43)),
     *(
         Case(
-            KINKS, loss="huber(0.5)", optimizer="adam(weight_decay=0.1)", dtype="float32", batch=size, shuffle=True,
+            KINKS, loss="absolute", optimizer="adamax(weight_decay=0.1)", dtype="float32", batch=size, shuffle=True,
             patience=1000.0, runs=70, kernels=LANES,
         )
         for size in (1, 16, 43)
     ),
-    Case("a/(1 + x**2) + b", dtype="float32", optimizer="nesterov", batch=8, kernels=ONE),
+    Case("a/(1 + x**2) + b", loss="quantile(0.3)", dtype="float32", optimizer="adadelta", batch=8, kernels=ONE),
     # Vectors, in loops: any number of weights, batch and order.
     *(replace(WEIGHTS, inputs=size, path=False) for size in (1, 7, 8, 9, 64, 1000)),
     *(replace(WEIGHTS, inputs=9, batch=size, samples=400) for size in (7, 16, 128, 200, 400)),
@@ -81,7 +85,7 @@ CASES = [
     Case("w @ x + b", inputs=3, optimizer="adamw", loss="huber(0.1)", kernels=ONE),
     *(
         Case(
-            "mlp(3, relu)", inputs=14, loss="huber(0.5)", optimizer="adam(weight_decay=0.1)", dtype="float32",
+            "mlp(3, relu)", inputs=14, loss="huber(0.5)", optimizer="rprop", dtype="float32",
             batch=size, shuffle=True, kernels=ONE,
         )
         for size in (1, 9)
@@ -103,7 +107,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.optimizer}-{case.loss}-{case.dtype}-{case.batch}")
 def test_compiled_kernels_are_the_reference(case, slicing, monkeypatch):
     """One run, runs side by side, and their slices of time."""
-    monkeypatch.setattr(written_out, "MOST_PARAMS", 0)  # short vectors go through loops too
+    monkeypatch.setattr(written_out, "MAX_PARAMS", 0)  # short vectors go through loops too
     check(case)
 
 
@@ -127,24 +131,13 @@ def test_whatever_is_drawn_is_the_reference_in_pure_python(python):
     python(f"from tests.support.cases import check_drawn; check_drawn({examples})", NUMBA_DISABLE_JIT="1")
 
 
-def both(model, x, y, kernel="fused", **settings):
-    return (fit(model, x, y, kernel=name, **settings) for name in ("reference", kernel))
-
-
 def assert_same_bits(model, x, y, **settings):
-    reference, fused = both(model, x, y, **settings)
+    reference, fused = (fit(model, x, y, kernel=kernel, **settings) for kernel in ("reference", "fused"))
     assert (fused.status, fused.epochs) == (reference.status, reference.epochs)
     for ours, theirs in ((fused.trajectory, reference.trajectory), (fused.loss, reference.loss)):
         np.testing.assert_array_equal(ours, theirs)  # which shows numbers where it fails
         np.testing.assert_array_equal(bits(ours), bits(theirs))
     return fused
-
-
-def difference(reference, other):
-    """The largest difference in a parameter's path, in units of that parameter's largest size."""
-    assert other.epochs == reference.epochs
-    size = np.abs(reference.trajectory).max(axis=0)
-    return (np.abs(other.trajectory - reference.trajectory) / size).max()
 
 
 ORDINARY = st.floats(-10, 10, width=32)
@@ -154,7 +147,9 @@ SMALL = ORDINARY | st.sampled_from(
 LARGE = SMALL | st.sampled_from([s * number for number in (2.0**53 - 1, 1e150, 1e300) for s in (1, -1)])
 # With poles, and with square roots of negative numbers.
 RATIONAL = Model("(a*x**2 + b)/(1 + (c*x)**2) + sqrt(abs(a - x))/c - x**-3*b**2.5")
-KINKED = Model("max(a*x, b) - min(x, c)*a + where(x >= 0, b*sqrt(x), relu(c - x)) + where(a*x < b, c, max(c, -0.1))")
+KINKED = Model(
+    "abs(b)*x + max(a*x, b) - min(x, c)*a + where(x >= 0, b*sqrt(x), relu(c - x)) + where(a*x < b, c, max(c, -0.1))"
+)
 # Every model, rule and loss that has something to get wrong, each once: every other combination is a kernel to compile.
 EDGES = [
     (models.quadratic, "adam", "squared"),
@@ -192,12 +187,6 @@ def test_negative_zeros_add_up_to_a_negative_zero():
     for size in (1, 8, 9, 129, "full"):
         result = assert_same_bits(models.quadratic, x, y, init=[-0.0] * 3, epochs=1, batch_size=size)
         assert not np.signbit(result.params).any()
-
-
-def test_the_sign_of_a_negative_zero_is_zero():
-    reference, fused = both(Model("abs(a)*x"), np.ones(4), np.ones(4), init=[-0.0], epochs=1)
-    np.testing.assert_array_equal(bits(fused.trajectory), bits(reference.trajectory))
-    assert not np.signbit(fused.params).any()
 
 
 FUNCTIONS = ["exp", "log", "sin", "cos", "tan", "tanh", "arcsin", "arccos", "arctan", "power"]
@@ -243,31 +232,14 @@ def test_functions_of_floats_are_within_4_ulp_of_numpy():
         assert (np.abs(result - expected) / np.spacing(np.abs(expected))).max() <= 4, name
 
 
-def close_run(model, params, kernel, batch_size, loss="squared"):
-    """The difference of a run that settles, in rounding errors of one update, and a bound of it.
-
-    A run that settles does not amplify errors: they add up at most, a few units in the last place per update.
-    """
-    rng = np.random.default_rng(6)
-    x = rng.uniform(0.05, 1.5, 200)
-    y = model.predict(params, x) + 0.05 * rng.standard_normal(200)
-    y = (y > 0) * 1.0 if loss == "logistic" else y
-    settings = {"lr": 0.05, "epochs": 20, "shuffle": True, "batch_size": batch_size, "loss": loss}
-    reference, other = both(model, x, y, kernel, init=1.2 * np.array(params), **settings)
-    assert reference.loss[-1] < reference.loss[0]
-    return difference(reference, other), 4 * EPS * 20 * (200 // batch_size)
-
-
-@pytest.mark.parametrize("batch_size", [1, 16])
-@pytest.mark.parametrize(
-    ("model", "params", "loss"), [(exponential, [2, -1, 0.5], "squared"), (models.linear, [2, -1], "logistic")]
-)
-def test_a_model_and_a_loss_with_functions_stay_close(model, params, loss, batch_size):
-    found, bound = close_run(model, params, "fused", batch_size, loss)
-    assert found <= bound
-
-
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_fma_stays_close_and_is_really_there(batch_size):
-    found, bound = close_run(models.quadratic, [2, -4, 3], "fused-fma", batch_size)
-    assert 0 < found <= bound
+    """A run that settles does not amplify errors: they add up at most, a few units in the last place per update."""
+    rng = np.random.default_rng(6)
+    x = rng.uniform(0.05, 1.5, 200)
+    y = models.quadratic.predict([2, -4, 3], x) + 0.05 * rng.standard_normal(200)
+    settings = {"init": [2.4, -4.8, 3.6], "lr": 0.05, "epochs": 20, "shuffle": True, "batch_size": batch_size}
+    reference, fused = (fit(models.quadratic, x, y, kernel=kernel, **settings) for kernel in ("reference", "fused-fma"))
+    assert reference.loss[-1] < reference.loss[0]
+    difference = np.abs(fused.trajectory - reference.trajectory) / np.abs(reference.trajectory).max(axis=0)
+    assert 0 < difference.max() <= 4 * EPS * 20 * (200 // batch_size)

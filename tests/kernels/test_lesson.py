@@ -15,12 +15,10 @@ EXPERIMENTS = {
 LESSON = {"lr": 0.5, "schedule": "halve(10)", "epochs": 100}
 
 
-# By kernels whose results are those of the reference (tests/kernels/test_equality.py), which takes a second.
 @STARTS
-@pytest.mark.parametrize("kernel", ["fused", "fused-fma"])
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_it_finds_the_curve(classic, init, name, kernel):
-    result = fit(models.quadratic, *classic, init=init, kernel=kernel, **LESSON, **EXPERIMENTS[name])
+def test_it_finds_the_curve(classic, init, name):
+    result = fit(models.quadratic, *classic, init=init, **LESSON, **EXPERIMENTS[name])
     np.testing.assert_allclose(result.params, [2, -4, 3], rtol=0, atol=1e-9)
     assert result.loss[-1] < 1e-18
     assert result.loss.shape == (101,)

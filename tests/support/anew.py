@@ -10,4 +10,5 @@ def begin_anew(patched, folder):
     """Know no kernel, and use this cache folder."""
     patched.setattr(cache, "folder", functools.cache(cache.folder.__wrapped__))
     patched.setenv("SGDBENCH_CACHE_DIR", str(folder))
-    patched.setattr(build, "_built", {})
+    for module in [*build._built]:
+        patched.delitem(build._built, module)

@@ -71,14 +71,6 @@ def clocked_repository(root, layout="", benchmarks="test_io.py"):
             git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first", folder=root)
 
 
-def quick_turns(monkeypatch):
-    """Take five turns, of processes of pytest that do not say that they are workers, and have one plug-in."""
-    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setattr("bench.compare.turns.TURNS", 5)
-
-
 def run_pytest(*arguments, folder=ROOT, code=PYTEST, exit_code=0):
     """The output of pytest in a folder, in a process of its own."""
     # Those of pytest and its plug-ins say that this process is a worker.

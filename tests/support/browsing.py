@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.support.constants import HANG
+
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -43,7 +45,7 @@ def opened(driver, page):
     from selenium.webdriver.support.wait import WebDriverWait
 
     driver.get(page.as_uri())
-    WebDriverWait(driver, 60).until(
+    WebDriverWait(driver, HANG, 0.05).until(
         lambda d: d.execute_script("return document.documentElement.dataset.drawn === 'all'")
     )
     return driver

@@ -63,6 +63,8 @@ class Case:
         y = x @ rng.normal(size=self.inputs) + 1
         if self.loss in ("logistic", "hinge"):
             y = (y > 0) * 1.0
+        if self.loss == "poisson":
+            y = np.abs(y)
         if self.classes > 1:
             y = rng.integers(0, self.classes, self.samples) * 1.0
         model = self.make_model()

@@ -1,8 +1,4 @@
-"""Expressions: those with every function of ours, and any that may be written."""
-
-import numpy as np
-from hypothesis import strategies as st
-from scipy import special
+"""Expressions in which every function of ours is used."""
 
 from kernels import models
 from kernels.model.models import MODELS
@@ -33,27 +29,3 @@ MORE = [
 OF_X = sorted(name for name, build in MODELS.items() if name not in ("polynomial", "mlp") and build().inputs == ("x",))
 TEXTS = [*(m.expression for m in map(models.make_model, OF_X)), *MORE]
 TEXTS += [models.polynomial(5).expression]
-
-UFUNCS = "exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan abs"
-# Of complex numbers, too.
-ONE_ARGUMENT = {name: getattr(np, name) for name in UFUNCS.split()} | {
-    "erf": special.erf,
-    "sigmoid": lambda u: 1 / (1 + np.exp(-u)),
-    "softplus": lambda u: np.log(1 + np.exp(u)),
-    "relu": lambda u: np.where(np.real(u) > 0, u, 0),
-}
-COMPARISONS = st.sampled_from(["<", "<=", ">", ">="])
-
-
-def grown(inner):
-    return st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "-", "*", "/"]), inner).map("({0[0]} {0[1]} {0[2]})".format),
-        st.tuples(inner, st.sampled_from(["2", "3", "-1", "0.5", "-1.5", "1.3", "a"])).map("{0[0]}**{0[1]}".format),
-        st.tuples(st.sampled_from([*ONE_ARGUMENT]), inner).map("{0[0]}({0[1]})".format),
-        st.tuples(st.sampled_from(["max", "min"]), inner, inner).map("{0[0]}({0[1]}, {0[2]})".format),
-        st.tuples(inner, COMPARISONS, inner, inner).map("where({0[0]} {0[1]} {0[2]}, {0[3]}, {0[0]})".format),
-        inner.map("(-{})".format),
-    )
-
-
-EXPRESSIONS = st.recursive(st.sampled_from(["a", "b", "x", "2.5", "3", "0.1"]), grown, max_leaves=10)

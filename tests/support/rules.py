@@ -2,7 +2,7 @@
 
 import sys
 
-from kernels.base.plugins import PREFIX
+from kernels.base.plugins import MODULE_PREFIX
 from kernels.base.registry import REGISTERED
 
 # One text for each rule that there is, since their options are no part of what is compiled. Plain sgd is in most
@@ -25,7 +25,7 @@ def forget_rules():
     """Forget all rules and plug-ins, as a new process has none."""
     for known in REGISTERED.values():
         known.clear()
-    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
+    for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
         del sys.modules[name]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.store.evidence import SPEED
+from bench.store.evidence import SPEED_COLUMNS
 
 ROWS = [
     {
@@ -21,7 +21,7 @@ ROWS = [
      "to_c": 99.0, "to_c_low": 98.0, "to_c_high": 99.0, "compile_seconds": 1.0, "note": "off by 0.12345"},
     {"variant": "unknown", "threads": 1, "verified": False, "note": "not verified: nothing is known"},
 ]  # fmt: skip
-TABLE = pd.DataFrame(ROWS, columns=SPEED)
+TABLE = pd.DataFrame(ROWS, columns=SPEED_COLUMNS)
 
 
 def speeds(*peers):

@@ -10,8 +10,11 @@ function toneOfLayer(tone) {
 const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", square: "square-open", triangle: "triangle-up" };
 
 const lines = (words) => literal(words).replaceAll("\n", "<br>");
-const hoverOf = (words) => {
+// Where a pointer is on a line, below the words about it.
+const PLACE = "%{hovertext}<br>%{xaxis.title.text} %{x:,.6~g}, %{yaxis.title.text} %{y:.2~g}<extra></extra>";
+const hoverOf = (words, place) => {
   if (!words) return { hoverinfo: "skip" };
+  if (place && !Array.isArray(words)) return { hovertext: lines(words), hovertemplate: PLACE };
   return { hoverinfo: "text", hovertext: Array.isArray(words) ? words.map(lines) : lines(words) };
 };
 
@@ -30,7 +33,7 @@ const LAYERS = {
     const single = y.filter((value) => value !== null).length < 2;
     const line = { color: tone, width, dash: dashed ? "4px,3px" : "solid" };
     const data = { x: held(x, axes.x), y: held(y, axes.y), opacity, line, marker: { color: tone } };
-    return [{ type: "scatter", mode: single ? "markers" : "lines", connectgaps: false, ...data, ...hoverOf(words) }];
+    return [{ type: "scatter", mode: single ? "markers" : "lines", connectgaps: false, ...data, ...hoverOf(words, true) }];
   },
   band: ({ x, low, high, opacity = 0.17, color: name }, axes) => {
     const tone = toneOfLayer(name);
@@ -61,6 +64,9 @@ const LAYERS = {
     return [{ type: "bar", ...look, x: values, y: places, ...text, ...hoverOf(words) }];
   },
 };
+
+// Where there is nothing to draw.
+const NOTHING = { panels: [{ x: { range: [0, 1] }, y: { range: [0, 1] }, layers: [] }] };
 
 const layerOf = (layer, panel, yaxis) => (LAYERS[layer.kind]?.(layer, panel) ?? []).map((trace) => ({ ...trace, yaxis }));
 
@@ -105,9 +111,9 @@ function domainsOf(panels) {
   });
 }
 
-// Draws the layers that `isShown`; `log` says which axes are to be logarithmic, where a reader may choose. Panels stand
-// below each other, on one horizontal axis.
-function drawChart(plot, chart, { isShown = () => true, log = {}, layout: more = {}, tools = true } = {}) {
+// Draws the layers that `isShown`, and the traces `above` them; `log` says which axes are to be logarithmic, where a
+// reader may choose. Panels stand below each other, on one horizontal axis.
+function drawChart(plot, chart, { isShown = () => true, log = {}, above = [], layout: more = {}, tools = true } = {}) {
   if (chart.height) plot.style.height = `${84 * chart.height}px`;
   const layout = { shapes: [], annotations: [], ...more };
   const traces = [];
@@ -127,7 +133,7 @@ function drawChart(plot, chart, { isShown = () => true, log = {}, layout: more =
       traces.push(...layerOf(layer, axes, `y${number}`));
     }
   });
-  draw(plot, traces, layout, tools);
+  draw(plot, [...traces, ...above], layout, tools);
 }
 
 function paintLegend(figure, keys = [], title = "") {

@@ -29,25 +29,17 @@ function make(tag, properties = {}, ...children) {
 
 // An axis; `range` is where the view begins and where a double click leads back to, in decades if it is logarithmic.
 function axis(title, { log = false, range = null, ...more } = {}) {
-  const decades = log && range ? range[1] - range[0] : 0;
-  const plain = decades && ((range[0] > -4 && range[1] < 6) || decades < 1);
   return {
     title: { text: literal(title).replaceAll("\n", "<br>"), font: { size: 13, color: color("soft") }, standoff: 8 },
     type: log ? "log" : "linear",
     range: range ?? undefined,
     autorange: range === null,
-    // Powers of ten are written alike, whether they are near one or far from it.
-    exponentformat: log ? "power" : "e",
-    // Few enough that a logarithmic axis has no ticks at 3, 4, 6, 7, ...
-    nticks: log ? 5 : 7,
+    // Of axes without ticks of their own, those of a run that is played.
+    ...{ nticks: 7, exponentformat: "e", separatethousands: true, minexponent: 5 },
     ticks: "",
-    tickformat: !plain ? undefined : range[0] > -4 ? ",~g" : ".3~e",
-    separatethousands: true,
-    minexponent: 5,
     gridcolor: color("grid"),
     linecolor: color("line"),
-    // Plotly writes powers of ten a quarter larger than other labels.
-    tickfont: { size: log && !plain && !more.tickvals ? 9.6 : 12, color: color("soft") },
+    tickfont: { size: 12, color: color("soft") },
     zeroline: false,
     automargin: true,
     fixedrange: touch,
@@ -55,51 +47,11 @@ function axis(title, { log = false, range = null, ...more } = {}) {
   };
 }
 
-// At most six round numbers at even distances, for a logarithmic axis that is much shorter than a decade.
-function evenTicks(low, high) {
-  const base = 10 ** Math.floor(Math.log10((high - low) / 5));
-  const step = [1, 2, 5, 10].map((digit) => digit * base).find((one) => (high - low) / one <= 5 + 1e-9);
-  const first = Math.ceil(low / step - 1e-9);
-  const count = Math.floor(high / step + 1e-9) - first + 1;
-  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(6)));
-}
-
-// Ticks at 1, 2, 5, 10, ... for a logarithmic axis, or at powers of ten, of which there are not too many.
-function ticks(low, high, says = text, most = 15) {
-  const decades = Array.from({ length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) }, (_, i) => Math.floor(low) + i);
-  const isInside = (value) => Math.log10(value) >= low - 1e-9 && Math.log10(value) <= high + 1e-9;
-  const candidates = [[1, 2, 5], [1, 3], [1]].map((digits) =>
-    decades.flatMap((decade) => digits.map((digit) => Number((digit * 10 ** decade).toPrecision(3)))).filter(isInside),
-  );
-  const fine = decades.length > 6 ? candidates.slice(2) : candidates;
-  const found = fine.find((values) => values.length <= most) ?? fine.at(-1);
-  const fitting = found.length < Math.min(3, most) ? evenTicks(10 ** low, 10 ** high) : found;
-  const every = Math.ceil(fitting.length / most);
-  const tickvals = [];
-  for (const value of fitting.filter((_, i) => i % every === 0)) {
-    // Even distances are short ones at the upper end of a logarithmic axis.
-    if (!tickvals.length || Math.log10(value / tickvals.at(-1)) > (0.7 * (high - low)) / most) tickvals.push(value);
-  }
-  return { tickvals, ticktext: tickvals.map(says) };
-}
-
 // The title of an axis that is shorter than a long title, broken between words.
 const inTwoLines = (title) => {
   const middle = title.lastIndexOf(" ", Math.ceil(title.length / 2) + 4);
   return title.length > 32 && middle > 0 ? `${title.slice(0, middle)}\n${title.slice(middle + 1)}` : title;
 };
-
-const across = (value, title) => ({
-  type: "line",
-  xref: "paper",
-  x0: 0,
-  x1: 1,
-  y0: value,
-  y1: value,
-  layer: "below",
-  name: title,
-  line: { color: color("target"), width: 1.5, dash: "6px,4px" },
-});
 
 function draw(element, traces, layout, tools = true) {
   const whole = {
@@ -228,12 +180,6 @@ const swatch = (tone, kind = "") => {
   mark.style.setProperty("--swatch", tone);
   return mark;
 };
-
-function legend(figure, entries) {
-  figure
-    .querySelector(".legend")
-    .replaceChildren(...entries.map(([name, tone, kind]) => make("span", {}, swatch(tone, kind), name)));
-}
 
 // A legend whose entries show and hide what they stand for, in the charts named.
 function toggles(figure, entries, hidden, names) {

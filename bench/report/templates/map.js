@@ -1,12 +1,8 @@
 "use strict";
-// The map of learning rate and batch size: one of those that Python has made, and which of its cells is selected.
+// The map of learning rate and batch size: one of those that Python has made, which of its cells is selected, and the
+// loss curves of that cell.
 
 const state = { ...run.chosen, start: 0, measure: run.first_measure, hidden: new Set() };
-
-const cellRows = (lr, size) =>
-  rowsWith({ ...Object.fromEntries(CHOICE.map((name) => [name, state[name]])), lr, batch_size: size }).filter(
-    (row) => !state.start || run.families.of[settings.init.codes[row]] === state.start,
-  );
 
 // The settings that all cells of a map share are the group of its layers.
 const OF_MAP = ["optimizer", ...["schedule", "shuffle", "dtype"].filter(varies)];
@@ -14,9 +10,11 @@ const mapName = () => OF_MAP.map((name) => settings[name].shown[state[name]]).jo
 const mapChart = () => run.maps[state.start].charts[state.measure];
 const isOfMap = ({ group }) => group === mapName();
 
+const placeOf = (lr, size) => size * settings.lr.shown.length + lr;
+
 function wordsOfCell(lr, size) {
   const cells = mapChart().panels[0].layers.find((layer) => layer.kind === "cells" && isOfMap(layer));
-  return cells ? cells.words[size * settings.lr.values.length + lr] : `${mapName()}: not trained.`;
+  return cells ? cells.words[placeOf(lr, size)] : `${mapName()}: not trained.`;
 }
 
 // The selected cell has a dark frame within a light one, which are seen on any shade.
@@ -41,9 +39,19 @@ function paintMap(plot, figure) {
   return run.maps[state.start].captions[mapName()] ?? "";
 }
 
+const cellLook = { x: true, y: true };
+
+function paintCell(plot, figure) {
+  const cell = run.cells[mapName()]?.[placeOf(state.lr, state.batch_size)] ?? NOTHING;
+  const isShown = ({ group }) => !group || !state.start || group === run.starts[state.start];
+  drawChart(plot, cell, { isShown, log: cellLook });
+  paintLegend(figure, cell.keys?.filter(isShown));
+  return wordsOfCell(state.lr, state.batch_size);
+}
+
 function choose(lr, size) {
-  state.lr = Math.max(0, Math.min(settings.lr.values.length - 1, lr));
-  state.batch_size = Math.max(0, Math.min(settings.batch_size.values.length - 1, size));
+  state.lr = Math.max(0, Math.min(settings.lr.shown.length - 1, lr));
+  state.batch_size = Math.max(0, Math.min(settings.batch_size.shown.length - 1, size));
   Plotly.relayout(charts.get("map").plot, { shapes: chosenCell() });
   showChosen("cell");
 }
@@ -53,7 +61,7 @@ const settingLists = [];
 
 function settingList(name) {
   const options = settings[name].shown.map((value, code) => [code, value]);
-  const label = list(run.labels[name], options, state[name], (code) => {
+  const label = list(settings[name].label, options, state[name], (code) => {
     state[name] = code;
     showChosen("map", "cell");
   });

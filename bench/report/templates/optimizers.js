@@ -1,5 +1,5 @@
 "use strict";
-// Code shared by the charts that compare optimizers.
+// The charts that compare optimizers: those of losses, of rates and of time, each one of those that Python has made.
 
 const optimizers = settings.optimizer;
 const toneOf = (code) => visible(optimizers.colors[code]);
@@ -19,15 +19,31 @@ function paintOptimizers(plot, figure, shownChart, look, kind) {
   return [shownChart.caption, shownChart.notes].filter(Boolean).join(" ");
 }
 
-// Where the target is among distances to the lowest loss, and its line; none where no distance is as small.
-const targetDistance = () => (run.target === null ? null : distance(run.target));
-const targetLine = () => (targetDistance() > 0 ? [across(targetDistance(), "target")] : []);
+const lossLook = { start: 0, clock: "samples", x: true, y: true };
+const paintLoss = (plot, figure) => paintOptimizers(plot, figure, run.losses[lossLook.start][lossLook.clock], lossLook);
 
-function addToLegend(figure, name, tone) {
-  figure.querySelector(".legend").append(make("span", {}, swatch(color(tone), "dashes"), name));
+function offerLoss() {
+  const { figure } = charts.get("loss");
+  const controls = figure.querySelector(".controls");
+  if (startOptions.length > 1) controls.append(list("start", startOptions, 0, changes(lossLook, "start", "loss")));
+  const clocks = Object.keys(run.losses[0]).map((name) => [name, name === "seconds" ? "time" : name]);
+  controls.append(buttons("Along", clocks, lossLook.clock, changes(lossLook, "clock", "loss")));
+  offerScales(figure, lossLook, "loss");
 }
-const heldOutLegend = (figure) => heldOutSteps && addToLegend(figure, "on held-out samples", "ink");
-// The loss axis of the chart begins at `bottom`.
-const isTargetBelow = (bottom) => !(targetDistance() > bottom);
-const targetLegend = (figure, bottom) =>
-  run.target !== null && addToLegend(figure, `target ${text(run.target)}${isTargetBelow(bottom) ? ", below" : ""}`, "target");
+
+const rateLook = { size: "", measure: run.first_measure, x: true, y: true };
+const paintRates = (plot, figure) =>
+  paintOptimizers(plot, figure, run.rates[rateLook.measure][rateLook.size], rateLook, "dot");
+
+function offerRates() {
+  const { figure } = charts.get("rates");
+  const controls = figure.querySelector(".controls");
+  const sizes = Object.keys(run.rates[rateLook.measure]).map((size) => [size, size || "the best"]);
+  if (sizes.length > 1) controls.append(list("batch size", sizes, "", changes(rateLook, "size", "rates")));
+  const measured = changes(rateLook, "measure", "rates");
+  if (run.measures.length > 1) controls.append(list("shown", run.measures, rateLook.measure, measured));
+  offerScales(figure, rateLook, "rates");
+}
+
+const timeLook = { x: true, y: true };
+const paintTime = (plot, figure) => paintOptimizers(plot, figure, run.charts.time, timeLook, "dot");

@@ -6,7 +6,7 @@ const player = { start: null, run: null, step: 0, timer: null };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const [SECONDS, SHORTEST, LONGEST, STILLS, STILL] = [5, 50, 300, 6, 400];
 
-const lastStep = () => player.run.checkpoints.length - 1;
+const lastStep = () => player.run.losses.length - 1;
 
 // Some of the checkpoints, evenly spread by number: in samples they are denser at the start.
 const someSteps = (most) =>
@@ -20,8 +20,6 @@ function openRun() {
     player.plane = planeOf(player.run);
     player.view = curveView();
     player.range = curveRange();
-    const losses = player.run.losses.map(distance);
-    player.lossRange = lossRange(losses, [losses[0]], targetDistance());
     player.valley = player.plane.pair.length === 1 ? valleyOf(player.plane) : null;
     player.step = lastStep();
   }
@@ -42,13 +40,6 @@ function moveTo(step) {
   shift("path", [2, 3], [way.done, way.now]);
 }
 
-// How a run can end, in words.
-const endings = () => ({
-  converged: "target reached",
-  diverged: `diverged by ${count(player.run.end, "sample")}`,
-  ...(run.target === null ? {} : { max_epochs: "target missed" }),
-});
-
 // What float32 cannot hold is stored as the largest number that it can.
 const LARGEST = 3.4e38;
 const heldText = (value) => (Math.abs(value) < LARGEST ? text(value) : `beyond ${text(Math.sign(value) * LARGEST)}`);
@@ -58,14 +49,12 @@ function tellStep() {
   const [button, said] = ["play-button", "play-says"].map((id) => document.getElementById(id));
   button.disabled = slider.disabled = !player.run;
   if (!player.run) return said.replaceChildren();
-  const { checkpoints, losses, params, status } = player.run;
+  const { line, losses, params, chart } = player.run;
   const at = player.step;
   [slider.max, slider.value] = [lastStep(), at];
-  const where = `${count(checkpoints[at], "sample")} seen, loss ${heldText(losses[at])}`;
+  const where = `${count(line.x[at], "sample")} seen, loss ${heldText(losses[at])}`;
   slider.setAttribute("aria-valuetext", where);
-  // With patience a run keeps the parameters of its best checkpoint, and is played up to there.
-  const kept = "kept, as the loss on held-out samples was lowest here";
-  const ended = at < lastStep() ? "" : play.keeps ? kept : (endings()[status] ?? "");
+  const ended = (at === lastStep() && chart.notes) || "";
   said.replaceChildren(
     make("strong", { textContent: `${where}${ended && `; ${ended}`}` }),
     ...play.params.map((name, k) => make("span", { textContent: `${name} = ${heldText(params[at][k])}` })),

@@ -6,7 +6,7 @@ const play = run.play && readPlay(run.play);
 function readPlay(packed) {
   const { codes, params } = packed;
   const own = Object.fromEntries(Object.entries(codes).map(([name, column]) => [name, unpack(column)]));
-  const [counts, status] = [unpack(packed.counts), unpack(packed.status)];
+  const counts = unpack(packed.counts);
   const places = new Map();
   const offsets = [0];
   counts.forEach((count, i) => {
@@ -15,8 +15,7 @@ function readPlay(packed) {
   });
   return {
     ...packed,
-    ...{ places, offsets, status, starts: [...new Set(own.init)].sort((one, other) => one - other) },
-    checkpoints: unpack(packed.checkpoints),
+    ...{ places, offsets, starts: [...new Set(own.init)].sort((one, other) => one - other) },
     numbers: unpack(packed.numbers),
     width: params.length + 1,
     inputs: packed.inputs.map(unpack),
@@ -35,11 +34,9 @@ function findRun(codes) {
   const whole = rows.findIndex((row) => !row.every(Number.isFinite));
   const kept = whole < 0 ? rows.length : whole;
   if (!kept) return null;
+  const chart = run.played[place];
   return {
-    codes,
-    status: ["max_epochs", "converged", "diverged", "stopped"][play.status[place]],
-    checkpoints: Array.from(play.checkpoints.subarray(first, first + kept)),
-    end: play.checkpoints[end - 1],
+    ...{ codes, chart, line: chart.panels[0].layers.at(-1) },
     losses: rows.slice(0, kept).map((row) => row[0]),
     params: rows.slice(0, kept).map((row) => Array.from(row.subarray(1))),
   };

@@ -99,40 +99,26 @@ function paintBend(plot) {
 }
 
 function fallOf(step) {
-  const { checkpoints, losses } = player.run;
-  const edge = leftEdge(checkpoints.slice(1));
-  const x = alongClock(checkpoints, edge, checkpoints.length > 1);
-  const y = atLeast(losses.map(distance), 10 ** player.lossRange[0]);
-  return { edge, x, y, done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
+  const { x, y } = player.run.line;
+  return { done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
 }
 
 function paintFall(plot) {
   if (!player.run) return nothingToPlay(plot);
-  const { checkpoints } = player.run;
-  const { edge, x, y, done, now } = fallOf(player.step);
-  draw(
-    plot,
-    threeLines([x, y], done, now),
-    {
-      xaxis: clockAxis({ log: checkpoints.length > 1, edge, end: checkpoints.at(-1), width: plot.clientWidth }),
-      yaxis: axis(lossTitle(), { log: true, range: player.lossRange }),
-      shapes: targetLine(),
-      margin: PLAYED_MARGIN,
-    },
-    false,
-  );
-  if (run.target === null) return "The loss on the training samples.";
-  return `The loss. ${isTargetBelow(10 ** player.lossRange[0]) ? "The target is below" : "Dashed: the target"}.`;
+  const { done, now } = fallOf(player.step);
+  drawChart(plot, player.run.chart, { above: linesUpTo(done, now), layout: { margin: PLAYED_MARGIN }, tools: false });
+  return player.run.chart.caption;
 }
 
-// What is to come, what has been, and now.
-function threeLines(all, done, now) {
+const lineThrough = ([x, y], look) => ({ type: "scatter", mode: "lines", x, y, hoverinfo: "skip", ...look });
+
+// What has been, and now.
+function linesUpTo(done, now) {
   const tone = playTone();
-  const line = ([x, y], look, more) => ({ type: "scatter", mode: "lines", x, y, hoverinfo: "skip", line: look, ...more });
+  const dot = { color: tone, size: 11, line: { color: color("paper"), width: 2 } };
   return [
-    line(all, { color: tone, width: 1.2 }, { opacity: 0.4 }),
-    line(done, { color: tone, width: 2.4 }),
-    line(now, {}, { mode: "markers", marker: { color: tone, size: 11, line: { color: color("paper"), width: 2 } } }),
+    lineThrough(done, { line: { color: tone, width: 2.4 } }),
+    lineThrough(now, { mode: "markers", marker: dot }),
   ];
 }
 
@@ -159,12 +145,13 @@ function paintPath(plot) {
   if (!player.run) return nothingToPlay(plot);
   const { pair, sides, home } = player.plane;
   const { x, y, done, now } = wayOf(player.step);
-  const lines = threeLines([x, y], done, now);
+  const whole = lineThrough([x, y], { line: { color: playTone(), width: 1.2 }, opacity: 0.4 });
+  const lines = [whole, ...linesUpTo(done, now)];
   const layout = { xaxis: axis(play.params[pair[0]], { range: sides[pair[0]].range }), margin: PLAYED_MARGIN };
   if (pair.length === 1) {
     const { range, ...valley } = player.valley;
     const look = { type: "scatter", mode: "lines", hoverinfo: "skip", line: { color: color("data"), width: 1.5 } };
-    draw(plot, [{ ...look, ...valley }, ...lines], { ...layout, yaxis: axis(run.loss, { range }) }, false);
+    draw(plot, [{ ...look, ...valley }, ...lines], { ...layout, yaxis: axis(play.loss_label, { range }) }, false);
     return "The loss as a function of the parameter.";
   }
   draw(

@@ -2,37 +2,11 @@
 // The table of configurations: sorted, filtered, a page at a time; each row can be copied.
 
 const SIZE = 20;
-// There is no time where none was measured, and without a target there is no way to it.
-const LEFT_OUT = [
-  ...(run.timed ? [] : ["seconds"]),
-  ...(run.target === null ? ["samples_to_target", "updates_to_target"] : []),
-];
-const STATUS_WORDS = { max_epochs: run.target === null ? "ran all epochs" : "target missed" };
-const statusWord = (status) => STATUS_WORDS[status] ?? status;
-const columns = [
-  ...[...CHOICE, "init", "seed"].filter(varies).map((name) => ({
-    name,
-    of: (row) => settings[name].codes[row],
-    says: (row) => shown(name, row),
-    number: typeof settings[name].values[0] === "number" || name === "seed",
-  })),
-  {
-    name: "status",
-    of: (row) => settings.status.codes[row],
-    says: (row) => statusWord(shown("status", row)),
-  },
-  ...Object.entries(numbers)
-    .filter(([name]) => !LEFT_OUT.includes(name))
-    .map(([name, values]) => ({
-    name,
-    of: (row) => values[row],
-    says: (row) => (name === "seconds" ? duration : text)(values[row]),
-    number: true,
-  })),
-];
+const columns = Object.entries({ ...settings, ...outcomes })
+  .filter(([name]) => name in outcomes || varies(name))
+  .map(([name, column]) => ({ name, ...column, says: (row) => column.shown[column.codes[row]] }));
 // By what chooses settings.
-const chooses = run.target !== null ? "samples_to_target" : heldOutSteps ? "validation_loss" : "final_loss";
-const leading = columns.find((column) => column.name === chooses);
+const leading = columns.find(({ name }) => name === run.sorted_by);
 const view = { rows: [], page: 0, by: leading, down: false, words: "", codes: {} };
 let haystack = null;
 
@@ -42,14 +16,14 @@ function arrange() {
   const words = view.words.toLowerCase().split(/\s+/).filter(Boolean);
   let rows = Array.from(rowsWith(view.codes));
   if (words.length) rows = rows.filter((row) => words.every((word) => haystack[row].includes(word)));
-  const values = Float64Array.from(everyRow, view.by.of);
+  const { codes, missing } = view.by;
   const sign = view.down ? -1 : 1;
-  const losses = numbers.final_loss;
+  const losses = outcomes.final_loss.codes;
   // What is missing comes last either way.
   rows.sort(
     (one, other) =>
-      Number.isNaN(values[one]) - Number.isNaN(values[other]) ||
-      sign * (values[one] - values[other]) ||
+      (codes[one] === missing) - (codes[other] === missing) ||
+      sign * (codes[one] - codes[other]) ||
       losses[one] - losses[other] ||
       one - other,
   );
@@ -57,53 +31,31 @@ function arrange() {
   showRows();
 }
 
-function number(value) {
-  if (Object.is(value, -0)) return "-0.0";
-  const written = String(value).replace("e+", "e");
-  return /^-?\d+$/.test(written) ? `${written}.0` : written;
-}
-
 function asCode(row, language) {
-  const quote = (name) => JSON.stringify(settings[name].values[settings[name].codes[row]]);
-  const first = starts.size * starts.codes[row];
-  const start = Array.from(starts.values.subarray(first, first + starts.size), number);
-  const rule = startRule(row);
-  const parameters = run.params.map((name) => name.replace("param_", ""));
   const [head, tail] = run.recipe[language];
-  const rate = number(settings.lr.values[settings.lr.codes[row]]);
-  const size = settings.batch_size.values[settings.batch_size.codes[row]];
-  const isFull = size > 1 && settings.batch_size.shown[settings.batch_size.codes[row]] === "full";
-  const given = {
-    lr: rate,
-    schedule: quote("schedule"),
-    batch_size: isFull ? '"full"' : size,
-    optimizer: quote("optimizer"),
-    seed: settings.seed.values[settings.seed.codes[row]],
-    ...("dtype" in settings ? { dtype: quote("dtype") } : {}),
-  };
-  const shuffled = settings.shuffle.values[settings.shuffle.codes[row]];
-  const lines = (values, line) => Object.entries(values).map(line).join("");
-  if (language === "python") {
-    const init = rule ? rule.python.replace("{seed}", given.seed) : `[${start.join(", ")}]`;
-    const named = { ...(init ? { init } : {}), ...given, shuffle: shuffled ? run.shuffled : "False" };
-    return `${head}${lines(named, ([name, value]) => `    ${name}=${value},\n`)}${tail}`;
-  }
-  const pairs = parameters.map((name, i) => `${name} = ${start[i]}`);
-  const numbered = run.listed ? `[${start.join(", ")}]` : `{ ${pairs.join(", ")} }`;
-  const init = rule ? rule.toml : `{ start = ${numbered} }`;
-  const named = { ...given, shuffle: shuffled, ...(init ? { init } : {}) };
-  return `${head}[grid]\n${lines(named, ([name, value]) => `${name} = ${value}\n`)}${tail}`;
+  const given = Object.fromEntries(Object.entries(settings).map(([name, { code, codes }]) => [name, code[codes[row]]]));
+  const init = startOf(row)[language].replace("{seed}", given.seed);
+  const named = { ...given, init, ...(language === "python" ? { shuffle: run.shuffled[given.shuffle] } : {}) };
+  const written = Object.entries(named).filter(([, value]) => value);
+  if (language === "python") return `${head}${written.map(([name, value]) => `    ${name}=${value},\n`).join("")}${tail}`;
+  return `${head}[grid]\n${written.map(([name, value]) => `${name} = ${value}\n`).join("")}${tail}`;
 }
 
-// Many numbers are given by the rule that draws them, where there is one.
-const startRule = (row) => run.start_texts?.[settings.init.codes[row]];
+const startOf = (row) => run.start_texts.texts[startCodes[row]];
+
+// The settings of a row that vary.
+const describe = (row) =>
+  Object.entries(settings)
+    .filter(([name]) => varies(name))
+    .map(([, { label, shown, codes }]) => `${label} ${shown[codes[row]]}`)
+    .join(", ");
 
 function copyButtons(row) {
   return Object.entries({ python: "Python", toml: "TOML" }).map(([language, name]) => {
     const button = make("button", { type: "button", textContent: name });
-    const reason = startRule(row)?.reason;
+    const reason = startOf(row).reason;
     if (reason) Object.assign(button, { disabled: true, title: reason });
-    button.setAttribute("aria-label", `Copy ${choice(codesOf(row))} as ${name}${reason ? `: ${reason}` : ""}`);
+    button.setAttribute("aria-label", `Copy ${describe(row)} as ${name}${reason ? `: ${reason}` : ""}`);
     button.addEventListener("click", () => copy(asCode(row, language)));
     return button;
   });
@@ -115,7 +67,7 @@ function cells(row) {
   line.append(make("td", {}, ...copyButtons(row)));
   for (const column of columns) {
     const cell = make("td", { textContent: column.says(row), className: column.number ? "number" : "" });
-    if (column.name === "status" && isStatus(row, "diverged")) cell.classList.add("bad");
+    if (column.name === "status" && column.says(row) === "diverged") cell.classList.add("bad");
     if (!column.number) cell.title = cell.textContent;
     line.append(cell);
   }
@@ -145,7 +97,7 @@ function offerTable() {
   for (const column of columns) {
     const header = make("th", { scope: "col", className: column.number ? "number" : "" });
     header.dataset.name = column.name;
-    const button = make("button", { type: "button", textContent: run.labels[column.name] });
+    const button = make("button", { type: "button", textContent: column.label });
     button.addEventListener("click", () => {
       [view.down, view.by] = [view.by === column && !view.down, column];
       arrange();
@@ -163,17 +115,12 @@ function offerTable() {
     arrange();
   });
   filters.append(make("label", { className: "stacked" }, "containing", search));
-  for (const name of [...CHOICE, "init", "seed", "status"].filter(varies)) {
-    const options = [
-      [null, "any"],
-      ...settings[name].shown.map((value, code) => [code, name === "status" ? statusWord(value) : value]),
-    ];
-    filters.append(
-      list(run.labels[name], options, null, (code) => {
-        view.codes[name] = code;
-        arrange();
-      }),
-    );
+  for (const { name, label, shown } of columns.filter(({ name }) => name in settings || name === "status")) {
+    const choose = (code) => {
+      view.codes[name] = code;
+      arrange();
+    };
+    filters.append(list(label, [[null, "any"], ...shown.map((value, code) => [code, value])], null, choose));
   }
   const pages = document.getElementById("pages");
   const turn = (by, name) => {
@@ -186,13 +133,6 @@ function offerTable() {
   };
   pages.append(turn(-1, "Previous"), turn(1, "Next"), make("output"));
 
-  const same = [...CHOICE, "init", "seed"]
-    .filter((name) => !varies(name))
-    .map((name) => `${run.labels[name]} ${settings[name].shown[0]}`);
-  const some =
-    run.every > 1
-      ? `Of ${text(run.total)} configurations this page holds ${text(run.count)}, evenly spaced; tables/configurations.csv has all of them. `
-      : "";
-  document.getElementById("constant").textContent = some + (same.length ? `Constant settings: ${same.join(", ")}.` : "");
+  document.getElementById("constant").textContent = run.constant;
   arrange();
 }

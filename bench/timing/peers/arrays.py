@@ -13,7 +13,7 @@ from kernels.optimizers import make_optimizer
 
 # With more runs at a time, the arrays of layers exceed the processor's cache: 1,024 runs of ten scores took 1.6 times
 # as long in JAX.
-MOST_RUNS = 64
+MAX_RUNS = 64
 
 
 class Loss(NamedTuple):
@@ -54,7 +54,7 @@ def layered_network(problem: Problem) -> Network | None:
 
 def share_out(problem: Problem, *, together: bool) -> list[slice]:
     """Return the slices of runs that are trained at a time."""
-    width = 1 if not together else problem.runs if layered_network(problem) is None else MOST_RUNS
+    width = 1 if not together else problem.runs if layered_network(problem) is None else MAX_RUNS
     return [slice(first, first + width) for first in range(0, problem.runs, width)]
 
 

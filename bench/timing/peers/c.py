@@ -19,13 +19,13 @@ from kernels import Model
 from kernels.base import cache
 from kernels.base.run import Floats, allocate_aligned
 
-WRITER = Path(__file__).with_name("formula.py")
-LOOPS = Path(__file__).with_name("sgd.c")
-LINEAR = Path(__file__).with_name("linear.c")
+FORMULA_MODULE = Path(__file__).with_name("formula.py")
+LOOPS_SOURCE = Path(__file__).with_name("sgd.c")
+LINEAR_SOURCE = Path(__file__).with_name("linear.c")
 # Compilation normally takes a tenth of a second.
 COMPILE_SECONDS = 60
 # gcc contracts to FMAs by default; clang needs the flag.
-FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+COMPILER_FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 
 
 def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
@@ -41,7 +41,7 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     losses = np.empty((problem.epochs + 1, problem.runs))
     room = [allocate_aligned(problem.y.size) for _ in columns]
     train = partial(
-        library(formula(problem.model, tree) + LOOPS.read_text(encoding="utf-8")).train,
+        library(formula(problem.model, tree) + LOOPS_SOURCE.read_text(encoding="utf-8")).train,
         _pointers(columns),
         ctypes.c_ssize_t(problem.y.size),
         _pointer(rates),
@@ -70,7 +70,7 @@ def _prepare_linear(problem: Problem) -> Callable[[], Trained]:
     rates, params = np.ascontiguousarray(problem.rates), _aligned(problem.inits)
     losses = np.empty((problem.epochs + 1, problem.runs))
     train = partial(
-        library(LINEAR.read_text(encoding="utf-8")).train,
+        library(LINEAR_SOURCE.read_text(encoding="utf-8")).train,
         _pointer(rows),
         _pointer(y),
         *map(ctypes.c_ssize_t, rows.shape),
@@ -91,7 +91,7 @@ def _prepare_linear(problem: Problem) -> Callable[[], Trained]:
 def formula(model: Model, tree: bool) -> str:
     """Return the text of `formula.in_c`, cached on disk: importing sympy takes longer than compiling the C code."""
     about = repr((model.expression, model.inputs, model.params, tree)).encode()
-    name = f"c_formula_{hashlib.sha256(about + WRITER.read_bytes()).hexdigest()[:16]}.c"
+    name = f"c_formula_{hashlib.sha256(about + FORMULA_MODULE.read_bytes()).hexdigest()[:16]}.c"
     text = cache.read(name)
     if text is None:
         from bench.timing.peers.formula import in_c  # noqa: PLC0415 (sympy)
@@ -125,7 +125,7 @@ def _compile(source: Path, target: Path) -> None:
     command = compiler()
     try:
         done = subprocess.run(  # noqa: S603 (the user's compiler)
-            [*command, *FLAGS, "-o", str(target), str(source), "-lm"],
+            [*command, *COMPILER_FLAGS, "-o", str(target), str(source), "-lm"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

@@ -8,12 +8,12 @@ from sympy.printing.c import C99CodePrinter
 from sympy.printing.precedence import PRECEDENCE
 
 from kernels import Model
-from kernels.model.derive import OF_SYMPY, OURS, to_sympy
+from kernels.model.derive import OWN_FUNCTIONS, SYMPY_FUNCTIONS, to_sympy
 from kernels.model.expression import parse
 
-FUNCTIONS = {"absolute": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "power": "pow"}
-INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
-HEAD = """\
+C_NAMES = {"absolute": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "power": "pow"}
+INFIX_OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+SOURCE_HEAD = """\
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,9 +32,11 @@ static inline double sigmoid_complement(double u) { return sigmoid(-u); }
 static inline double softplus(double u) { return (u < 0 ? 0 : u) + log1p(exp(-fabs(u))); }
 """
 # Functions that sympy would expand, but that C has or that are defined above.
-IN_C = ("sigmoid", "softplus", "log1p", "expm1")
-CALLED = {name: name for name in (*IN_C, "sigmoid_complement", "relu", "by_size", "sign")}
-CALLED |= {name: name for name in ("less", "less_equal", "where", "maximum", "minimum")} | {"absolute": "fabs"}
+UNEXPANDED_FUNCTIONS = ("sigmoid", "softplus", "log1p", "expm1")
+CALLED_FUNCTIONS = {name: name for name in (*UNEXPANDED_FUNCTIONS, "sigmoid_complement", "relu", "by_size", "sign")}
+CALLED_FUNCTIONS |= {name: name for name in ("less", "less_equal", "where", "maximum", "minimum")} | {
+    "absolute": "fabs"
+}
 
 
 class Formula(NamedTuple):
@@ -91,7 +93,7 @@ def in_c(model: Model, *, tree: bool) -> str:
         parts = zip(formula.derivatives, formula.steps, strict=True)
         return ", ".join(form.format(k=k, d=d, s=step) for k, (d, step) in enumerate(parts))
 
-    return f"""{HEAD}
+    return f"""{SOURCE_HEAD}
 enum {{ COLUMNS = {columns} }};
 typedef struct {{ double {vector("theta_{k}")}; }} params;
 typedef struct {{ double {"".join(f"x_{k}, " for k in range(columns - 1))}y; }} sample;
@@ -131,13 +133,15 @@ static inline params moved(params p, params sum, double lr) {{
 
 def _written_formula(model: Model) -> Formula:
     _, params, inputs = model.sympy()
-    f = to_sympy(parse(model.expression), OF_SYMPY | {name: OURS[name] for name in IN_C})
+    f = to_sympy(
+        parse(model.expression), SYMPY_FUNCTIONS | {name: OWN_FUNCTIONS[name] for name in UNEXPANDED_FUNCTIONS}
+    )
     names = [f"p.theta_{k}" for k in range(len(params))] + [f"s.x_{k}" for k in range(len(inputs))]
     symbols = [sympy.Symbol(name, real=True) for name in names]
     f = f.xreplace(dict(zip((*params, *inputs), symbols, strict=True)))
     derivatives = [sympy.diff(f, symbol) for symbol in symbols[: len(params)]]
     # A compiler does not merge two equal calls of exp, because a call may set errno.
-    printer = _Printer({"user_functions": CALLED})
+    printer = _Printer({"user_functions": CALLED_FUNCTIONS})
     called: dict[sympy.Expr, sympy.Symbol] = {}
     statements: list[str] = []
 
@@ -186,6 +190,6 @@ def _program_formula(model: Model) -> Formula:
 
 
 def _operation(function: str, terms: Sequence[str]) -> str:
-    if function in INFIX:
-        return f" {INFIX[function]} ".join(terms)
-    return f"{'-' if function == 'negative' else FUNCTIONS.get(function, function)}({', '.join(terms)})"
+    if function in INFIX_OPERATORS:
+        return f" {INFIX_OPERATORS[function]} ".join(terms)
+    return f"{'-' if function == 'negative' else C_NAMES.get(function, function)}({', '.join(terms)})"

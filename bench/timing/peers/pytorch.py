@@ -30,11 +30,11 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
 # The number of residuals computed at a time after an epoch, which fit into the processor's cache.
-PIECE = 2**15
+RESIDUALS_AT_A_TIME = 2**15
 # Options that torch takes as a pair.
-PAIRS = {"betas": ("beta1", "beta2"), "etas": ("etaminus", "etaplus"), "step_sizes": ("step_min", "step_max")}
+PAIRED_OPTIONS = {"betas": ("beta1", "beta2"), "etas": ("etaminus", "etaplus"), "step_sizes": ("step_min", "step_max")}
 # Optimizers with a fused implementation, which is faster for few parameters.
-FUSED = ("adam", "adamw")
+FUSED_OPTIMIZERS = ("adam", "adamw")
 
 Batch = tuple[Any, ...]
 
@@ -150,13 +150,13 @@ def _make_torch_optimizer(optimizer: Optimizer, model: Model, theta: Sequence[An
     given: dict[str, Any] = optimizer.options | dict.fromkeys(optimizer.flags, True)
     if optimizer.weight_decay:
         given["weight_decay"] = optimizer.weight_decay
-    for name, (first, second) in PAIRS.items():
+    for name, (first, second) in PAIRED_OPTIONS.items():
         if first in given:
             given[name] = given.pop(first), given.pop(second)
     name = optimizer.name
     if name == "nesterov":
         given["nesterov"] = given["momentum"] > 0
-    given |= {"fused": True} if name in FUSED else {"foreach": False}
+    given |= {"fused": True} if name in FUSED_OPTIMIZERS else {"foreach": False}
     for part in theta:
         part.grad = torch.zeros_like(part)
     groups: list[Any] = [*theta]
@@ -207,7 +207,7 @@ def _layered(problem: Problem, network: Network, theta: Sequence[Any]) -> Form:
 
     whole = problem.y.size // problem.batch_size
     most = max(part.shape[0] * part.shape[1] for part in theta)
-    return Form(parts(problem.batch_size)[:whole], adding, parts(max(32, PIECE // most)), losses)
+    return Form(parts(problem.batch_size)[:whole], adding, parts(max(32, RESIDUALS_AT_A_TIME // most)), losses)
 
 
 def _linear(problem: Problem, theta: Any) -> Form:
@@ -279,7 +279,7 @@ def _stepwise(problem: Problem, theta: Any) -> Form:
 
 
 def _chunk_size(theta: Any) -> int:
-    return max(1, PIECE // int(theta[0].numel()))
+    return max(1, RESIDUALS_AT_A_TIME // int(theta[0].numel()))
 
 
 class _Functions:

@@ -41,13 +41,13 @@ jax.config.update("jax_enable_x64", True)
 
 # jax.numpy lacks the error function.
 FUNCTIONS = SimpleNamespace(**vars(jnp) | {"erf": jax.scipy.special.erf})
-UNROLLED = (1, 4)
-# Each form is timed at least TRIES times, and for TRYING seconds.
-TRIES, TRYING = 3, 0.03
+UNROLL_FACTORS = (1, 4)
+# Each form is timed at least MIN_TRIES times, and for TRY_SECONDS seconds.
+MIN_TRIES, TRY_SECONDS = 3, 0.03
 # Sample-updates that suffice to find the fastest form, and so few that trying would not pay.
-ENOUGH, FEW = 4_000_000, 10_000
+TRIED_UPDATES, MIN_UPDATES_TO_TRY = 4_000_000, 10_000
 # The number of samples whose losses the layers compute at a time.
-PIECE = 32
+SAMPLES_AT_A_TIME = 32
 
 Arrays = tuple[Any, ...]
 
@@ -87,11 +87,11 @@ def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained
     The form is the fastest one on enough epochs to tell.
     """
     found = forms(problem)
-    if problem.sample_updates < FEW:
-        return compile_form(problem, found[0], UNROLLED[0], together=together)
+    if problem.sample_updates < MIN_UPDATES_TO_TRY:
+        return compile_form(problem, found[0], UNROLL_FACTORS[0], together=together)
     part = problem if together else problem.part(runs=1)
-    part = part.part(epochs=max(1, ENOUGH * part.epochs // part.sample_updates))
-    ways = list(product(found, UNROLLED))
+    part = part.part(epochs=max(1, TRIED_UPDATES * part.epochs // part.sample_updates))
+    ways = list(product(found, UNROLL_FACTORS))
     fastest = find_fastest([compile_form(part, *way, together=together) for way in ways])
     return compile_form(problem, *ways[fastest], together=together)
 
@@ -186,8 +186,8 @@ def _layered_form(problem: Problem, network: Network) -> Form:
         def total(rows: Any, y: Any) -> Any:
             return loss.value(run(theta, rows, y)[0], y.T)[:, 0].sum(-1)
 
-        whole = len(data[0]) // PIECE * PIECE
-        pieces = [part[:whole].reshape(-1, PIECE, *part.shape[1:]) for part in data]
+        whole = len(data[0]) // SAMPLES_AT_A_TIME * SAMPLES_AT_A_TIME
+        pieces = [part[:whole].reshape(-1, SAMPLES_AT_A_TIME, *part.shape[1:]) for part in data]
         totals = jax.lax.map(lambda piece: total(*piece), pieces)
         return (totals.sum(0) + total(*(part[whole:] for part in data))) / len(data[0])
 
@@ -277,7 +277,7 @@ def find_fastest(calls: Sequence[Callable[[], object]], clock: Callable[[], floa
     for call in calls:
         call()
         times: list[float] = []
-        while len(times) < TRIES or sum(times) < TRYING:
+        while len(times) < MIN_TRIES or sum(times) < TRY_SECONDS:
             started = clock()
             call()
             times.append(clock() - started)

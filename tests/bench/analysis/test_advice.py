@@ -22,7 +22,7 @@ SETTINGS |= {"schedule": "constant", "init": None, "loss": "squared"}
 def time_enough(monkeypatch):
     """No trial is stopped or left out because the machine is slow."""
     monkeypatch.setattr(advice, "TRIAL_SECONDS", np.inf)
-    monkeypatch.setattr(advice, "SECONDS", np.inf)
+    monkeypatch.setattr(advice, "ALL_TRIALS_SECONDS", np.inf)
 
 
 def made(inputs, target):

@@ -105,12 +105,12 @@ def test_many_samples_make_a_small_plane(monkeypatch):
     data, budget = dataset(x, 2 * x + 1), RunTable(epochs=400)
     grid = Grid(lr=0.1, init={"zero": [0.0, 0.0, 0.0]}, batch_size="full")
     result = sweep(PARABOLA, data.x, data.y, grid, epochs=400)
-    monkeypatch.setattr("bench.analysis.basin.WORK", 40_000_000)
+    monkeypatch.setattr("bench.analysis.basin.AFFORDABLE_VISITS", 40_000_000)
     plane = basin(result, budget, data, ranking(result.frame))
     assert len(plane) == 11 * 11
     # 40 million visits are 110 epochs of 121 runs on 3,000 samples, and not 400.
     assert plane["samples_seen"].max() == 110 * 3000
-    monkeypatch.setattr("bench.analysis.basin.WORK", 300_000)
+    monkeypatch.setattr("bench.analysis.basin.AFFORDABLE_VISITS", 300_000)
     assert basin(result, budget, data, ranking(result.frame)).empty
 
 

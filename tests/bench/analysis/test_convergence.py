@@ -172,7 +172,7 @@ def test_many_orders_together_do_not_leave_the_range_of_floats():
 
 
 def test_what_has_no_map_is_refused(derivatives):
-    message = "optimizer must be one of sgd, momentum, nesterov to have a linear map, not 'adam"
+    message = "optimizer must be one of sgd, momentum, nesterov, whose updates are linear maps, not 'adam"
     with pytest.raises(ValueError, match=message):
         spectral_radius(derivatives, 0.1, optimizer="adam")
 
@@ -402,7 +402,7 @@ def test_a_frame_without_runs_has_no_theory():
 
 def test_data_that_would_take_too_much_memory_or_time_have_no_theory(monkeypatch):
     monkeypatch.setattr(convergence, "MAX_NUMBERS", 30)
-    monkeypatch.setattr(convergence, "MOST_IN_ORDER", 30)
+    monkeypatch.setattr(convergence, "MAX_ORDERED_NUMBERS", 30)
     x = np.linspace(-1, 1, 10)
     frame = make_frame(4, lr=[0.1, 9, 0.1, 9], batch_size=[1, 1, 10, 10], shuffle=False)
     curves = make_curves({run: [1.0, 0.5] for run in frame["config_id"]})
@@ -415,7 +415,7 @@ def test_a_part_of_many_shuffled_batches_stands_for_all(monkeypatch):
     frame = make_frame(4, lr=[0.1, 9, 0.1, 9], batch_size=[1, 1, 16, 16], shuffle=True)
     curves = make_curves({run: [1.0, 0.5] for run in frame["config_id"]})
     whole = theory_table(Model("a*x + b"), x, frame, curves, RunTable())
-    monkeypatch.setattr(convergence, "MOST_DRAWN", 100 * 2**2)
+    monkeypatch.setattr(convergence, "MAX_DRAWN_NUMBERS", 100 * 2**2)
     part = theory_table(Model("a*x + b"), x, frame, curves, RunTable())
     assert not np.isclose(part["predicted_edge"], whole["predicted_edge"], rtol=1e-4).any()
     np.testing.assert_allclose(part["predicted_edge"], whole["predicted_edge"], rtol=0.2)

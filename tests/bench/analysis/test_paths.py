@@ -109,7 +109,7 @@ def test_where_there_is_no_room_checkpoints_go_first_then_starts_then_choices(gi
     whole = recorded_paths(*given)
 
     def with_room_for(runs, checkpoints):
-        monkeypatch.setattr(module, "LEAST_CHECKPOINTS", checkpoints)
+        monkeypatch.setattr(module, "MIN_CHECKPOINTS", checkpoints)
         monkeypatch.setattr(module, "MAX_NUMBERS", runs * checkpoints * 5)
         found = recorded_paths(*given)
         assert len(found) <= runs * checkpoints
@@ -132,7 +132,7 @@ def test_where_there_is_no_room_checkpoints_go_first_then_starts_then_choices(gi
 
 
 def test_where_it_would_take_long_there_are_none(given, monkeypatch):
-    monkeypatch.setattr(module, "WORK", 1)
+    monkeypatch.setattr(module, "AFFORDABLE_VISITS", 1)
     found = recorded_paths(*given)
     assert found.empty
     assert found.columns.tolist() == ["config_id", "samples", "loss", *PARAMS]

@@ -203,6 +203,13 @@ def test_the_page_has_a_group_of_layers_for_each_map_and_words_about_each_cell()
     )
 
 
+def test_a_cell_whose_updates_were_not_timed_has_no_time():
+    outcomes = outcomes_of(grid([30, 5], sizes=(1,), seconds_per_update=[2e-6, np.nan]))
+    timed, untimed = cells(rate_maps(outcomes, ["samples"], target=0.1)[0]["samples"]).words
+    assert "after a median of 30 samples, 30 updates or 60 µs; median" in timed
+    assert "after a median of 5 samples, 5 updates; median" in untimed
+
+
 def test_maps_of_a_start_that_lacks_some_runs_have_the_cells_of_all_starts():
     """The page finds a cell by its place, and a map by the settings that vary in the whole run."""
     near = [grid([30, 20, 10, 5], init="near", schedule=word) for word in "ab"]

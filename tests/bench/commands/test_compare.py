@@ -10,11 +10,11 @@ from markdown_it import MarkdownIt
 
 from bench import Grid, sweep
 from bench.compare.gates import load_gates
-from bench.compare.judge import PAST
+from bench.compare.judge import PAST_GATE
 from bench.compare.pytest_benchmark import read_run
-from bench.compare.ratios import EPOCHS, LOSSES
+from bench.compare.ratios import EPOCHS_COST, LOSS_COST
 from bench.report.report import write_reports
-from bench.store.evidence import COLUMNS, store_tables
+from bench.store.evidence import EVIDENCE_COLUMNS, store_tables
 from bench.tables.costs import loss_floor
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
@@ -53,7 +53,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     y = 2 * X**2 - 4 * X + 3
     lost = pd.DataFrame({"variant": ["fused", "C"], "ns": [1.0, np.nan], "note": ["", "there is no compiler"]})
-    lost = lost.reindex(columns=sorted(COLUMNS["speed"]))
+    lost = lost.reindex(columns=sorted(EVIDENCE_COLUMNS["speed"]))
     for name, optimizers, slower in (
         ("a", ["sgd", "momentum(0.5)"], {"fused": 1.0, "C": 1.0}),
         ("b", ["sgd"], {"fused": 1.3, "lanes": 1.0}),
@@ -103,7 +103,7 @@ def test_hostile_names_are_shown_literally(style, sgdbench, tmp_path):
 def test_two_runs_are_compared_by_times_and_by_epochs(compared, runs):
     code, told, notes = compared(runs / "a", runs / "b", "--gate", "1.05")
     assert code == 1
-    assert [(row["row"], row["verdict"]) for row in told["times"]] == [("fused", PAST)]
+    assert [(row["row"], row["verdict"]) for row in told["times"]] == [("fused", PAST_GATE)]
     assert told["times"][0]["ratio"] == pytest.approx(1.3)
     assert told["times"][0]["A_seconds"] == pytest.approx(1e-9, rel=0.01)
     assert "not the same work" not in notes["Times"]
@@ -112,7 +112,7 @@ def test_two_runs_are_compared_by_times_and_by_epochs(compared, runs):
     assert notes["C was not timed in B"] == "there is no compiler."
     assert notes["Best of B"] == "sgd, learning rate 0.2, batch size 1, schedule constant, shuffled."
     rows = told["epochs"]
-    assert rows[0]["row"] == EPOCHS.best
+    assert rows[0]["row"] == EPOCHS_COST.best
     # The same bits: the same epochs. And who did not name them has no gate for them.
     assert len(rows) > 1
     assert all(row["ratio"] == 1 and row["A_epochs"] == row["B_epochs"] for row in rows[1:])
@@ -170,7 +170,7 @@ def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_a
     code, told, notes = compared("a", "b", "--tolerances", "gates.toml")
     a, b = (found[name].frame.query("lr == 0.1")["validation_loss"].to_numpy() for name in "ab")
     best, choice = told["losses"]  # of those that diverged there is no row
-    assert (best["row"], choice["row"]) == (LOSSES.best, "loss: sgd lr=0.1 batch=1 constant unshuffled")
+    assert (best["row"], choice["row"]) == (LOSS_COST.best, "loss: sgd lr=0.1 batch=1 constant unshuffled")
     assert (best["A_finite"], best["B_finite"], best["pairs"]) == (6, 6, 6)
     assert [best[name] for name in ("A_loss", "B_loss", "ratio")] == pytest.approx(
         [np.median(a), np.median(b), np.median(b / a)]
@@ -206,7 +206,7 @@ def test_epochs_have_a_gate_by_name(compared, runs, tmp_path):
     first, *others = told["epochs"]
     assert code == 1
     assert first["gate"] is None
-    assert {row["verdict"] for row in others if row["low"] is not None} == {PAST}
+    assert {row["verdict"] for row in others if row["low"] is not None} == {PAST_GATE}
 
 
 @pytest.mark.parametrize(

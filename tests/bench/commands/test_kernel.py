@@ -1,6 +1,7 @@
 """`sgdbench kernel`: what is printed is what trains, and what is written runs without sgdbench."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -44,16 +45,16 @@ def test_machine_code_is_printed(ran, option, expected):
 
 
 @pytest.mark.parametrize(
-    ("model", "inputs", "settings"),
+    ("model", "inputs", "settings", "compiled"),
     [
-        (QUADRATIC, 1, {"optimizer": "momentum(0.9, weight_decay=0.1)"}),
-        ("max(a*x, b) + where(x < 0, c, d)", 1, {"optimizer": "averaged(clipped(adam))", "loss": "huber(0.7)"}),
-        ("w @ x + b", 20, {"optimizer": "adam", "loss": "hinge"}),
-        ("mlp(3, relu)", 9, {"optimizer": "clipped(nadam)"}),
+        (QUADRATIC, 1, {"optimizer": "momentum(0.9, weight_decay=0.1)"}, False),
+        ("max(a*x, b) + where(x < 0, c, d)", 1, {"optimizer": "averaged(clipped(adam))", "loss": "huber(0.7)"}, True),
+        ("w @ x + b", 20, {"optimizer": "adam", "loss": "hinge"}, False),
+        ("mlp(3, relu)", 9, {"optimizer": "clipped(nadam)"}, True),
     ],
 )
-def test_a_standalone_module_has_the_bits_of_fit_without_sgdbench(ran, tmp_path, model, inputs, settings):
-    """Also of an order that is given, for all epochs."""
+def test_a_standalone_module_has_the_bits_of_fit_without_sgdbench(ran, tmp_path, model, inputs, settings, compiled):
+    """Also of an order that is given, for all epochs. To compile a module takes ten seconds; two run as Python."""
 
     rng = np.random.default_rng(3)
     x, y, order = rng.uniform(-1, 1, (50, inputs)), rng.integers(0, 2, 50) * 1.0, rng.permutation(50)
@@ -64,11 +65,12 @@ def test_a_standalone_module_has_the_bits_of_fit_without_sgdbench(ran, tmp_path,
     ran("kernel", model, *given, "--standalone", tmp_path / "own.py")
     data = json.dumps([x.tolist(), y.tolist(), start.tolist(), order.tolist()])
     command = [sys.executable, "-I", "-c", ALONE, str(tmp_path / "own.py")]
-    printed = subprocess.run(command, input=data, capture_output=True, text=True, check=True).stdout.split("\n")[:4]
+    environment = os.environ | ({} if compiled else {"NUMBA_DISABLE_JIT": "1"})
+    done = subprocess.run(command, env=environment, input=data, capture_output=True, text=True, check=True)
     settings |= {"init": start, "lr": 0.1, "epochs": 3, "drop_last": False, "kernel": "reference"}
     expected = [fit(make_model(model, names), *some, batch_size=size, **settings)
                 for size in (1, 16) for some in ((x, y), (x[order], y[order]))]  # fmt: skip
-    for line, result, in_order in zip(printed, expected, (True, False) * 2, strict=True):
+    for line, result, in_order in zip(done.stdout.splitlines(), expected, (True, False) * 2, strict=True):
         theta, losses = (np.frombuffer(bytes.fromhex(part)) for part in line.split())
         np.testing.assert_array_equal(theta, result.params)
         if in_order:  # the loss of samples in another order has other last bits

@@ -60,9 +60,9 @@ def test_options_have_their_defaults(ran):
 
 @pytest.mark.usefixtures("rules_forgotten")
 def test_rules_of_a_plugin_are_listed_too(ran, tmp_path, request):
-    from bench.timing.variants import BY_NAME
+    from bench.timing.variants import VARIANTS_BY_NAME
 
-    request.addfinalizer(lambda: BY_NAME.pop("matrices"))
+    request.addfinalizer(lambda: VARIANTS_BY_NAME.pop("matrices"))
     path = tmp_path / "own.py"
     path.write_text(OWN)
     for kind, name, description in (

@@ -13,7 +13,7 @@ from bench.timing import budget as targets
 from bench.timing.budget import ROOF, TARGETS, Target, measure_target, targets_table
 from bench.timing.paired import Timings
 from bench.timing.problem import Trained, classic, many
-from bench.timing.variants import BY_NAME, VARIANTS
+from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
 from bench.timing.verify import NotVerifiedError, verify
 from bench.timing.workload import BATCH_RUNS, BATCH_UPDATES, batch_of_runs, study_problems
 
@@ -113,20 +113,20 @@ def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(
 
 
 def test_a_wrong_baseline_does_not_make_a_study_diverge(monkeypatch):
-    fused = BY_NAME["fused"]
+    fused = VARIANTS_BY_NAME["fused"]
     nowhere = Trained(np.full((1, 3), np.nan), np.full((2, 1), np.nan))
-    monkeypatch.setitem(BY_NAME, "fused", fused._replace(prepare=lambda problem: lambda: nowhere))
+    monkeypatch.setitem(VARIANTS_BY_NAME, "fused", fused._replace(prepare=lambda problem: lambda: nowhere))
     one, _ = study_problems(with_settings(STUDY, {"run.epochs": 1}), STUDY.dataset()[0])
     with pytest.raises(NotVerifiedError, match="the first call is off by inf"):
-        verify(BY_NAME["fused"], one)
+        verify(VARIANTS_BY_NAME["fused"], one)
 
 
 def test_every_target_is_of_variants_that_take_its_problem():
     for target in TARGETS:
         others = [] if target.other == ROOF else [(target.other, target.other_on())]
         for name, problem in [(target.ours, target.ours_on()), *others]:
-            assert BY_NAME[name].lacks(problem) is None
-            assert BY_NAME[name].many == (problem.runs > 1)
+            assert VARIANTS_BY_NAME[name].lacks(problem) is None
+            assert VARIANTS_BY_NAME[name].many == (problem.runs > 1)
 
 
 def estimate(row):
@@ -198,7 +198,7 @@ def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, 
             row |= {"faster": 3.0, "faster_low": 2.5, "faster_high": 3.5}
         else:
             row |= {"note": "C: it has a reason"}
-        return pd.DataFrame([row], columns=targets.COLUMNS).astype({"verified": "boolean"})
+        return pd.DataFrame([row], columns=targets.TARGET_COLUMNS).astype({"verified": "boolean"})
 
     monkeypatch.setattr("bench.commands.speed.targets_table", measured)
     given = ["--only", "C", "--batch-size", 16, "--seconds", 0.1, "--targets", "--out", "speed"]

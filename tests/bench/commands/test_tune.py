@@ -17,7 +17,7 @@ from bench.commands.options import RunOptions
 from bench.commands.tune import run_tune
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import _readable_tables
-from bench.store.run_folder import ANOTHER_FOLDER, RESUME
+from bench.store.run_folder import OUT_ADVICE, RESUME_OPTION
 from bench.study.load import load_study
 from tests.support import hostile
 from tests.support.constants import ROOT
@@ -109,12 +109,12 @@ def test_a_search_that_is_done_is_not_gone_on_with(ran, refused, folder, study):
     parts = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]
     ran("tune", study, "--resume")
     assert [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())] == parts
-    told = f"results/small-tuned already holds results: continue with {RESUME}, or choose {ANOTHER_FOLDER}\n"
+    told = f"results/small-tuned already holds results: continue with {RESUME_OPTION}, or choose {OUT_ADVICE}\n"
     assert refused("tune", study) == f"sgdbench: {told}"
 
 
 def test_a_search_and_a_run_do_not_share_a_folder(refused, folder, study):
-    told = f"sgdbench: {folder} holds a search for settings: choose {ANOTHER_FOLDER}, or delete this one\n"
+    told = f"sgdbench: {folder} holds a search for settings: choose {OUT_ADVICE}, or delete this one\n"
     assert refused("run", study, "--resume", "--out", folder) == told
     told = f"sgdbench: {folder} is the folder of a search or a suite: give it alone\n"
     assert refused("report", folder, folder) == told

@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 from pandas.api.types import is_numeric_dtype
 
-from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
+from bench.compare.judge import (
+    FASTER,
+    MAX_CHOICES_SHOWN,
+    NO_DIFFERENCE,
+    NO_INTERVAL,
+    PAST_GATE,
+    SLOWER,
+    describe_verdict,
+    judge,
+    readable_ratios,
+)
 
 
 def rows_of(*intervals):
@@ -17,13 +27,13 @@ def rows_of(*intervals):
 def test_a_row_is_past_its_gate_where_its_whole_interval_is_above_it():
     edge = np.nextafter(1.05, 2)
     table = rows_of((edge, 1.1, 1.2), (1.05, 1.1, 1.2), (0.99, 1.1, 1.2), (0.8, 0.9, 0.95), (np.nan, 9.0, np.nan))
-    assert judge(table, [1.05] * 5)["verdict"].tolist() == [PAST, SLOWER, SAME, FASTER, UNSURE]
-    assert judge(table, [None] * 5)["verdict"].tolist() == [SLOWER, SLOWER, SAME, FASTER, UNSURE]
+    assert judge(table, [1.05] * 5)["verdict"].tolist() == [PAST_GATE, SLOWER, NO_DIFFERENCE, FASTER, NO_INTERVAL]
+    assert judge(table, [None] * 5)["verdict"].tolist() == [SLOWER, SLOWER, NO_DIFFERENCE, FASTER, NO_INTERVAL]
 
 
 def test_a_gate_below_1_asks_for_an_improvement():
     table = rows_of((0.92, 0.95, 0.98), (0.8, 0.85, 0.9))
-    assert judge(table, [0.9, 0.9])["verdict"].tolist() == [PAST, FASTER]
+    assert judge(table, [0.9, 0.9])["verdict"].tolist() == [PAST_GATE, FASTER]
 
 
 def test_of_many_choices_those_that_differ_most_are_shown_and_none_past_a_gate_is_left_out():
@@ -32,11 +42,11 @@ def test_of_many_choices_those_that_differ_most_are_shown_and_none_past_a_gate_i
     table = judge(rows_of(*[(f, f, f) for f in factors]).assign(**counts), [1.0] + [None] * 45 + [1.05] * 4)
     read = readable_ratios("epochs", table)
     assert "note" not in read
-    assert read["ratio"].tolist() == factors[-SHOWN:].tolist()
+    assert read["ratio"].tolist() == factors[-MAX_CHOICES_SHOWN:].tolist()
     assert set(read["A_converged"]) == {"7/8"}
     assert len(readable_ratios("times", table)) == 50
     every = readable_ratios("epochs", judge(table, [1.05] * 50))
-    assert every["verdict"].tolist() == [PAST] * 20
+    assert every["verdict"].tolist() == [PAST_GATE] * 20
 
 
 @pytest.mark.parametrize(
@@ -69,7 +79,7 @@ def test_the_verdict_counts_and_names_the_rows(gates, said):
 
 def test_ratios_have_digits_enough_to_show_why_a_row_has_its_verdict():
     table = judge(rows_of((1.00002, 1.1, 1.2), (1.0500004, 1.1, 1.2), (0.9, 0.95, 0.99998), (1, 1, 1.2)), [1.05] * 4)
-    assert table["verdict"].tolist() == [SLOWER, PAST, FASTER, SAME]
+    assert table["verdict"].tolist() == [SLOWER, PAST_GATE, FASTER, NO_DIFFERENCE]
     read = readable_ratios("times", table)
     assert read["low"].tolist() == ["1.00002", "1.0500004", "0.9", "1"]
     assert read["high"].tolist() == ["1.2", "1.2", "0.99998", "1.2"]

@@ -58,7 +58,7 @@ def test_a_sweep_that_is_right_is_verified_to_the_bit():
 @pytest.mark.parametrize(("samples", "epochs"), [(3 * X.size, 3), (X.size - 1, 1)])
 def test_only_as_many_epochs_are_compared_as_there_is_time_for_but_one(monkeypatch, samples, epochs):
     """A schedule that looks ahead is that of the whole run nevertheless."""
-    monkeypatch.setattr(check, "SAMPLES", samples)
+    monkeypatch.setattr(check, "CHECKED_SAMPLES", samples)
     result = result_of()
     table = checked(result)
     assert table["verified"].all()
@@ -66,7 +66,7 @@ def test_only_as_many_epochs_are_compared_as_there_is_time_for_but_one(monkeypat
 
 
 def test_a_part_of_an_epoch_of_many_samples_is_compared(monkeypatch):
-    monkeypatch.setattr(check, "SAMPLES", 8)
+    monkeypatch.setattr(check, "CHECKED_SAMPLES", 8)
     monkeypatch.setattr(slices, "FIRST_SLICE", 10)  # to the next checkpoint
     result = result_of()
     table = checked(result)
@@ -80,11 +80,11 @@ def test_a_part_of_an_epoch_of_many_samples_is_compared(monkeypatch):
 
 
 def test_thinned_curves_are_compared_where_there_is_something_to_compare(monkeypatch):
-    monkeypatch.setattr(train, "MOST_LOSSES", 3 * QUADRATIC.size)
+    monkeypatch.setattr(train, "MAX_LOSSES", 3 * QUADRATIC.size)
     result = sweep(models.quadratic, X, target_of(models.quadratic), QUADRATIC, confirm=0, **SETTINGS)
     assert len(result.curves) < len(result_of().curves) / 2
     assert checked(result)["verified"].all()
-    monkeypatch.setattr(check, "SAMPLES", 6 * X.size)
+    monkeypatch.setattr(check, "CHECKED_SAMPLES", 6 * X.size)
     assert checked(result)["verified"].all()
 
 
@@ -169,7 +169,7 @@ def test_a_run_that_blows_up_is_compared_until_then(monkeypatch):
     table = check.check(result, RunTable(**settings), X, X**2)
     assert table["verified"].all()
     assert (table["epochs"] == 0).all()
-    monkeypatch.setattr(check, "BLOWN_UP", np.inf)
+    monkeypatch.setattr(check, "BLOWN_UP_FACTOR", np.inf)
     assert not check.check(result, RunTable(**settings), X, X**2)["verified"].all()
 
 

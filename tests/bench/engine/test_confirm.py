@@ -156,7 +156,7 @@ def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch,
     In no case less finely than the sweep that they are compared with.
     """
     clocks, settings = [], dict(settings)
-    monkeypatch.setattr(confirm_module, "EVALUATED", worth)
+    monkeypatch.setattr(confirm_module, "MAX_EVALUATED_SAMPLES", worth)
     monkeypatch.setattr(Trainer, "train", lambda trainer, plan: clocks.append(trainer.problem.clock))
     monkeypatch.setattr(confirm_module, "record_settings", lambda *args: None)
     validation = settings.pop("validation", None)
@@ -278,12 +278,6 @@ def test_where_the_best_rate_is_tied_with_both_neighbours_none_is_added():
     grid = Grid(lr=[0.5, 0.6, 0.7], init="normal:1:4", seed=range(3), shuffle=True)
     given = {"epochs": 20, "target": 1e-2, "kernel": "reference"}
     assert len(sweep(models.quadratic, X, Y, grid, confirm=0, refine=1, **given).frame) == grid.size
-
-
-@pytest.mark.parametrize(("name", "accepted"), [("confirm", "from 0 to 1000000"), ("refine", "of at least 0")])
-def test_bad_numbers_are_refused(name, accepted):
-    with pytest.raises(ValueError, match=f"^{name} must be a whole number {accepted}, not -1$"):
-        sweep(models.quadratic, X, Y, GRID, **{name: -1})
 
 
 def test_fresh_seeds_of_one_order_each_have_a_kernel_for_single_runs(tmp_path, monkeypatch):

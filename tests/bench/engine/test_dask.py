@@ -271,7 +271,7 @@ def deadly(client):
 # The last test of these workers: one that dies as soon as it is there may not be started again by its nanny.
 def test_a_job_that_kills_all_its_workers_ends_in_one_line(client, workers, deadly, monkeypatch, tmp_path):
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)
-    monkeypatch.setattr(dask, "ATTEMPTS", 2)
+    monkeypatch.setattr(dask, "MAX_ATTEMPTS", 2)
     with pytest.raises(ConnectionError) as caught:
         swept(Grid(lr=0.1, batch_size=16, init=[[1, 1, 1]]), executor=client, out=tmp_path)
     line = str(caught.value)

@@ -53,7 +53,7 @@ def test_the_frugal_kernel_gives_the_same_bits_or_is_not_taken(monkeypatch, kern
 
     monkeypatch.setattr(common, "train_runs", watched)
     monkeypatch.setattr(memory, "SMALL_BLOCK", 0)
-    monkeypatch.setattr(memory, "FEW", 100)
+    monkeypatch.setattr(memory, "MIN_RUNS", 100)
     found = swept(optimizer, kernel=kernel)
     assert used == {"fused" if kernel == "lanes" else kernel}
     assert found.frame.equals(expected.frame)

@@ -117,18 +117,6 @@ def test_compiled_calls_of_partial_fit_with_weights_give_the_bits_of_the_referen
     assert not any(np.array_equal(other.params_, whole.params_) for other in others)
 
 
-def test_what_has_no_blocks_is_refused_by_partial_fit_as_by_fit(samples):
-    x, y, _ = samples
-    for shuffle, kernel, message in (
-        ("rows", "reference", "shuffle must be True, False or 'blocks', not 'rows'"),
-        ("blocks", "lane", "kernel must be one of reference, fused"),
-    ):
-        model = SGDCurveRegressor(shuffle=shuffle, kernel=kernel)
-        for method in (model.fit, model.partial_fit):
-            with pytest.raises(ValueError, match=message):
-                method(x, y)
-
-
 @pytest.mark.parametrize(
     ("optimizer", "batch_size"), [("sgd", 1), ("adam", 16), ("averaged(inverse_scaled(momentum))", 1)]
 )
@@ -333,80 +321,6 @@ def test_what_a_model_means_for_the_features(model, count, headings, expression,
 def test_names_of_weights_are_those_of_the_features(model, headings, params):
     """No heading takes the place of a parameter of the model that is there by default, or of a ready-made one."""
     assert model_for_features(model, 3, headings)[0].params == params
-
-
-@pytest.mark.parametrize(
-    ("model", "count", "headings", "message"),
-    [
-        ("w @ x + a*hp + c*x2", 2, ["hp", "mpg"], "either by name, as hp, or by number, as x2, and not both"),
-        ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; there are x1, x2; a transformer keeps the names"),
-        ("a*hp + b*mgp", 2, ["hp", "mpg"], "uses 'mgp', which is not a column: did you mean 'mpg'"),
-        ("a*x0 + b*x1", 2, ["hp", "mpg"], "uses 'x0', which is not one of the columns x1 to x2"),
-        ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
-        (3, 1, None, "model must be text or a kernels.Model, not 3"),
-        ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),
-        (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has "),
-        (models.beale, 1, ["hp"], "one input for each of the 1 features of X, or inputs of their names, and has none"),
-    ],
-)
-def test_models_that_do_not_fit_the_features(model, count, headings, message):
-    if model is models.plane:
-        model = Model("a*u + b*v", inputs=("u", "v"))
-        message = message.replace("x1", "'u, v'")
-    with pytest.raises(ValueError, match=message):
-        model_for_features(model, count, headings)
-
-
-OF_CLASSES = "loss must be one of numbers for a regressor, not 'softmax': see SGDCurveClassifier"
-
-
-@pytest.mark.parametrize(
-    ("settings", "weights", "message"),
-    [
-        ({"lr": -1}, None, "lr must be a positive finite number, not -1.0"),
-        ({"optimizer": "sgd", "lr": 1e6}, None, "lr=1000000.0 makes the run diverge in epoch "),
-        ({"loss": "softmax"}, None, OF_CLASSES),
-        ({"loss": "logistic"}, None, "y must be 0 or 1 for the loss 'logistic', and is "),
-        ({"validation": np.inf}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
-        ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),
-        ({}, -np.ones(40), "sample_weight must not be negative, and is -1.0"),
-        ({}, np.zeros(40), "sample_weight must be positive for a sample, and is zero for all"),
-        ({}, np.ones(3), r"sample_weight must have shape \(40,\), one for each sample, not \(3,\)"),
-        ({}, 2.0, r"sample_weight must have shape \(40,\), one for each sample, not \(1,\)"),
-        ({}, np.full(40, np.nan), "sample_weight contains NaN"),
-    ],
-)
-def test_errors_are_one_line(samples, settings, weights, message):
-    x, y, _ = samples
-    with pytest.raises(ValueError, match=message) as caught:
-        regressor(**{"epochs": 5} | settings).fit(x, y, sample_weight=weights)
-    assert "\n" not in str(caught.value).splitlines()[0]
-
-
-def test_masked_values_are_refused(samples):
-    """scikit-learn drops masks without a word."""
-    x, y, weights = samples
-    masked = [np.ma.masked_less(values, np.min(values) + 1e-9) for values in samples]
-    ours = regressor(epochs=1).fit(x, y)
-    for samples_and_weights in ((masked[0], y, weights), (x, masked[1], weights), (x, y, masked[2])):
-        for method in (ours.fit, ours.partial_fit):
-            with pytest.raises(ValueError, match="must hold no masked values, not 1 of them"):
-                method(*samples_and_weights)
-    with pytest.raises(ValueError, match="X must hold no masked values"):
-        ours.predict(masked[0])
-
-
-def test_errors_of_partial_fit(samples):
-    x, y, _ = samples
-    with pytest.raises(ValueError, match="validation must be None for partial_fit"):
-        regressor(validation=0.1).partial_fit(x, y)
-    with pytest.raises(ValueError, match="patience must be None for partial_fit"):
-        regressor(patience=2).partial_fit(x, y)
-    with pytest.raises(ValueError, match=r"lr=1e\+200 makes the run diverge in epoch 0"):
-        regressor(optimizer="sgd", lr=1e200).partial_fit(x, y)
-    ours = regressor(optimizer="sgd").partial_fit(x, y)
-    with pytest.raises(ValueError, match=r"optimizer 'adam\(.*' remembers 10 numbers, and the state has 0"):
-        ours.set_params(optimizer="adam").partial_fit(x, y)
 
 
 def test_a_rate_of_zero_is_an_epoch_without_a_step(samples):

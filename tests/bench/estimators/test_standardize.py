@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bench import SGDCurveClassifier, SGDCurveRegressor
-from bench.estimators.arrival import MOST_NUMBERS
+from bench.estimators.arrival import MAX_NUMBERS
 from kernels.model.models import make_model
 
 
@@ -211,7 +211,7 @@ FALLS = (
         ({"loss": "absolute", "lr": 1e-4}, LINE, 3 * LINE[:, 0], None, SHORT),
         (
             {"batch_size": "full", "loss": "huber"},
-            *(np.tile(v, (MOST_NUMBERS // 50, 1)) for v in (LINE, 3 * LINE)),
+            *(np.tile(v, (MAX_NUMBERS // 50, 1)) for v in (LINE, 3 * LINE)),
             None,
             FALLS,
         ),

@@ -1,5 +1,6 @@
 """The page without a browser: what travels in it, how little may run in it, and how large it is."""
 
+import json
 import re
 from base64 import b64decode, b64encode
 from dataclasses import replace
@@ -22,19 +23,20 @@ from bench.report.page import LIBRARY_FILE, charting_library, embed_figures
 from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data, run_data_of
 from bench.store.evidence import store_tables
+from bench.tables.formatting import duration, text
 from bench.tables.rank import recommended_choice
 from bench.tables.render import text_table
 from bench.tables.words import describe_choice, format_count
+from kernels.data.checkpoints import thin_checkpoints
 from tests.support.frames import make_frame
 from tests.support.gallery import gallery
-from tests.support.hostile import STARTS, hostile_run
 from tests.support.pages import Reader
 from tests.support.speeds import TABLE
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, one_figure_here):
-    return hostile_run(tmp_path_factory.mktemp("study"))
+def folder(hostile_folder, one_figure_here):
+    return hostile_folder
 
 
 @pytest.fixture(scope="module")
@@ -79,21 +81,33 @@ def test_names_make_no_elements(reader):
     assert "".join(reader.texts).count("<script>") >= 2
 
 
-def test_the_rows_travel_bit_for_bit(folder, reader):
+def values(column, kind="shown"):
+    """What a column has in each row."""
+    return [column[kind][code] for code in unpacked(column["codes"])]
+
+
+def test_the_rows_travel_as_text_and_in_order(folder, reader):
     data, frame = reader.data, read_run_data(folder).frame
-    assert data["count"] == data["total"] == len(frame)
-    for name in ("samples_seen", "final_loss", "seconds", "param_a", "param_c"):
-        np.testing.assert_array_equal(unpacked(data["numbers"][name]), frame[name])
-    for name in ("samples_to_target", "updates_to_target"):
-        reached = frame[name].astype("Float64").to_numpy(float, na_value=np.nan)
-        np.testing.assert_array_equal(unpacked(data["numbers"][name]), reached)
-    for name in ("optimizer", "lr", "schedule", "batch_size", "init"):
-        column = data["settings"][name]
-        assert [column["values"][code] for code in unpacked(column["codes"])] == frame[name].tolist()
-    assert sorted(data["settings"]["init"]["values"]) == sorted(STARTS)
+    assert data["count"] == len(frame)
+    for name in ("samples_seen", "final_loss", "param_a", "param_c", "samples_to_target", "updates_to_target"):
+        column, numbers = data["outcomes"][name], frame[name].astype("Float64").to_numpy(float, na_value=np.nan)
+        assert values(column) == [text(value) for value in frame[name].tolist()]
+        codes = unpacked(column["codes"])
+        assert (np.isnan(numbers) == (codes == column["missing"])).all()
+        ranked = np.unique(numbers[~np.isnan(numbers)], return_inverse=True)[1]
+        np.testing.assert_array_equal(codes[codes != column["missing"]], ranked)
+    assert values(data["outcomes"]["seconds"]) == [duration(seconds) for seconds in frame["seconds"]]
+    assert set(values(data["outcomes"]["status"])) == {"converged", "target missed", "diverged"}
+    for name in ("optimizer", "schedule", "init"):
+        assert [json.loads(code) for code in values(data["settings"][name], "code")] == frame[name].tolist()
+    assert [float(code) for code in values(data["settings"]["lr"], "code")] == frame["lr"].tolist()
+    assert values(data["settings"]["batch_size"], "code") == [
+        "4" if size == 4 else '"full"' for size in frame["batch_size"]
+    ]
     assert bytes(unpacked(data["ids"])).hex() == "".join(frame["config_id"])
-    starts = unpacked(data["starts"]["values"]).reshape(-1, 3)[unpacked(data["starts"]["codes"])]
-    np.testing.assert_array_equal(starts, read_run_data(folder).result.starts)
+    starts = data["start_texts"]
+    written = [json.loads(starts["texts"][code]["python"]) for code in unpacked(starts["codes"])]
+    np.testing.assert_array_equal(written, read_run_data(folder).result.starts)
 
 
 def test_the_data_travel_bit_for_bit(folder):
@@ -105,7 +119,7 @@ def test_the_data_travel_bit_for_bit(folder):
 
 
 def test_the_chart_of_a_memory_map_has_some_of_its_samples_and_counts_all(folder, monkeypatch):
-    monkeypatch.setattr("bench.data.fit_table.SHOWN", 20)
+    monkeypatch.setattr("bench.data.fit_table.MAX_ROWS_SHOWN", 20)
     run_data = read_run_data(folder)
     chart = fit_chart(replace(run_data, data=replace(run_data.data, mapped_in=folder)))
     (samples, *_), size = chart.panels[0].layers, run_data.data.y.size
@@ -118,8 +132,8 @@ def test_the_maps_of_the_page_hold_every_choice_and_the_recommended_one_is_selec
     made = payload.page_data(run_data)
     best = recommended_choice(run_data.ranked)
     for name, code in made["chosen"].items():
-        assert made["settings"][name]["values"][code] == best[name]
-    assert len(made["pooled"]["maps"]) == len(made["families"]["names"])
+        assert made["settings"][name]["shown"][code] in describe_choice(best[[name]], run_data.samples)
+    assert len(made["pooled"]["maps"]) == len(made["starts"])
     charts = maps_by_start(run_data, run_data.outcomes, ["samples", "share"])[0]["charts"]
     cells = [layer for layer in charts["share"].panels[0].layers if isinstance(layer, Cells)]
     runs = [share.split("/") for layer in cells for share in layer.texts if "/" in share]
@@ -134,66 +148,85 @@ def test_the_maps_of_the_page_hold_every_choice_and_the_recommended_one_is_selec
     assert f"after a median of {format_count(best['samples'], 'sample')}, " in words
 
 
-def decoded(made, frame):
-    """The losses and the samples seen of each row, as the page's own script reads them."""
-    curves = made["curves"]
-    steps = unpacked(curves["losses"]).astype(float)
-    with np.errstate(over="ignore"):
-        losses = 10 ** (curves["low"] + (steps - 2) * curves["unit"])
-    losses[steps == 0], losses[steps == 1] = np.nan, 0
-    counts = unpacked(curves["counts"])
-    assert counts.sum() == steps.size
-    rows = np.split(losses, np.cumsum(counts)[:-1])
-    sizes = unpacked(made["settings"]["batch_size"]["codes"])
-    checkpoints = [curves["checkpoints"][code] for code in sizes]
-    return rows, [
-        [*own[: len(row) - 1], end] for row, own, end in zip(rows, checkpoints, frame["samples_seen"], strict=True)
-    ]
+def restored(made):
+    """The charts of the page, as its own script puts them together."""
+    packed, parts = made["lines"], []
+    moves = unpacked(packed["moves"]).astype(int)
+    moves = np.where(moves % 2, -(moves + 1) // 2, moves // 2)
+    lines = np.split(moves, np.cumsum(unpacked(packed["counts"]).astype(int))[:-1])
+    steps = [np.cumsum(line) for line in lines]
+    heights = [np.where(line, 10 ** (packed["low"] + (line - 1) * packed["unit"]), np.nan) for line in steps]
+
+    def put_together(part):
+        if isinstance(part, dict):
+            if "line" in part:
+                return heights[part["line"]]
+            return parts[part["part"]] if "part" in part else {name: put_together(one) for name, one in part.items()}
+        return [put_together(one) for one in part] if isinstance(part, list) else part
+
+    for part in made["parts"]:
+        parts += [put_together(part)]  # one after the other: later ones have numbers of earlier ones
+    return put_together(made["pooled"])
 
 
-def test_the_curves_are_those_of_the_sweep(folder):
-    material = read_run_data(folder)
-    rows, samples = decoded(payload.page_data(material), material.frame)
-    expected = dict(list(material.result.curves.groupby("config_id", observed=True)))
-    for config_id, losses, seen in zip(material.frame["config_id"], rows, samples, strict=True):
-        curve = expected[config_id]
-        assert seen == curve["samples"].tolist()
-        finite = np.isfinite(curve["loss"].to_numpy())
-        np.testing.assert_allclose(losses[finite], curve["loss"].to_numpy()[finite], rtol=0.02)
-        assert np.isnan(losses[~finite]).all()
+def cell_of(made, row, run_data):
+    """The chart of the cell of a row."""
+    sizes, rates = (len(made["settings"][name]["shown"]) for name in ("batch_size", "lr"))
+    size, rate = (unpacked(made["settings"][name]["codes"])[row] for name in ("batch_size", "lr"))
+    cells = restored(made)["cells"][run_data.frame["optimizer"].iloc[row]]
+    assert len(cells) == sizes * rates
+    return cells[size * rates + rate]
+
+
+def test_the_curves_of_a_cell_are_those_of_its_runs(folder):
+    run_data = read_run_data(folder)
+    made = payload.page_data(run_data)
+    row = int(np.flatnonzero(run_data.frame["lr"] == 0.2)[0])
+    (panel,) = cell_of(made, row, run_data)["panels"]
+    lines = [layer for layer in panel["layers"] if layer["kind"] == "line"]
+    same = ["optimizer", "lr", "batch_size"]
+    own = run_data.frame.merge(run_data.frame.iloc[[row]][same], on=same)
+    assert len(lines) == len(own) == 6
+    bottom, top = panel["y"]["range"]
+    for line, (_, run) in zip(lines, own.iterrows(), strict=True):
+        curve = run_data.result.read_curves([run["config_id"]])
+        assert line["x"] == curve["samples"].tolist()
+        placed = run_data.loss_axis.place(curve["loss"].to_numpy()).clip(bottom, 10 * top)
+        np.testing.assert_allclose(line["y"], placed, rtol=0.02)
+        assert line["words"].endswith(f"loss {text(run['final_loss'])}")
+    played = restored(made)["played"]
+    assert len(played) == unpacked(made["play"]["counts"]).size
+    assert {chart["notes"] for chart in played if "notes" in chart} >= {"target reached", "target missed"}
 
 
 def test_where_there_is_no_room_checkpoints_are_left_out_but_never_the_last(folder, monkeypatch):
-    material = read_run_data(folder)
-    monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(material.frame))
-    made = payload.page_data(material)
-    for size, checkpoints in zip(made["settings"]["batch_size"]["values"], made["curves"]["checkpoints"], strict=True):
-        assert len(checkpoints) <= 8
-        assert checkpoints[:2] == [0, size]
-    rows, samples = decoded(made, material.frame)
-    last = material.result.curves.groupby("config_id", observed=True, sort=False)["loss"].last()
-    for row, at, loss in zip(rows, samples, last.loc[material.frame["config_id"]], strict=True):
-        assert sorted(set(at)) == list(at)
-        np.testing.assert_allclose(row[-1], loss if np.isfinite(loss) else np.nan, rtol=0.02)
+    run_data = read_run_data(folder)
+    monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(run_data.frame))
+    made = payload.page_data(run_data)
+    cells = [cell for own in restored(made)["cells"].values() for cell in own]
+    lines = [layer for cell in cells for layer in cell["panels"][0]["layers"] if layer["kind"] == "line"]
+    assert len(lines) == len(run_data.frame)
+    assert all(line["x"][0] == 0 and len(line["x"]) <= 9 for line in lines)
+    assert max(len(line["x"]) for line in lines) >= 7
+    assert sorted(line["x"][-1] for line in lines) == sorted(run_data.frame["samples_seen"])
 
 
-def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder, monkeypatch):
-    material = read_run_data(folder)
+def test_where_there_is_no_room_rows_are_left_out_and_the_page_says_so(folder, monkeypatch):
+    run_data = read_run_data(folder)
     monkeypatch.setattr(payload, "ROW_BYTES", 3000)
-    made = payload.page_data(material)
-    assert made["total"] == 72
-    assert made["count"] == -(-72 // made["every"]) < 72
-    np.testing.assert_array_equal(
-        unpacked(made["numbers"]["final_loss"]), material.frame["final_loss"][:: made["every"]]
-    )
-    assert len(decoded(made, material.frame.iloc[:: made["every"]])[0]) == made["count"]
+    made = payload.page_data(run_data)
+    every = -(-72 // made["count"])
+    assert made["count"] < 72
+    shown = [text(loss) for loss in run_data.frame["final_loss"][::every]]
+    assert values(made["outcomes"]["final_loss"]) == shown
+    assert made["constant"].startswith(f"Of 72 configurations this page holds {made['count']}, evenly spaced; ")
 
 
 @pytest.mark.parametrize(
     ("stored", "most", "least"), [(5, 101, 5), (101, 101, 101), (1000, 101, 95), (50, 4, 4), (2, 4, 2), (0, 4, 0)]
 )
 def test_checkpoints_are_thinned_early_ones_last(stored, most, least):
-    kept = payload.thin_checkpoints(np.arange(stored), most)
+    kept = thin_checkpoints(np.arange(stored), most)
     assert least <= len(kept) <= most
     assert (np.diff(kept) > 0).all()
     assert kept.tolist()[:2] == list(range(min(2, stored)))
@@ -235,9 +268,9 @@ def test_a_large_run_stays_below_1800_kilobytes(tmp_path, monkeypatch):
     assert 'id="time"' not in page.read_text(encoding="utf-8")
     data = Reader(page.read_text(encoding="utf-8")).data
     assert data["count"] == 5000
-    (checkpoints,) = data["curves"]["checkpoints"]
-    assert unpacked(data["curves"]["counts"]).min() == len(checkpoints) > 70
-    assert checkpoints[-1] == 1600
+    assert unpacked(data["lines"]["counts"])[:5000].min() > 70
+    (cells,) = restored(data)["cells"].values()
+    assert {layer["x"][-1] for cell in cells for layer in cell["panels"][0]["layers"]} == {1600}
 
 
 def test_an_optimizer_has_one_color_in_all_charts_of_the_page():

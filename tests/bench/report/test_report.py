@@ -21,7 +21,7 @@ from bench.report.charts import fit_chart
 from bench.report.measurements import find_check
 from bench.report.report import write_reports, write_run_report
 from bench.report.run_data import read_run_data
-from bench.store.evidence import COLUMNS
+from bench.store.evidence import EVIDENCE_COLUMNS
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text
 from bench.study.load import load_study, with_settings
@@ -125,8 +125,8 @@ def test_every_figure_and_table_is_there(folder, report):
 def test_the_columns_that_are_read_of_the_evidence_are_those_that_a_run_writes(folder):
     written = {path.stem: set(pd.read_parquet(path)) for path in (folder / "evidence").iterdir()}
     # A search writes the one, and a study with rows for the test the other.
-    assert written.keys() == COLUMNS.keys() - {"trials", "test"}
-    assert not set().union(*(COLUMNS[name] - columns for name, columns in written.items()))
+    assert written.keys() == EVIDENCE_COLUMNS.keys() - {"trials", "test"}
+    assert not set().union(*(EVIDENCE_COLUMNS[name] - columns for name, columns in written.items()))
 
 
 def test_what_the_answer_rests_on_is_folded_away(report):

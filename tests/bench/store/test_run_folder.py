@@ -8,17 +8,18 @@ import socket
 import stat
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bench import load_run, load_tuning
 from bench.store.run_folder import open_run, read_run
 from tests.support.bits import flip_a_bit
 from tests.support.forked import FORKED
@@ -32,16 +33,6 @@ ODD_NAN = np.array([0xFFF8_0000_0000_1234], np.uint64).view(np.float64)[0]
 
 def opened(folder, identity=IDENTITY, *, resume=True, **options):
     return open_run(folder, STUDY, identity, resume=resume, **options)
-
-
-@contextmanager
-def opened_damaged(folder, match="is damaged"):
-    """The run, which must warn once when it is opened, and not later."""
-    with ExitStack() as stack:
-        with pytest.warns(RuntimeWarning, match=match) as warnings:
-            run = stack.enter_context(opened(folder))
-        assert len(warnings) == len(list((folder / "damaged").iterdir()))
-        yield run
 
 
 def loss(config, checkpoint):
@@ -88,6 +79,12 @@ def make_curves(configs, checkpoints=4, every=1):
     )
 
 
+def frame_of(rows):
+    """Rows by configuration: from which checkpoint to which."""
+    since, checkpoints = zip(*rows.values(), strict=True)
+    return make_rows(list(rows), checkpoints, since)
+
+
 def exactly(frame):
     """All there is in a frame, floats as bits, in a form that == compares."""
 
@@ -131,22 +128,6 @@ def folder(tmp_path):
 
 
 # What goes in comes out
-
-
-def test_what_is_read_is_what_was_appended(folder):
-    assert_holds(read_run(folder), range(6))
-    with opened(folder) as run:
-        assert_holds(run, range(6))
-        run.append(make_rows([8, 7]))
-        assert_holds(run, [*range(6), 8, 7])
-    assert_holds(read_run(folder), [*range(6), 8, 7])
-
-
-def test_curves_of_some_configurations_in_the_order_asked(folder):
-    with opened(folder) as run:
-        run.append(make_rows([3], checkpoints=9, since=4))
-        assert exactly(run.curves(["run5", "run3", "none"])) == exactly(make_curves([5, 3], checkpoints=[4, 9]))
-        assert run.curves([]).empty
 
 
 def test_a_run_without_results_has_empty_frames(tmp_path):
@@ -228,43 +209,15 @@ def test_rows_that_do_not_fit_are_refused(folder, rows, message):
         assert_holds(run, range(6))
 
 
-# Extension and thinning
-
-
-def test_thinning_must_be_by_a_power_of_two(tmp_path):
-    for every in (0, 3, -2):
-        with pytest.raises(ValueError, match=f"a power of two, not {every}"), opened(tmp_path, every=every):
-            pass
-
-
-CONFIGS = st.dictionaries(st.integers(0, 3), st.tuples(st.booleans(), st.integers(1, 9)), min_size=1)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([1, 2, 4]), CONFIGS, st.booleans()), min_size=1, max_size=5))
-def test_whatever_comes_and_goes_equals_a_run_made_at_once(history):
-    """Parts of whole and of continued curves, some of them lost: against a dictionary of where each one stands."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "run"
-        appended, stands = {}, {}
-        for every, configs, is_lost in history:
-            since = {i: appended.get(i, 0) if goes_on else 0 for i, (goes_on, _) in configs.items()}
-            checkpoints = {i: since[i] + more for i, (_, more) in configs.items()}
-            with opened(folder, every=every) as run:
-                run.append(make_rows(list(configs), list(checkpoints.values()), list(since.values())))
-            appended |= checkpoints
-            for i in () if is_lost else configs:
-                if since[i] in (0, stands.get(i)):
-                    stands.pop(i, None)  # the newest rows come last
-                    stands[i] = checkpoints[i]
-        for (_, _, is_lost), path in zip(history, stored(folder), strict=True):
-            if is_lost:
-                path.unlink()
-        kept = [every for every, _, is_lost in history if not is_lost]
-        assert_holds(read_run(folder), list(stands), list(stands.values()), max(kept, default=1))
-
-
 # Killed
+
+
+def append_rows(folder, news, rows, step):
+    """Append a part in a process of its own, which dies just before it touches the run folder for the step-th time."""
+    kill_before_step(folder, step)
+    news.send("here")
+    with opened(folder) as run:
+        run.append(frame_of(rows))
 
 
 def write_parts(folder, news, count, kill_at=None):
@@ -340,15 +293,6 @@ def test_killed_before_each_thing_it_does(tmp_path):
     assert step > 20
 
 
-def test_what_a_kill_left_half_written_is_removed_wherever_it_is(folder):
-    (folder / "figures").mkdir()
-    for place in (folder, folder / "parts", folder / "figures"):
-        (place / ".0123.partial").touch()
-    with opened(folder) as run:
-        assert_holds(run, range(6))
-    assert not list(folder.rglob("*.partial"))
-
-
 def test_power_may_fail_after_append(folder, monkeypatch):
     events = []
     fsync, replace = os.fsync, Path.replace
@@ -368,61 +312,145 @@ def test_power_may_fail_after_append(folder, monkeypatch):
     assert events == ["fsync file", "rename", "fsync folder"]
 
 
-# Damaged
+# Whatever comes and goes
 
 
-def test_damage_is_named_and_set_aside(folder):
-    path, left = stored(folder)[1], [0, 1, 4, 5]
-    flip_a_bit(path)
-    content = path.read_bytes()
-    with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*count as not trained"):
-        assert_holds(read_run(folder), left)
-    assert path in stored(folder)
-    with opened_damaged(folder, match=f"{path.name} is damaged .*set aside in .*damaged") as run:
-        assert_holds(run, left)
-        run.append(make_rows([2, 3]))
-    assert (folder / "damaged" / path.name).read_bytes() == content
-    assert_holds(read_run(folder), [*left, 2, 3])
+CONFIGS = st.dictionaries(st.integers(0, 3), st.tuples(st.booleans(), st.integers(1, 9)), min_size=1)
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "000001-copy.parquet"])
-def test_a_part_must_have_its_name(folder, name):
-    stored(folder)[0].rename(folder / "parts" / name)
-    with opened_damaged(folder, match=f"{name} is damaged") as run:
-        assert_holds(run, range(2, 6))
-    assert [path.name for path in (folder / "damaged").iterdir()] == [name]
+class RunFolder(RuleBasedStateMachine):
+    """A folder against a list of its parts, of which each continues or replaces runs of those before it."""
 
+    def __init__(self):
+        super().__init__()
+        self.place = tempfile.TemporaryDirectory()
+        self.folder = Path(self.place.name) / "run"
+        self.parts, self.damaged = {}, set()
+        self.open()
 
-def test_a_damaged_part_set_aside_is_never_overwritten(folder):
-    for _ in range(2):
-        stored(folder)[-1].write_bytes(b"")
-        with pytest.warns(RuntimeWarning, match="is damaged"), opened(folder) as run:
-            run.append(make_rows([4, 5]))
-    assert len(list((folder / "damaged").iterdir())) == 2
-    assert_holds(read_run(folder), range(6))
+    def teardown(self):
+        self.place.cleanup()
 
+    def open(self):
+        """Open the run; what is damaged is set aside, with a warning for each part."""
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            with opened(self.folder):
+                assert not list(self.folder.rglob("*.partial"))
+        assert len(told) == len(self.damaged)
+        assert all("set aside in" in str(warning.message) for warning in told)
+        self.damaged.clear()
 
-# Full
+    def count_aside(self):
+        aside = self.folder / "damaged"
+        return len(list(aside.iterdir())) if aside.exists() else 0
 
+    def holds(self):
+        """Where each configuration stands, in the order of their newest rows."""
+        stands = {}
+        for _, rows in self.parts.values():
+            for config, (since, checkpoint) in rows.items():
+                if since in (0, stands.get(config)):
+                    stands.pop(config, None)
+                    stands[config] = checkpoint
+        return stands
 
-@pytest.mark.parametrize("what", ["pathlib.Path.write_bytes", "os.fsync", "pathlib.Path.replace"])
-def test_a_full_disk_changes_nothing(folder, monkeypatch, what):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def rows_of(self, configs):
+        stands = self.holds()
+        since = {config: stands.get(config, 0) if goes_on else 0 for config, (goes_on, _) in configs.items()}
+        return {config: (since[config], since[config] + more) for config, (_, more) in configs.items()}
 
-    with opened(folder) as run:
-        with monkeypatch.context() as patch:
+    def name_of_next(self):
+        names = [path.name for path in self.folder.glob("*/*.parquet")]
+        numbers = [int(name.removesuffix(".parquet")) for name in names if "-" not in name]
+        return f"{max(numbers, default=0) + 1:06}.parquet"
+
+    @rule(every=st.sampled_from([1, 2, 4]), configs=CONFIGS)
+    def append(self, every, configs):
+        rows = self.rows_of(configs)
+        self.open()
+        name = self.name_of_next()
+        with opened(self.folder, every=every) as run:
+            run.append(frame_of(rows))
+        self.parts[name] = every, rows
+
+    @rule(configs=CONFIGS, step=st.integers(0, 40))
+    def kill(self, configs, step):
+        rows = self.rows_of(configs)
+        self.open()
+        name = self.name_of_next()
+        with process(append_rows, self.folder, rows, step) as (child, _):
+            child.join()
+            survived = child.exitcode == 0
+        if (self.folder / "parts" / name).exists():
+            self.parts[name] = 1, rows
+        assert name in self.parts or not survived
+        self.open()
+
+    @precondition(lambda self: self.parts)
+    @rule(data=st.data(), how=st.sampled_from(["bit", "empty", "name"]))
+    def damage(self, data, how):
+        name = data.draw(st.sampled_from(sorted(self.parts)))
+        path = self.folder / "parts" / name
+        if how == "bit":
+            flip_a_bit(path, data.draw(st.floats(0, 0.999)))
+        elif how == "empty":
+            path.write_bytes(b"")
+        else:
+            path = path.rename(path.with_name(f"{path.stem}-copy.parquet"))
+        del self.parts[name]
+        self.damaged.add(path.name)
+
+    @rule(configs=CONFIGS, what=st.sampled_from(["pathlib.Path.write_bytes", "os.fsync", "pathlib.Path.replace"]))
+    def fill_the_disk(self, configs, what):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        rows = frame_of(self.rows_of(configs))
+        self.open()
+        with opened(self.folder) as run, pytest.MonkeyPatch.context() as patch:
             patch.setattr(what, full)
             with pytest.raises(
                 OSError, match=r"run cannot be written \(No space left.*--resume .* continues"
             ) as caught:
-                run.append(make_rows([6]))
-        assert caught.value.errno == errno.ENOSPC
-        assert "\n" not in str(caught.value)
-        assert [path.name for path in folder.rglob(".*")] == [".lock"]
-        assert_holds(run, range(6))
-        run.append(make_rows([6]))
-    assert_holds(read_run(folder), range(7))
+                run.append(rows)
+        assert (caught.value.errno, len(str(caught.value).splitlines())) == (errno.ENOSPC, 1)
+        assert [path.name for path in self.folder.rglob(".*")] == [".lock"]
+
+    @rule()
+    def leave_something_half_written(self):
+        for place in (self.folder, self.folder / "parts"):
+            (place / ".0123.partial").touch()
+
+    @rule()
+    def resume(self):
+        expected = self.count_aside() + len(self.damaged)
+        self.open()
+        assert self.count_aside() == expected  # none was overwritten
+
+    @invariant()
+    def it_reads_what_is_whole(self):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            run = read_run(self.folder)
+        flaws = [str(warning.message) for warning in told]
+        assert len(flaws) == len(self.damaged)
+        for name in self.damaged:
+            assert any(f"{name} is damaged (" in flaw and flaw.endswith("count as not trained") for flaw in flaws)
+        stands = self.holds()
+        every = max((every for every, _ in self.parts.values()), default=1)
+        assert_holds(run, list(stands), list(stands.values()), every)
+        asked = [*list(stands)[::-2], 9]
+        if stands:
+            expected = make_curves(asked[:-1], [stands[config] for config in asked[:-1]], every)
+            assert exactly(run.curves([f"run{config}" for config in asked])) == exactly(expected)
+
+
+TestRunFolder = RunFolder.TestCase
+TestRunFolder.settings = settings(max_examples=15, stateful_step_count=10, deadline=None)
+
+
+# Not to be written
 
 
 def test_a_lock_that_cannot_be_had_says_how_to_go_on(folder):
@@ -536,11 +564,6 @@ def test_a_damaged_description_is_refused(folder, about):
     assert path.read_bytes() == content
 
 
-def test_a_folder_is_given_by_its_path():
-    for read in (load_run, load_tuning, read_run):
-        assert refusal_of(read, None) == "folder must be a run folder, not None"
-
-
 def test_a_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "run.toml").write_text("mine")
     for folder in (tmp_path, tmp_path / "run.toml"):
@@ -550,11 +573,3 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
             read_run(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
     assert (tmp_path / "run.toml").read_text() == "mine"
-
-
-def test_a_home_folder_that_no_shell_has_replaced_is_refused(tmp_path, monkeypatch):
-    """As in `--out=~/run`: pyarrow looked for its files in the home folder, where they were not written."""
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="begins with ~, which the shell did not expand"), opened("~/run"):
-        pass
-    assert not [*tmp_path.iterdir()]

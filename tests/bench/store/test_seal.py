@@ -17,7 +17,7 @@ import pytest
 from bench import Grid, load_run, sweep
 from bench.report.run_data import read_run_data
 from bench.store import seal
-from bench.store.evidence import COLUMNS, read_tables, store_tables
+from bench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
 from bench.store.run_folder import read_identity, read_run
 from bench.store.seal import name_owner, read_json, seal_json
 from bench.study.load import load_study, with_settings
@@ -203,26 +203,13 @@ class TestEvidence:
 
     def test_a_table_that_is_whole_and_has_other_columns_is_left_out(self, folder):
         """As another version may have written it."""
-        whole = pd.DataFrame([dict.fromkeys(COLUMNS["costs"], 1.0)])
+        whole = pd.DataFrame([dict.fromkeys(EVIDENCE_COLUMNS["costs"], 1.0)])
         store_tables(folder, costs=whole.assign(more=1))
         with silence():
             assert "costs" in read_tables(folder)
         store_tables(folder, costs=whole.drop(columns="variant"))
         with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column variant.*ignored"):
             assert "costs" not in read_tables(folder)
-
-    @pytest.mark.parametrize(
-        "name", sorted(name for name in COLUMNS if {"config_id"} <= COLUMNS[name] and name != "test")
-    )
-    def test_a_table_about_the_runs_of_another_grid_is_left_out(self, folder, name):
-        """Both have the same identity, so that the checksum is right. The runs of `test` are compared elsewhere."""
-        runs, others = load_run(folder).frame[["config_id"]], pd.DataFrame({"config_id": ["other"]})
-        store_tables(folder, **{name: runs.assign(**dict.fromkeys(COLUMNS[name] - {"config_id"}, 1.0))})
-        with silence():
-            assert name in read_tables(folder)
-        store_tables(folder, **{name: others.assign(**dict.fromkeys(COLUMNS[name] - {"config_id"}, 1.0))})
-        with pytest.warns(RuntimeWarning, match=rf"{name}.parquet cannot be used \(it is about runs of a.*ignored"):
-            assert name not in read_tables(folder)
 
     def test_a_damaged_attainable_loss_is_refused_with_a_remedy(self, made, folder):
         known = load_run(folder).optimum

@@ -85,9 +85,6 @@ def test_built_in_data_have_groups_in_their_order():
     }
     study = study_of_table(table)
     assert study.make_model(study.dataset()[0]).params == ("w[bmi]", "w[bp]", "v[s3]", "v[s5]", "b")
-    swapped = {"z": inputs["z"], "x": inputs["x"]}
-    with pytest.raises(ValueError, match="must name the columns bmi, bp, s3, s5 in this order, not s3, s5, bmi, bp"):
-        study_of_table(table | {"model": table["model"] | {"inputs": swapped}})
 
 
 def test_a_setting_may_be_a_wildcard(write):
@@ -102,28 +99,3 @@ def test_a_study_has_a_score_for_each_class(write, tmp_path):
     data, _ = study.dataset()
     assert data.classes.labels == ("one", "three", "two")
     assert study.make_model(data).classes == 3
-
-
-@pytest.mark.parametrize(
-    ("x", "more", "words"),
-    [
-        (
-            '["q*"]',
-            "",
-            r"wide\.toml, line 4: data\.x: .*wide\.csv has no column that matches 'q\*'; its columns are 'age'",
-        ),
-        ('["p_*", "p_1"]', "", r"line 4: data\.x must name each column once, not 'p_1' 2 times"),
-        ('["p_1", "p_y"]', "", r"wide\.toml, line 2: data: x and y must be different columns, not both 'p_y'"),
-        (
-            '["p_*"]',
-            '[model.inputs]\nx = ["p_1"]\n',
-            r"line 8: model\.inputs must have all columns of x, and 'p_2' is in",
-        ),
-        ('["p_1"]', '[model.inputs]\nx = ["p_1"]\nz = "p_1"\n', r"model\.inputs must name each column once, and 'p_1'"),
-        ('["p_1"]', '[model.inputs]\nx = ["p_2"]\n', r"model\.inputs\.x names 'p_2', which is not a column of x"),
-        ('["p_1"]', "[model.inputs]\nx = 3\n", r"line 8: model\.inputs must be a list of names, or a table"),
-    ],
-)
-def test_bad_columns_are_named(write, x, more, words):
-    with pytest.raises(ValueError, match=words):
-        load_study(write(x, more=more))

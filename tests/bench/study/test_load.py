@@ -1,6 +1,5 @@
 """Study files: what they mean, and one line that helps where they are wrong."""
 
-import re
 import tomllib
 from pathlib import Path
 
@@ -74,13 +73,6 @@ def write(tmp_path):
         return path
 
     return write
-
-
-def refusal(path):
-    """What load_study says about a file, without its path; always one line."""
-    text = refusal_of(load_study, path)
-    assert text.startswith(str(path))
-    return text.removeprefix(str(path))
 
 
 def test_a_study_is_what_its_file_says(write):
@@ -181,103 +173,6 @@ def test_text_files_of_other_systems(write):
     assert load_study(write(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())) == load_study(write(MINIMAL))
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "sentence"),
-    [
-        ("lr =", "learning_rate =", ", line 16: grid.learning_rate is not a key in [grid] (did you mean lr?); known"),
-        ("batch_size =", "batchsize =", ", line 17: grid.batchsize is not a key in [grid] (did you mean batch_size?)"),
-        ("drop_last =", "lr =", ", line 32: run.lr is not a key in [run]; it belongs in [grid]; known are epochs"),
-        ("[run]", "[runs]", ", line 27: runs is not a key (did you mean run?); known are name, title, description"),
-        ("title", '"ti\\ntle"', ": 'ti\\ntle' is not a key (did you mean title?); known are name"),
-        ('name = "mine"', "", ": name is missing"),
-        ('expression = "a*u + b*v + c"', "", ", line 11: model.expression is missing"),
-        ('"mine"', '"a\\nb"', ", line 1: name must be one line of 1 to 100 visible characters, not 'a\\nb'"),
-        ('["hp", "weight"]', "3", ", line 6: data.x must be a list, not 3"),
-        ('["hp", "weight"]', "[1]", ", line 6: data.x[0] must be text, not 1"),
-        ('y = "mpg"', "y = mpg", ' is not valid TOML: Invalid value (at line 7, column 5); text has quotes, as'),
-        ("standardize = true", 'center = "x"', ", line 8: data.center = 'x' is for columns that are standardized"),
-        ("seed = [0, 1]", 'seed = "0-4"', ", line 20: grid.seed must be a whole number or a list such as [0, 1, 2,"),
-        ('y = "mpg"', "", ", line 4: data must have path, x and y, or else builtin, not path, x"),
-        ("a*u + b*v + c", "u + v", ", line 12: model.expression: the expression 'u + v' has no parameters besides"),
-        ('["u", "v"]', '["u"]', ", line 12: model.expression: inputs must give each of the columns hp, weight a"),
-        ('"log:0.01:1:3"', "[0.1, -0.5]", ", line 16: grid.lr must be a positive finite number, not -0.5"),
-        ('"halve(10)"', '"half(10)"', ", line 19: grid.schedule 'half' is not known (did you mean 'halve'?)"),
-        ("[-1.0, 10, 26.0]", "[1, 2]", ", line 22: grid.init 'near': params must be 3 numbers for a, b, c, not an"),
-        ("drop_missing = true", "test = true", ", line 9: data.test must be a number, not true"),
-        ("drop_missing = true", "validation_path = ''", ", line 9: data.validation_path must be a path, not ''"),
-        (
-            "drop_missing = true",
-            "test = 'other.csv'",
-            ", line 9: data.test must be a share of the rows between 0 and 1, not 'other.csv'; a file is named",
-        ),
-        ("epochs = 20", "confirm = 10000000", ", line 28: run.confirm must be a whole number from 0 to 1000000, not"),
-        ("target = 1\n", "target_loss = 'squard'\n", ", line 29: run.target_loss: loss 'squard' is not known (did"),
-        ('"adam"', '"adam(lin:0:0.9)"', ", line 18: grid.optimizer 'adam(lin:0:0.9)': a grid has values, and ranges"),
-        ('inputs = ["u", "v"]', "inputs = [", " is not valid TOML: "),
-        ("epochs = 20", "epochs = " + "[" * 5000, " is nested too deeply"),
-        ("epochs = 20", "epochs = " + "9" * 5000, " is not valid TOML: Exceeds the limit (4300 digits) for integer"),
-    ],
-)  # fmt: skip
-def test_refusals_say_where_and_what(write, old, new, sentence):
-    assert refusal(write(FULL, (old, new))).startswith(sentence)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", ": name is missing"),
-        ("name = 'n'\ndata = 3\nmodel.expression = 'a*x'", ", line 2: data must be a table, not 3"),
-        ("name = 'n'\n[[data]]\n[model]\nexpression = 'a*x'", ", line 2: data must be a table, not [{}]"),
-        ("name = 'n'\n[data]\n[model]\nexpression = 'a*x'", ", line 2: data must have path, x and y, or else builtin"),
-        ("name = 'n'\ndata.builtin = 'x'\nmodel.expression = 'a*x'", ", line 2: data.builtin must be one of quadratic"),
-        (MINIMAL + "[grid]\ninit = [\n  [1, 2, 3],\n  [1, 2],\n]\nlr = 1", ", line 7: grid.init 'init[1]': params"),
-        (MINIMAL + "[grid]\ninit = [\n  [1, 2, 3],\n]\nlr = 0", ", line 10: grid.lr must be a positive"),
-        (MINIMAL + "[grid]\n'lr' = 0", ", line 7: grid.lr must be a positive finite number, not 0.0"),
-        (b"name = '\xe9'", " must be UTF-8 text"),
-    ],
-    ids=["empty", "no table", "tables", "no data", "dotted", "several lines", "after them", "quoted", "latin1"],
-)  # fmt: skip
-def test_refusals_of_other_ways_to_write(write, text, sentence):
-    assert refusal(write(text)).startswith(sentence)
-
-
-KNOWN = "; built in are the studies auto-mpg, diabetes, digits, digits-mlp, quadratic and the suite optimizers"
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("cube", f"no study or file is called 'cube'{KNOWN}"),
-        ("quadratik", f"no study or file is called 'quadratik' (did you mean 'quadratic'?){KNOWN}"),
-        ("optimizers", "optimizers is a suite, of several problems: `sgdbench run` takes it, and only one study is"),
-        ("suite.toml", "suite.toml is a suite, of several problems: `sgdbench run` takes it"),
-        ("cars.csv", "cars.csv is a table, and a study is wanted here: `sgdbench new cars.csv --y COLUMN` writes one"),
-        ("nosuch.toml", f"no study or file is called 'nosuch.toml'{KNOWN}"),
-        ("carz.toml", f"no study or file is called 'carz.toml' (did you mean 'cars.toml'?){KNOWN}"),
-        ("cars.tom", f"no study or file is called 'cars.tom' (did you mean 'cars.toml'?){KNOWN}"),
-        ("nul\0", "study 'nul\\x00' cannot be read: "),
-        ("endless.toml", "study 'endless.toml' cannot be read: it is a device, and only regular files are read"),
-        (
-            "folder",
-            "study 'folder' cannot be read: Is a directory; give a TOML file, which `sgdbench new folder --y COLUMN` "
-            "writes for a folder of tables",
-        ),
-        ("run", "study 'run' cannot be read: Is a directory; the study of that run is run/run.toml"),
-    ],
-)
-def test_what_is_no_study_is_told_with_what_may_be_meant(tmp_path, monkeypatch, name, message):
-    monkeypatch.chdir(tmp_path)
-    for file in ("cars.toml", "cars.txt", "notes.md"):
-        Path(file).touch()
-    Path("endless.toml").symlink_to("/dev/zero")
-    for folder in ("folder", "run"):
-        Path(folder).mkdir()
-    Path("run", "run.toml").touch()
-    Path("suite.toml").write_text("name = 'two'\n[[problem]]\nname = 'one'\n")
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        load_study(name)
-
-
 def test_how_many_parameters_a_start_of_classes_needs_is_known_with_the_targets(tmp_path):
     (tmp_path / "t.csv").write_text("u,kind\n1,low\n2,middle\n3,high\n")
     weights = [[0.1], [0.2], [0.3]]
@@ -310,20 +205,6 @@ def test_settings_take_the_place_of_those_of_a_study(write):
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"expression": "a*x"}, "expression is not a key; it belongs in [model]; known are name, title, "),
-        ({"runn.refine": 2}, "runn is not a key (did you mean run?); known are name, title, "),
-        ({"name.refine": 2}, "name.refine is not a key: name has no keys of its own"),
-        ({"run": 2}, "run must be a table, not 2"),
-        ({"data.cache_dir": "columns"}, "data must have a path for cache_dir: built-in data are not mapped"),
-    ],
-)
-def test_settings_are_checked_as_those_of_a_file(settings, sentence):
-    assert refusal_of(with_settings, load_study("quadratic"), settings).startswith(sentence)
-
-
-@pytest.mark.parametrize(
     ("expression", "columns", "inputs", "expected"),
     [
         ("a*x + b", ["hp"], None, (("x",), ("a", "b"))),
@@ -341,20 +222,6 @@ def test_settings_are_checked_as_those_of_a_file(settings, sentence):
 def test_which_names_stand_for_data(expression, columns, inputs, expected):
     model = make_model_for_columns(expression, columns, inputs)
     assert (model.inputs, model.params) == expected
-
-
-@pytest.mark.parametrize(
-    ("expression", "columns", "sentence"),
-    [
-        ("a*t + b", ["hp"], "must use hp or x as the data, or inputs must name them"),
-        ("a*hp + b", ["hp", "wt"], "must use hp and wt or x1 and x2 as the data"),
-        ("a*x + b", ["a"], "uses a as well as x: inputs must say which of them are data"),
-        ("a*x1 + b*x2", ["x2", "x1"], "uses x2 and x1 as well as x1 and x2: inputs must say which"),
-        ("quadratic", ["hp", "wt"], "the model 'quadratic' has the inputs x, not x1, x2"),
-    ],
-)
-def test_names_that_could_be_misread_are_refused(expression, columns, sentence):
-    assert sentence in refusal_of(make_model_for_columns, expression, columns)
 
 
 def test_built_in_studies_are_described():

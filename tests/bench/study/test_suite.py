@@ -1,6 +1,5 @@
 """Suites: one grid on several problems, the optimizers compared over all of them."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -103,31 +102,6 @@ def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys
     small.write_text(small.read_text().replace("a*x**2 + b*x + c", "a*exp(b*x) + c*x**2"))
     (bent,) = load_problem(str(small), TableColumns(None, None, None, False), {"run.loss": "huber(1)"}, None).studies
     assert bent.run.target not in (1e-3, line.run.target)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("[grid]", "colour = 1\n[grid]", "two.toml: colour is not a key of a suite; known are name, title"),
-        ('name = "two"', "", "two.toml: name is missing"),
-        ('title = "Two <problems>"', "title = 3", "two.toml: title must be text, not 3"),
-        ('name = "two"', 'name = "a\\nb"', "two.toml: name must be one line of 1 to 100 visible characters, not 'a"),
-        ('name = "bowl <b>"', 'name = "line/"', "two.toml: each problem must have a name of its own, and two would"),
-        ("epochs = 2 }", "epochs = -2 }", "problem 'bowl <b>': epochs must be"),
-        ('expression = "a*x**2 + b*x + c"', 'expression = "a*x**2 + b*x +"', "problem 'line': expression, column 15"),
-        ("run = { target = 1e-3 }", "run = 3", "problem 'line': run must be a table"),
-        (
-            "batch_size = 4",
-            "optimizer = 'sgd'",
-            "problem 'bowl <b>': grid.optimizer must have the optimizers of the other",
-        ),
-    ],
-)
-def test_refusals_say_where(small, old, new, message):
-    assert old in SMALL
-    small.write_text(SMALL.replace(old, new))
-    with pytest.raises(ValueError, match=f"^[^\n]*{re.escape(message)}[^\n]*$"):
-        load_suite(str(small))
 
 
 def test_what_does_not_fit_the_data_is_said_of_its_problem(small, refused):

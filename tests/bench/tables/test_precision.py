@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bench import Grid, load_run, sweep
-from bench.compare.ratios import EPOCHS
+from bench.compare.ratios import EPOCHS_COST
 from bench.report.run_data import run_data_of
 from bench.store.results import match_precision
 from bench.study.config_id import config_ids
@@ -116,11 +116,11 @@ def test_fresh_seeds_of_before_are_those_of_float64(noisy, tmp_path):
 
 def test_runs_are_compared_with_those_of_the_same_precision(swept):
     before, after = (one.frame.assign(start="near") for one in swept)
-    named = compare_ranked_runs(EPOCHS, after, after)
+    named = compare_ranked_runs(EPOCHS_COST, after, after)
     assert (named["ratio"].dropna() == 1).all()
     assert named["row"].is_unique
     # The best of each may be any of those that are tied.
-    alone = compare_ranked_runs(EPOCHS, before, after)["row"].tolist()[1:]
+    alone = compare_ranked_runs(EPOCHS_COST, before, after)["row"].tolist()[1:]
     assert alone == [row for row in named["row"] if row in alone]
     assert alone
     assert not any("float32" in row for row in alone)

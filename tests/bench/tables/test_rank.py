@@ -9,7 +9,6 @@ from scipy.stats import binomtest
 from bench.tables.confirm import confirm
 from bench.tables.costs import CHOICES, LOSS_FLOOR, add_excess, loss_floor
 from bench.tables.rank import ranking
-from bench.tables.words import MARGIN
 from kernels.train.attainable_loss import unknown_loss
 from tests.support.simulated import costs_of, runs_of, study
 
@@ -180,29 +179,6 @@ def test_measured_times_change_which_choice_is_recommended_and_not_how_the_other
         assert orders[0] == orders[1]
         first.add(timed["lr"][0])
     assert len(first) == {"samples": 1, "updates": 1, "final_loss": 2}[cost]
-
-
-@pytest.mark.parametrize(
-    ("costs", "settings", "recommended"),
-    [
-        # The fewest updates; with few runs they differ where their ranges do.
-        ([[1000] * 10, [1010] * 10, [4000] * 10], {"batch_size": [1, 16, 16], "lr": [0.1, 0.1, 0.2]}, 1),
-        ([[1000, 1300], [1010, 1290]], {"batch_size": [1, 2], "lr": 0.1}, 1),
-        ([[1000, 1300], [1010, 1290]], {"batch_size": [10, 11], "lr": 0.1}, 0),
-        # Updates that differ by less than half leave the rate to decide.
-        ([[1000] * 5, [1040] * 5, [1020] * 5], {"lr": [0.1, 0.2, 0.4]}, 1),
-        # Both neighbours of the recommended rate succeed; one of those of the cheapest does not.
-        ([[400] * 5, [205] * 5, [200] * 5, [200] * 2 + [inf] * 3], {"lr": [0.1, 0.2, 0.4, 0.8]}, 1),
-    ],
-)
-def test_which_of_those_that_tie_is_recommended(costs, settings, recommended):
-    frame = runs_of(costs, **settings)
-    table = ranking(frame)
-    expected = frame.iloc[recommended * len(costs[0])]
-    found = table[table["recommended"]].iloc[0]
-    assert (found["lr"], found["batch_size"]) == (expected["lr"], expected["batch_size"])
-    if "batch_size" not in settings:
-        assert MARGIN in found["reason"]
 
 
 def test_what_a_run_is_paired_with_is_its_start_and_seed():

@@ -100,7 +100,7 @@ def test_one_that_is_worse_than_the_best_constant():
 
 @pytest.mark.parametrize(("lr", "rises"), [(1.5, True), (1e-3, False)])
 def test_a_loss_that_rises_has_not_arrived_also_where_the_lowest_is_not_known(monkeypatch, lr, rises):
-    monkeypatch.setattr(attainable_losses, "MOST_PARAMS", 30)
+    monkeypatch.setattr(attainable_losses, "MAX_PARAMS", 30)
     x = RNG.normal(size=(60, 40))
     grid = Grid(lr=[lr, 2 * lr], batch_size=["full"], init="zero")
     run_data = run_data_of(sweep("w @ x + b", x, x[:, 0], grid, epochs=4, kernel="reference", confirm=0))

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.store.evidence import SPEED
+from bench.store.evidence import SPEED_COLUMNS
 from bench.tables.formatting import MISSING
 from bench.tables.speed_tables import (
     budget_footnotes,
@@ -40,14 +40,14 @@ def test_of_kernels_that_fuse_the_losses_are_told_apart():
         in_c | {"error_loss": 2e-13},
         in_c | {"variant": "fused-fma", "error_loss": 2e-13},
     ]
-    board = speed_summary(pd.DataFrame(rows, columns=SPEED))
+    board = speed_summary(pd.DataFrame(rows, columns=SPEED_COLUMNS))
     assert board["verified"].tolist() == ["bit for bit", "within 3e-15", "within 3e-15, losses 2e-13"]
 
 
 def test_the_share_of_the_roof_has_a_column_where_there_are_roofs():
     fused, reference, *_ = ROWS
     roofed = fused | {"share": 0.868, "share_low": 0.851, "share_high": 0.88}
-    board = speed_summary(pd.DataFrame([roofed, reference], columns=SPEED))
+    board = speed_summary(pd.DataFrame([roofed, reference], columns=SPEED_COLUMNS))
     assert board["share of the roof"].tolist() == ["0.868 [0.851, 0.880]", MISSING]
     assert "share of the roof" not in speed_summary(TABLE)
 
@@ -55,7 +55,7 @@ def test_the_share_of_the_roof_has_a_column_where_there_are_roofs():
 def test_kernels_without_a_roof_are_named_with_the_reason():
     note = {"note": "the operations of exp are not counted"}
     rows = [ROWS[0] | note, ROWS[0] | {"variant": "lanes"} | note, ROWS[2]]
-    table = pd.DataFrame(rows, columns=SPEED)
+    table = pd.DataFrame(rows, columns=SPEED_COLUMNS)
     assert footnotes(table) == ["fused, lanes: no roof, because the operations of exp are not counted"]
 
 

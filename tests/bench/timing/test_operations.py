@@ -203,7 +203,7 @@ def test_exp_counts_as_it_is_emitted(monkeypatch):
     exp = Counter()
     for found, count in emitted.items():
         exp[names[found]] += count
-    assert exp == operations.OF_FUNCTION["exp"]
+    assert exp == operations.FUNCTION_OPERATIONS["exp"]
     monkeypatch.setattr(operations, "doubles_in_register", lambda: REGISTER)
     (update, _), (loss, _) = count_sections(many(exponential, runs=1, epochs=1), fma=False, losses=True)
     assert update == Counter(multiply=3 + 5, add=2 + 3) + exp

@@ -10,7 +10,7 @@ import pytest
 from bench.timing.peers import c
 from bench.timing.peers.formula import in_c
 from bench.timing.problem import FailedError, Problem, UnavailableError, classic, errors, exponential, many
-from bench.timing.variants import BY_NAME, VARIANTS
+from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
 from bench.timing.verify import verify
 from kernels import Model, models
 from kernels.base import cache
@@ -19,7 +19,7 @@ from kernels.losses import LOSSES
 from kernels.model.models import MODELS
 from kernels.optimizers import OPTIMIZERS
 
-REFERENCE, IN_C = BY_NAME["reference"], BY_NAME["C"]
+REFERENCE, IN_C = VARIANTS_BY_NAME["reference"], VARIANTS_BY_NAME["C"]
 RNG = np.random.default_rng(5)
 X1, X2, NOISE = RNG.normal(size=(3, 30))
 PLANE = Problem(
@@ -154,7 +154,7 @@ def test_every_model_is_trained_in_c(name, model):
     y, start = RNG.uniform(0.5, 1.5, size=20), RNG.uniform(0.5, 1.5, size=(2, len(model.params)))
     problem = Problem(model, tuple(x), y, start, np.full((3, 2), 0.01), batch_size=3, shuffle=True)
     for each in (problem, replace(problem, batch_size=1)):
-        assert errors(ready(BY_NAME[name], each)(), REFERENCE.ready(each)()).largest <= 1e-12
+        assert errors(ready(VARIANTS_BY_NAME[name], each)(), REFERENCE.ready(each)()).largest <= 1e-12
 
 
 def test_what_is_called_is_called_once_in_a_step():
@@ -316,11 +316,11 @@ def test_what_a_peer_does_not_declare_it_refuses(peer):
 def test_no_momentum_is_plain_descent_in_torch_too():
     problem = replace(PLANE, optimizer="nesterov(0)", batch_size=8)
     expected = REFERENCE.ready(replace(problem, optimizer="sgd"))()
-    assert errors(ready(BY_NAME["PyTorch"], problem)(), expected).largest <= 1e-12
+    assert errors(ready(VARIANTS_BY_NAME["PyTorch"], problem)(), expected).largest <= 1e-12
 
 
 def test_scikit_learn_stops_at_what_is_not_finite():
-    scikit = BY_NAME["scikit-learn"]
+    scikit = VARIANTS_BY_NAME["scikit-learn"]
     problem = replace(classic(4), rates=np.full((4, 1), 1e308))
     params, losses = ready(scikit, problem)()
     assert np.isnan(params).all()
@@ -333,7 +333,7 @@ def test_torch_gets_its_threads_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        ready(BY_NAME["PyTorch"], PROBLEMS["per-sample"])()
+        ready(VARIANTS_BY_NAME["PyTorch"], PROBLEMS["per-sample"])()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -11,7 +11,7 @@ import pytest
 from bench.timing import roof
 from bench.timing.operations import count_sections
 from bench.timing.problem import UnavailableError, classic, exponential, many, wide
-from bench.timing.roof import BODY, LONGEST, dependent, independent, make_roof, vector_registers
+from bench.timing.roof import MAX_OPERATIONS, MIN_OPERATIONS, dependent, independent, make_roof, vector_registers
 from kernels.simd.division import has_fast_divider
 
 RUNS = many(runs=64, epochs=2).part(samples=100)
@@ -45,7 +45,7 @@ def test_a_loop_has_what_was_counted_in_as_many_registers_as_there_are(optimizer
     repeats = len(body) // counts.total()
     assert {kind: kinds.count(kind) for kind in counts} == {kind: repeats * count for kind, count in counts.items()}
     assert repeated == turns // repeats
-    assert len(body) >= BODY
+    assert len(body) >= MIN_OPERATIONS
     assert set(changed) == {f"v_{k}" for k in range(registers)}
     # A register takes operations of one kind: nothing is fused by chance.
     assert len(set(zip(changed, kinds, strict=True))) == registers
@@ -54,7 +54,7 @@ def test_a_loop_has_what_was_counted_in_as_many_registers_as_there_are(optimizer
 def test_of_very_many_operations_a_turn_has_a_part():
     """Compiling them all takes minutes."""
     body, turns = independent(Counter({"add": 30_000, "multiply": 10_001, "divide": 3}), 10, 24)
-    assert len(body) <= LONGEST + 3
+    assert len(body) <= MAX_OPERATIONS + 3
     found = Counter(operations_of(body)[0])
     assert found["divide"] == 1
     assert found["add"] * turns == pytest.approx(300_000, rel=1e-3)

@@ -5,16 +5,18 @@ import pandas as pd
 import pytest
 
 from bench import timing
-from bench.timing.paired import AGAIN, Timings
+from bench.timing.paired import CONTROL_SUFFIX, Timings
 from bench.timing.problem import classic, many
 from bench.timing.speed import speed
-from bench.timing.variants import BY_NAME, Variant
+from bench.timing.variants import VARIANTS_BY_NAME, Variant
 from bench.timing.workload import BASELINE, problem_for
 
 NAMES = ["reference", "fused", "lanes", "C"]
-WRONG = Variant("wrong", "computes nothing", lambda problem: BY_NAME["fused"].ready(problem.part(epochs=1)), 0.0)
+WRONG = Variant(
+    "wrong", "computes nothing", lambda problem: VARIANTS_BY_NAME["fused"].ready(problem.part(epochs=1)), 0.0
+)
 ABSENT = Variant("absent", "is not there", None, 0.0, package="no-such-package")
-VARIANTS = [*(BY_NAME[name] for name in NAMES), WRONG, ABSENT]
+VARIANTS = [*(VARIANTS_BY_NAME[name] for name in NAMES), WRONG, ABSENT]
 
 # The ns of a sample-update, and the sample-updates of a call: a slow variant is given an epoch.
 NS = {"reference": 10_000.0, "NumPy scalars": 9_000.0, "fused": 5.0, "lanes": 0.5, "C": 10.0}
@@ -29,7 +31,7 @@ def turns(calls, baseline, seconds):
     """Rounds on a machine on which the baseline takes 1 % longer when it is timed again."""
     each = [1e-9 * NS[name] * UPDATES[name] for name in (*calls, baseline)]
     each[-1] *= 1.01
-    return Timings((*calls, baseline + AGAIN), SLOWNESS[:, np.newaxis] * each, (1,) * len(each))
+    return Timings((*calls, baseline + CONTROL_SUFFIX), SLOWNESS[:, np.newaxis] * each, (1,) * len(each))
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +109,11 @@ def test_where_nothing_is_verified_nothing_is_timed(wrong_fused):
 
 def test_slow_variants_get_less_to_do():
     one, batch = classic(100), many(runs=64, epochs=3)
-    assert problem_for(BY_NAME["fused"], one, batch) is one
-    assert problem_for(BY_NAME["lanes"], one, batch) is batch
-    more = problem_for(BY_NAME["lanes, all cores"]._replace(threads=2), one, batch)
+    assert problem_for(VARIANTS_BY_NAME["fused"], one, batch) is one
+    assert problem_for(VARIANTS_BY_NAME["lanes"], one, batch) is batch
+    more = problem_for(VARIANTS_BY_NAME["lanes, all cores"]._replace(threads=2), one, batch)
     assert (more.runs, more.rates.shape, more.epochs) == (256, (3, 256), 3)
-    little = problem_for(BY_NAME["reference"], one, batch)
+    little = problem_for(VARIANTS_BY_NAME["reference"], one, batch)
     assert (little.epochs, little.y.size) == (1, 800)
-    little = problem_for(BY_NAME["reference"], classic(5, n=1_000_000), batch)
+    little = problem_for(VARIANTS_BY_NAME["reference"], classic(5, n=1_000_000), batch)
     assert (little.epochs, little.y.size) == (1, 10_000)

@@ -8,7 +8,7 @@ from bench.tables.costs import COST_SETTINGS, PER_UPDATE, add_seconds
 from bench.timing import update as times
 from bench.timing.paired import Timings
 from bench.timing.update import update_seconds
-from bench.timing.variants import BY_NAME
+from bench.timing.variants import VARIANTS_BY_NAME
 from kernels import models
 from tests.support.frames import make_frame
 
@@ -64,7 +64,7 @@ def test_an_update_is_timed_for_all_that_decides_how_long_it_takes(result, class
 
 
 def test_of_many_samples_an_update_is_timed_on_some(result, classic, timed, monkeypatch):
-    monkeypatch.setattr(times, "MOST_SAMPLES", 100)
+    monkeypatch.setattr(times, "MAX_SAMPLES", 100)
     table = update_seconds(result, *classic, RunTable(), seconds=0.02)
     np.testing.assert_allclose(table["seconds_per_update"], [0.1 / 800, 0.2 / 48])
 
@@ -83,13 +83,13 @@ def test_an_interval_is_never_narrower_than_what_lies_between_two_runs(result, c
 
 @pytest.mark.parametrize("size", [1, 16])
 def test_what_is_not_what_the_reference_gives_is_not_timed(result, classic, timed, monkeypatch, size):
-    right = BY_NAME["fused"]
+    right = VARIANTS_BY_NAME["fused"]
 
     def prepare(problem):
         call = right.prepare(problem)
         return lambda: call()._replace(params=call().params + 0.25 * (problem.batch_size == size))
 
-    monkeypatch.setitem(BY_NAME, "fused", right._replace(prepare=prepare))
+    monkeypatch.setitem(VARIANTS_BY_NAME, "fused", right._replace(prepare=prepare))
     table = update_seconds(result, *classic, RunTable(), seconds=0.02)
     wrong = table["batch_size"] == size
     assert table["seconds_per_update"].isna().equals(wrong)

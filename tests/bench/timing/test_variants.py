@@ -5,7 +5,7 @@ import pytest
 
 from bench.timing import variants
 from bench.timing.problem import UnavailableError, classic, exponential, many
-from bench.timing.variants import BY_NAME, VARIANTS
+from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
 from kernels import Model
 from kernels.losses import LOSSES
 from kernels.optimizers import OPTIMIZERS
@@ -14,8 +14,8 @@ PLAIN = classic(1, n=8)
 
 
 def test_names_are_unique_and_known():
-    assert list(BY_NAME) == [variant.name for variant in VARIANTS]
-    assert len(BY_NAME) == len(VARIANTS)
+    assert list(VARIANTS_BY_NAME) == [variant.name for variant in VARIANTS]
+    assert len(VARIANTS_BY_NAME) == len(VARIANTS)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
@@ -49,13 +49,13 @@ def test_all_kernels_of_ours_take_everything():
 def test_what_a_variant_cannot_do_is_said_and_refused(name, changes, reason, monkeypatch):
     problem = variants.replace(PLAIN, **changes)
     monkeypatch.setattr(variants, "find_spec", lambda name: name)
-    assert re.fullmatch(reason, BY_NAME[name].lacks(problem))
+    assert re.fullmatch(reason, VARIANTS_BY_NAME[name].lacks(problem))
     with pytest.raises(UnavailableError, match=f"^{reason}$"):
-        BY_NAME[name].ready(problem)
+        VARIANTS_BY_NAME[name].ready(problem)
 
 
 def test_a_quadratic_is_one_whatever_its_names():
-    lesson = BY_NAME["lesson"]
+    lesson = VARIANTS_BY_NAME["lesson"]
     assert lesson.lacks(variants.replace(PLAIN, model=Model("p*t**2 + q*t + r", inputs=("t",)))) is None
     assert lesson.lacks(variants.replace(PLAIN, model=Model("c + b*x + a*x**2")))
 
@@ -79,16 +79,16 @@ def test_nothing_of_a_peer_is_imported_with_the_registry(python):
 
 def test_bounds():
     exact = PLAIN
-    assert BY_NAME["lanes"].bound(exact) == 0
-    assert BY_NAME["lanes"].bound(variants.replace(exact, model=exponential)) == 1e-9
-    inexact = [loss for loss in LOSSES if BY_NAME["lanes"].bound(variants.replace(exact, loss=loss)) == 1e-9]
+    assert VARIANTS_BY_NAME["lanes"].bound(exact) == 0
+    assert VARIANTS_BY_NAME["lanes"].bound(variants.replace(exact, model=exponential)) == 1e-9
+    inexact = [loss for loss in LOSSES if VARIANTS_BY_NAME["lanes"].bound(variants.replace(exact, loss=loss)) == 1e-9]
     assert inexact == ["logcosh", "cauchy", "logistic", "softmax", "poisson"]
-    assert BY_NAME["C"].bound(exact) == 1e-9
+    assert VARIANTS_BY_NAME["C"].bound(exact) == 1e-9
 
 
 def test_lanes_in_threads_share_the_runs_out(monkeypatch):
     monkeypatch.setattr(variants, "processors", lambda: 3)
     problem = many(runs=100, epochs=1).part(samples=20)
-    found, expected = BY_NAME["lanes, all cores"].ready(problem)(), BY_NAME["lanes"].ready(problem)()
+    found, expected = VARIANTS_BY_NAME["lanes, all cores"].ready(problem)(), VARIANTS_BY_NAME["lanes"].ready(problem)()
     np.testing.assert_array_equal(found.params, expected.params)
     np.testing.assert_array_equal(found.losses, expected.losses)

@@ -8,8 +8,8 @@ import pytest
 from numba import njit
 
 from bench.timing.problem import FailedError, Trained, UnavailableError, classic, many
-from bench.timing.variants import BY_NAME, Variant, kernel
-from bench.timing.verify import MOST_SAMPLE_UPDATES, NotVerifiedError, no_compilation, verify
+from bench.timing.variants import VARIANTS_BY_NAME, Variant, kernel
+from bench.timing.verify import MAX_SAMPLE_UPDATES, NotVerifiedError, no_compilation, verify
 
 ONE = classic(3)
 
@@ -22,7 +22,7 @@ def reference_and(change):
     """A variant that computes what the reference computes, and changes it."""
 
     def prepare(problem):
-        call, calls = BY_NAME["reference"].ready(problem), []
+        call, calls = VARIANTS_BY_NAME["reference"].ready(problem), []
 
         def run():
             calls.append(1)
@@ -86,12 +86,12 @@ def test_ctrl_c_in_a_peer_is_no_failure_of_it():
 
 def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against_the_reference():
     batch = many(runs=64, epochs=10)
-    assert batch.sample_updates > MOST_SAMPLE_UPDATES
+    assert batch.sample_updates > MAX_SAMPLE_UPDATES
     asked = []
 
     def prepare(problem):
         asked.append((problem.runs, problem.epochs))
-        return BY_NAME["fused"].ready(problem)
+        return VARIANTS_BY_NAME["fused"].ready(problem)
 
     verify(variant(prepare), batch)
     assert asked == [(64, 10), (33, 1)]
@@ -99,8 +99,8 @@ def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against
 
 def test_a_part_that_takes_the_reference_long_too_is_verified_as_it_is(monkeypatch):
     """Of a model with many classes, no part is small; there are no smaller ones without end."""
-    monkeypatch.setattr("bench.timing.verify.MOST_SAMPLE_UPDATES", 10)
-    _, found = verify(BY_NAME["fused"], many(runs=40, epochs=2))
+    monkeypatch.setattr("bench.timing.verify.MAX_SAMPLE_UPDATES", 10)
+    _, found = verify(VARIANTS_BY_NAME["fused"], many(runs=40, epochs=2))
     assert found.largest == 0
 
 
@@ -108,7 +108,7 @@ def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
     """The first run of many is then held against the reference."""
     batch = many(runs=64, epochs=10)
     for name in ("lanes", "lanes, all cores"):
-        assert verify(BY_NAME[name], batch)[1] == (0, 0)
+        assert verify(VARIANTS_BY_NAME[name], batch)[1] == (0, 0)
     with pytest.raises(NotVerifiedError, match=r"the first call is off by 0\.\d+, and may be by 0$") as refused:
         verify(wrong_fused, batch)
     assert refused.value.errors.largest > 0.1
@@ -116,21 +116,21 @@ def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
 
 def test_a_wrong_fused_is_no_substitute_for_a_reference_that_takes_long(monkeypatch):
     wrong = reference_and(lambda result, _: result._replace(params=result.params + 0.25))
-    monkeypatch.setitem(BY_NAME, "fused", wrong)
-    long = classic(MOST_SAMPLE_UPDATES // 800 + 1)
-    assert long.sample_updates > MOST_SAMPLE_UPDATES
+    monkeypatch.setitem(VARIANTS_BY_NAME, "fused", wrong)
+    long = classic(MAX_SAMPLE_UPDATES // 800 + 1)
+    assert long.sample_updates > MAX_SAMPLE_UPDATES
     with pytest.raises(
         NotVerifiedError,
         match=r"^not verified: that would take the reference long, and fused, its substitute, is off by 0\.\d+$",
     ):
-        verify(BY_NAME["C"], long)
+        verify(VARIANTS_BY_NAME["C"], long)
 
 
 @pytest.mark.parametrize("make", [lambda: classic(2), lambda: many(runs=64, epochs=10)], ids=["small", "large"])
 def test_a_problem_is_not_kept_alive(make):
     """It holds the data, and what is expected of it may be larger still."""
     problem = make()
-    verify(BY_NAME["fused"], problem)
+    verify(VARIANTS_BY_NAME["fused"], problem)
     gone = [weakref.ref(problem), weakref.ref(problem.y)]
     del problem
     gc.collect()
@@ -147,14 +147,14 @@ def asked(monkeypatch):
         return kernel(name, problem)
 
     for name in asked:
-        monkeypatch.setitem(BY_NAME, name, BY_NAME[name]._replace(prepare=partial(counting, name)))
+        monkeypatch.setitem(VARIANTS_BY_NAME, name, VARIANTS_BY_NAME[name]._replace(prepare=partial(counting, name)))
     return asked
 
 
 def test_what_the_reference_gives_is_computed_once_for_each_problem(asked):
     one, other = classic(2, n=20), classic(2, n=21)
     for problem in (one, other, one, classic(2, n=20)):
-        verify(BY_NAME["fused"], problem)
+        verify(VARIANTS_BY_NAME["fused"], problem)
     assert asked["reference"] == [one, other]
 
 
@@ -163,11 +163,11 @@ def test_what_large_problems_have_in_common_is_trained_once(asked):
     batch = many(runs=64, epochs=10, noise=0.125)  # as no other test verifies
     more = replace(batch, inits=np.tile(batch.inits, (4, 1)), rates=np.tile(batch.rates, 4))
     for problem in (batch, more):
-        verify(BY_NAME["lanes"], problem)
+        verify(VARIANTS_BY_NAME["lanes"], problem)
     sizes = [(problem.runs, problem.epochs, problem.y.size) for problem in asked["reference"]]
     assert sorted(sizes) == [(1, 10, 800), (33, 1, 151)]
     assert [problem.runs for problem in asked["fused"]] == [1, 64, 1, 64]  # the first run, and all that differ
-    verify(BY_NAME["lanes"], replace(more, rates=0.5 * more.rates))
+    verify(VARIANTS_BY_NAME["lanes"], replace(more, rates=0.5 * more.rates))
     assert len(asked["reference"]) == 4
 
 

@@ -1,7 +1,6 @@
 """Inputs by name: data frames and mappings, whatever the order of their columns, and what is missing in them."""
 
 import itertools
-import re
 
 import numpy as np
 import pandas as pd
@@ -68,9 +67,6 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     for called in ([0, 1, 2], pd.MultiIndex.from_tuples([("in", "weight"), ("out", "y"), ("in", "power")])):
         other = frame.set_axis(called, axis=1)
         np.testing.assert_array_equal(fit("w @ x + b", other, other[called[1]], **asked).params, expected.params)
-    unknown = frame.assign(y=pd.Series(["no", pd.NA, *["yes"] * (N - 2)], dtype=object))
-    with pytest.raises(ValueError, match=r"^y must have a label for each sample, and has none in row 1 "):
-        fit("w @ x + b", unknown, unknown["y"], loss="logistic", kernel="reference")
     parts = [{"weight": WEIGHT[rows], "power": POWER[rows]} for rows in (slice(10, N), slice(10), slice(5))]
     ours = fit("w @ x + b", frame[10:], "y", **asked, validation=(frame[:10], "y"), test=(frame[:5], frame["y"][:5]))
     held_out = {"validation": (parts[1], Y[:10]), "test": (parts[2], Y[:5])}
@@ -82,17 +78,6 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     tuned = tune("w @ x + b", numbers, "y", space, trials=2, epochs=2, kernel="reference", confirm=0)
     assert swept.best().refit(numbers, "y", kernel="reference").loss[-1] == expected.loss[-1]
     assert tuned.best().refit(numbers, "y", kernel="reference").model.params == expected.model.params
-    for x, about in (
-        (numbers, r"'z', where x is a table of the columns 'weight', 'y', 'power'"),
-        (WEIGHT, "'z', .*array"),
-    ):
-        with pytest.raises(ValueError, match=f"^y must be targets or the name of a column of x, not {about}$"):
-            fit("w @ x + b", x, "z")
-    with pytest.raises(ValueError, match=r"^y of test must be targets or the name of a column of x, not 'z', where x"):
-        fit("w @ x + b", numbers, "y", test=(numbers, "z"))
-    for called in ("y", "power"):
-        with pytest.raises(ValueError, match=f"^x has 2 columns '{called}': rename all but one$"):
-            fit("a*power + b", pd.concat([frame, frame[called]], axis=1), "y")
 
 
 def test_the_columns_of_a_frame_may_be_called_by_numbers():
@@ -100,8 +85,6 @@ def test_the_columns_of_a_frame_may_be_called_by_numbers():
     np.testing.assert_array_equal(run.params, fit("w @ x + b", IN_ORDER, Y, epochs=2, kernel="reference").params)
     np.testing.assert_array_equal(run.predict(pd.DataFrame(IN_ORDER)[[1, 0]]), run.predict(IN_ORDER))
     assert [*run.coef("w").index] == ["0", "1"]
-    with pytest.raises(ValueError, match=r"^x has 2 columns '0'"):
-        run.predict(pd.DataFrame(IN_ORDER, columns=[0, "0"]))
 
 
 def test_a_plot_takes_names_too():
@@ -126,13 +109,6 @@ def test_the_inputs_of_an_expression_are_the_columns_that_it_names(table):
     assert run.model.inputs == ("weight", "power")
 
 
-def test_the_columns_of_an_array_have_numbers_in_an_expression():
-    run, expected = (
-        fit(model, IN_ORDER, Y, init=[0, 0, 0], kernel="reference", epochs=2) for model in ("a*x1 + b*x2 + c", "plane")
-    )
-    np.testing.assert_array_equal(run.params, expected.params)
-
-
 def test_an_expression_names_a_column_by_the_rule_for_headings():
     frame = pd.DataFrame({"Engine Power (PS)": POWER, "weight": WEIGHT})
     run = fit("a*engine_power_ps + b", frame, Y, init=[0, 0], kernel="reference", epochs=2)
@@ -145,14 +121,6 @@ def test_an_expression_names_a_column_by_the_rule_for_headings():
     expected = fit("w @ x + a*x1**2", IN_ORDER, Y, kernel="reference", epochs=2)
     np.testing.assert_array_equal(beside.params, expected.params)
     assert beside.param_names == ("w[Engine Power (PS)]", "w[weight]", "a")
-    message = "the columns 'Engine Power (PS)' and 'engine power PS' would both be called engine_power_ps; give one of "
-    with pytest.raises(ValueError, match=re.escape(message)):
-        fit("w @ x + a*engine_power_ps**2", frame.assign(**{"engine power PS": POWER}), Y)
-
-
-def test_a_parameter_may_have_the_name_of_a_column_with_a_number():
-    assert fit("a*(power - power0)", COLUMNS, Y, kernel="reference", epochs=1).model.params == ("a", "power0")
-    assert fit("h*(x - x0)**2", POWER, Y, kernel="reference", epochs=1).model.params == ("h", "x0")
 
 
 def test_no_parameter_is_called_like_the_target(tmp_path, refused):
@@ -186,27 +154,13 @@ def test_a_column_that_is_called_like_the_constant_is_no_constant(expression):
     assert Model("w @ x + a*b", inputs=("b", "x1")).params == ("w[b]", "w[x1]", "a")
 
 
-def test_rows_of_pandas_in_another_order_are_refused():
+def test_indexes_that_say_nothing_of_an_order_are_accepted():
     frame, y = pd.DataFrame(COLUMNS), pd.Series(Y)
-    for x, mixed in ((frame, y[::-1]), (frame["power"], y.sample(frac=1, random_state=0)), (frame[::-1], y)):
-        model = MODEL if x.ndim == 2 else models.linear
-        with pytest.raises(ValueError, match=r"^x and y must be in the same order, and their indexes are not: take y"):
-            fit(model, x, mixed)
-        with pytest.raises(ValueError, match="must be in the same order"):
-            fit(model, x, x.index, validation=(x, mixed))
-    columns = {"power": frame["power"], "weight": frame["weight"][::-1]}
-    for table, targets in ((columns, y), (columns, Y), (dict(frame), y[::-1])):
-        message = refusal_of(lambda table=table, targets=targets: fit(MODEL, table, targets))
-        assert message.startswith("the columns of x and y must be in the same order, and their indexes are not")
-    for other in (y, y.set_axis(range(1, N + 1)), y.set_axis([0] * N)):  # other labels say nothing of an order
+    for other in (y, y.set_axis(range(1, N + 1)), y.set_axis([0] * N)):
         fit(MODEL, frame, other, kernel="reference", epochs=1)
     kinds = pd.MultiIndex.from_product([range(N // 2), [0, 1]]), pd.array(range(N), "Int64"), list("ab" * (N // 2))
     for one, another in itertools.product([frame.index, *kinds], repeat=2):
         fit(MODEL, frame.set_axis(one), y.set_axis(another), kernel="reference", epochs=1)
-    with pytest.raises(ValueError, match="must be in the same order"):
-        fit(MODEL, frame.set_axis(kinds[0]), y.set_axis(kinds[0][::-1]))
-    with pytest.raises(ValueError, match="must be in the same order"):
-        fit(MODEL, frame, y.set_axis(kinds[1][::-1]))
 
 
 @pytest.mark.parametrize("labels", [[[k] for k in range(N)], [1, *([k] for k in range(N - 2)), 2]])

@@ -3,6 +3,7 @@
 import re
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,17 +44,17 @@ def test_steps_that_do_not_fit_are_called_steps():
         minimize("(a - 1)**2", steps=10**12)
 
 
-def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):
+def test_the_memory_is_that_of_the_machine_or_less(monkeypatch):
     found = available_memory()
     if found is None:
         pytest.skip("the size of memory is unknown here")
     with open("/proc/meminfo") as file:
         assert found <= 1024 * int(re.search(r"MemTotal:\s*(\d+)", file.read())[1])
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr("kernels.base.memory._CGROUPS", (limit,))
-    limit.write_text("123456\n")
+    files, read_text = {}, Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path, **how: files.get(str(path)) or read_text(path, **how))
+    files["/sys/fs/cgroup/memory.max"] = "123456\n"
     assert available_memory() == 123456
-    limit.write_text("max\n")
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
     assert available_memory() > 123456
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     assert available_memory() > 123456
@@ -71,7 +72,7 @@ def test_a_run_takes_no_more_than_its_estimate(settings, monkeypatch):
     run()
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "UNCHECKED_BYTES", 0)
     monkeypatch.setattr(memory, "available_memory", lambda: taken - 2**16)  # what does not grow with the epochs
     with pytest.raises(ValueError, match="GB of memory, and"):
         run()

@@ -5,15 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.engine.recording import FIRST_EPOCHS
+from bench.engine.recording import DENSE_EPOCHS
 from kernels import fit, models
-from kernels.compile.kinds import SINGLE
 from kernels.data.checkpoints import count_updates, make_checkpoints, most_checkpoints
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, 61)
 Y = 2 * X**2 - 4 * X + 3 + 0.1 * RNG.standard_normal(61)
-RECORDS = ("log", "log:2", 1, 5)
 
 
 def test_checkpoints_by_hand():
@@ -74,20 +72,12 @@ def test_what_holds_of_all_checkpoints(n, size, epochs, drop_last, record):
     assert (np.diff(updates) > 0).all()
 
 
-@pytest.mark.parametrize("order", [{}, {"shuffle": True, "seed": 7}], ids=["in sequence", "shuffled"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize(
-    "batch", [{}, {"batch_size": 8}, {"batch_size": 8, "drop_last": False}, {"batch_size": "full"}]
-)
-def test_recording_changes_nothing_and_the_kernel_is_the_reference_at_every_checkpoint(order, optimizer, batch):
-    common = order | batch | {"init": [-1, 10, 26], "epochs": 4, "optimizer": optimizer, "schedule": "halve(2)"}
+@pytest.mark.parametrize("batch", [{}, {"batch_size": 8}, {"batch_size": 8, "drop_last": False}], ids=str)
+def test_recording_changes_nothing(batch):
+    common = batch | {"init": [-1, 10, 26], "epochs": 4, "optimizer": "adam", "schedule": "halve(2)", "shuffle": True}
     at = {}
-    for record in ("epoch", *RECORDS):
-        reference, fused = (
-            fit(models.quadratic, X, Y, record=record, kernel=k, **common) for k in ("reference", "fused")
-        )
-        for name in ("loss", "trajectory", "samples_seen", "updates"):
-            np.testing.assert_array_equal(getattr(reference, name), getattr(fused, name))
+    for record in ("epoch", "log", "log:2", 1, 5):
+        fused = fit(models.quadratic, X, Y, record=record, **common)
         for seen, loss, theta in zip(fused.samples_seen.tolist(), fused.loss, fused.trajectory, strict=True):
             expected = at.setdefault(seen, (loss, theta.tolist()))
             assert expected == (loss, theta.tolist())
@@ -102,9 +92,8 @@ def test_a_checkpoint_between_is_where_as_many_updates_lead():
     np.testing.assert_array_equal(at_once.trajectory[70], rest.params)
 
 
-@pytest.mark.parametrize("kernel", SINGLE)
-def test_a_run_stops_at_the_first_checkpoint_at_or_below_the_target(kernel):
-    settings = {"init": [-1, 10, 26], "kernel": kernel, "epochs": 3, "schedule": "halve(2)"}
+def test_a_run_stops_at_the_first_checkpoint_at_or_below_the_target():
+    settings = {"init": [-1, 10, 26], "epochs": 3, "schedule": "halve(2)"}
     whole = fit(models.quadratic, X, Y, record=1, **settings)
     target = float(whole.loss[75])
     first = int(np.argmax(whole.loss <= target))
@@ -118,14 +107,6 @@ def test_a_run_stops_at_the_first_checkpoint_at_or_below_the_target(kernel):
     assert by_epoch.epochs == by_epoch.epochs_to_target == -(-first // 61)
     assert isinstance(by_epoch.epochs_to_target, int)
     assert by_epoch.rates.tolist() == [0.1, 0.05, 0.05][: by_epoch.epochs]
-
-
-def test_a_run_that_blows_up_ends_at_the_checkpoint_that_sees_it():
-    run = fit(models.quadratic, X, Y, init=[1, 1, 1], lr=1e200, record=1, epochs=3)
-    assert run.status == "diverged"
-    assert run.samples_seen[-1] < 5
-    assert not np.isfinite(run.loss[-1])
-    assert np.isfinite(run.loss[:-1]).all()
 
 
 def test_the_frame_has_a_row_per_checkpoint():
@@ -144,7 +125,7 @@ def test_the_frame_has_a_row_per_checkpoint():
 def test_no_checkpoint_but_the_ends_of_epochs_is_after_the_first_hundred(per_decade):
     """So the checkpoints of very many epochs are counted without being made."""
     checkpoints = make_checkpoints(f"log:{per_decade}", 800, 1, 1000, drop_last=True)
-    assert (checkpoints[checkpoints > FIRST_EPOCHS * 800] % 800 == 0).all()
+    assert (checkpoints[checkpoints > DENSE_EPOCHS * 800] % 800 == 0).all()
     assert (checkpoints % 800 != 0).any()
 
 

@@ -17,7 +17,7 @@ MODEL = "a*x**2 + b*x + c"
 @pytest.mark.parametrize("size", [7, 100, 1000])
 def test_quality_in_pieces(size, monkeypatch):
     """Against NumPy's own least squares and inverse."""
-    monkeypatch.setattr(pieces, "SAMPLES", size)
+    monkeypatch.setattr(pieces, "SAMPLES_PER_PIECE", size)
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, 300)
     y = 2 * x * x - 4 * x + 3 + 0.1 * rng.standard_normal(300)

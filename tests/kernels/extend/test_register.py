@@ -5,7 +5,6 @@ import pickle
 import re
 import sys
 from dataclasses import replace
-from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -23,14 +22,14 @@ from bench.study.schema import RunTable
 from bench.study.space import space_settings
 from kernels import Model, fit, register_loss, register_model, register_optimizer, register_schedule
 from kernels.base import plugins
-from kernels.base.plugins import PREFIX, load_installed, load_plugin
+from kernels.base.plugins import MODULE_PREFIX, load_installed, load_plugin
 from kernels.base.registry import REGISTERED
 from kernels.compile.build import name_of
 from kernels.compile.kinds import is_exact
 from kernels.compile.module import module_of
 from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
-from kernels.losses.loss import Loss, Metric
+from kernels.losses.loss import Loss, Metric, Targets
 from kernels.model.models import make_model, make_model_for_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
@@ -91,21 +90,8 @@ def rules(tmp_path):
     return load
 
 
-DRAWS = np.random.default_rng(0)
-
-
 def plain(theta, slots, gradient, lr, clock, options):
     return theta - lr * gradient, ()
-
-
-def calls_later():
-    """A rule that uses what is not there yet."""
-
-    def rule(theta, slots, gradient, lr, clock, options):
-        return later(theta), ()
-
-    return rule
-    later = np.sqrt
 
 
 HALF_SQUARE = Loss("", lambda r, options: 0.5 * r * r, lambda r, options: r)
@@ -116,6 +102,8 @@ def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
     assert make_optimizer("heavy(0.5)").text == "heavy(beta=0.5)"
     assert make_optimizer("averaged(heavy)").text == "averaged(heavy(beta=0.9))"
     assert make_loss("fair(2)").text == "fair(scale=2.0)"
+    refusal = "optimizer 'heavy(2)': beta must be a number >= 0 and <= 1, not 2.0"
+    assert refusal_of(make_optimizer, "heavy(2)") == refusal
     np.testing.assert_array_equal(learning_rates("sawtooth(4)", 2.0, 5), [2, 1.5, 1, 0.5, 2])
     assert make_model("tilted(3)").expression == "a*x**3 + b*x"
     assert make_model_for_columns("tilted", ["hp"]).params == ("a", "b")
@@ -164,20 +152,6 @@ def test_every_command_takes_plugins():
         assert options["--plugin"].multiple, name
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("heavy(2)", "optimizer 'heavy(2)': beta must be a number >= 0 and <= 1, not 2.0"),
-        ("heavy(gamma=2)", "optimizer 'heavy(gamma=2)': heavy has no option gamma; it takes beta"),
-        ("heavy(sgd)", "optimizer 'heavy(sgd)': beta must be a number >= 0 and <= 1, not <Optimizer sgd>"),
-    ],
-)
-def test_options_are_checked(rules, text, reason):
-    rules()
-    with pytest.raises(ValueError, match=f"^{re.escape(reason)}"):
-        make_optimizer(text)
-
-
 def test_builders_are_registered_too():
     """Functions of the options alone, which return an optimizer or a loss."""
     loss_of = {"value": lambda r, options: 0.5 * r * r, "derivative": lambda r, options: r}
@@ -222,11 +196,13 @@ def test_an_option_that_a_rule_has_in_itself_is_no_other_run_of_the_same_name(tm
 
 
 def test_a_loss_whose_metric_is_a_new_function_each_time_has_sweeps():
-    @register_loss
     def told(scale=1):
         functions = {"metric": Metric("size", lambda f, y: float(np.mean(f))), "mean": lambda f: f}
-        return replace(HALF_SQUARE, options={"scale": scale}, records="told", **functions)
+        targets = Targets(lambda y: y == y, "numbers")
+        return replace(HALF_SQUARE, options={"scale": scale}, records="told", targets=targets, **functions)
 
+    digests = {register_loss(told) and REGISTERED["loss"]["told"].digest for _ in range(2)}
+    assert len(digests) == 1  # although repr() of a function contains its address
     settings = {"epochs": 1, "kernel": "reference", "confirm": 0}
     for loss in ("told(2)", make_loss("told(2)")):
         found = sweep(MODEL, X, Y, Grid(init=[[0, 0]]), loss=loss, **settings).frame
@@ -247,23 +223,6 @@ def test_a_search_leaves_options_that_a_rule_does_not_take_as_ranges():
     grid = Grid(optimizer=["plain", "made(times=2)", "momentum"])
     ranged = "momentum(momentum=log1m:0.5:0.995)"
     assert space_settings(grid, 24, 10)["optimizer"] == ["plain", "made(times=2)", ranged]
-
-
-def test_a_rule_for_single_samples_is_held_against_the_rule():
-    def signed(sign=-1):
-        return Optimizer("", plain, per_sample=lambda theta, r, g, lr: theta + sign * r * (lr * g))
-
-    register_optimizer(signed)
-    with pytest.raises(ValueError, match=r"its per_sample takes \[ 0.5 -1.5\] to \[.*\], and its rule to \["):
-        register_optimizer(lambda sign=1: signed(sign), name="wrong")
-
-
-def test_a_rule_that_differs_after_its_first_update_is_refused():
-    def drifting(theta, slots, gradient, lr, clock, options):
-        return theta - lr * gradient - slots[0] * np.random.random(), (slots[0] + 1.0,)  # noqa: NPY002
-
-    with pytest.raises(ValueError, match="results differ: a parameter or a slot is"):
-        register_optimizer(drifting, slots=1)
 
 
 def test_the_same_function_replaces_itself_and_another_is_refused():
@@ -292,122 +251,6 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
         del sys.modules["my_rules"], sys.modules["named"]
     with pytest.raises(ValueError, match=r"^model 'line' is registered already, by line 2 of .*named.py: choose"):
         register_model("a*x**2", name="line")
-
-
-@pytest.mark.parametrize(
-    ("call", "reason"),
-    [
-        (lambda: register_optimizer(plain, name="adam"), "optimizer 'adam' is built in: choose another name"),
-        (lambda: register_loss(plain, name="squared"), "loss 'squared' is built in"),
-        (lambda: register_schedule(plain, name="halve"), "schedule 'halve' is built in"),
-        (lambda: register_model("a*x", name="linear"), "model 'linear' is built in"),
-        (lambda: register_model("a*x", name="exp"), "'exp' means something in an expression"),
-        (lambda: register_model("a*x"), "register_model needs a name for an expression"),
-        (lambda: register_model("a*foo(x)", name="odd"), "expression, column 3: unknown function 'foo'"),
-        (lambda: register_optimizer(plain, name="a b"), "the name of a rule must be one that Python could use"),
-        (lambda: register_optimizer(plain, name="true"), "the name of a rule must be one that Python could use"),
-        (lambda: register_optimizer("plain"), "register_optimizer takes a function, not 'plain'"),
-        (lambda: register_optimizer(plain, bounds={"beta": (0, 1)}), r".*bounds are for options, and there are none"),
-        (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (0, 1)}), r".*the default of b must be a"),
-        (lambda: register_optimizer(plain, options=["beta"]), r".*: options must be a mapping of names, not \['beta"),
-        (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": ("0", 1)}), ".*the bounds of b must be"),
-        (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (np.nan, 1)}), ".*the bounds of b must be"),
-        (lambda: register_optimizer(plain, slots_start=1.0), r"clock_start and slots_start must .* and 1\.0$"),
-        (lambda: register_optimizer(plain, clock_start="a"), "clock_start and slots_start must .* not 'a' and"),
-        (lambda: register_optimizer(plain, clock_start=(0.0,)), ".*there is a clock_start but no clock$"),
-        (lambda: register_optimizer(plain, slots=2**31), r".*slots must be a whole number from 0 to 100, not 2147"),
-        (lambda: register_optimizer(lambda a, *, b: (a, b), name="s"), r".*must take .*, options\), not \(a, \*, b\)$"),
-        (lambda: register_optimizer(lambda times=None: Optimizer("", plain), name="s"), r".*'s\(times=None\)': opti"),
-        (lambda: register_loss(lambda flag=True: HALF_SQUARE, name="s"), r".*'s\(flag=true\)': options must be"),
-        (lambda: register_loss(lambda r, options: (r, 1.0), name="s"), r".*its derivative is 1\.0 for 6 samples"),
-        (lambda: register_loss(lambda p, y, options: (2.0, 0 * p), name="s"), r".*its value is 2\.0 for 6 samples:"),
-        (lambda: register_optimizer(calls_later(), name="s"), r".*uses 'later', which is not defined yet: what a rule"),
-        (lambda: register_schedule(lambda epoch, epochs, p: 1.0, name="s"), r".*its option p needs a default"),
-        (lambda: register_schedule(lambda epoch, p=4: 1.0, name="s"), r".* take .epoch, epochs., not .epoch, p=4"),
-        (lambda: register_schedule(lambda epoch, epochs: [1.0, 2.0, 3.0], name="s"), r".*a factor for each of 1 "),
-        (lambda: register_schedule(lambda epoch, epochs: 1.0 - epoch, name="s"), r".*not -1 in epoch 2 of 10"),
-        (lambda: register_schedule(lambda epoch, epochs: DRAWS.random(epochs), name="s"), r".*the same whenever it"),
-        (lambda: register_optimizer(lambda theta, slots: theta), r"<lambda> \(line \d+ of .*\) has no name"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_registered_is_told_in_a_sentence(call, reason):
-    with pytest.raises(ValueError, match=f"^{reason}"):
-        call()
-    assert not any(REGISTERED.values())
-
-
-HEAD = "(theta, slots, gradient, lr, clock, options):\n"
-
-
-def written(tmp_path, body, decorator="@register_optimizer"):
-    """The sentence about a rule in a file, without the names of the files."""
-    text = "import numpy as np\nfrom kernels import register_loss, register_optimizer, register_schedule\n"
-    path = tmp_path / "wrong.py"
-    path.write_text(f"{text}RATES = dict(a=1)\n{decorator}\n{body}")
-    return refusal_of(load_plugin, path).replace(str(path), "wrong.py")
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (HEAD + "    return theta", "it must return theta and a tuple of slots, as in `return theta - lr *"),
-        (HEAD + "    return theta, (theta,)", "it returns 1 slots, and slots=0 is registered"),
-        (HEAD + "    (v,) = slots", "in line 6: not enough values to unpack (expected 1, got 0); it is given 0 "),
-        (HEAD + "    return 1.0, ()", "it returns 1.0 for theta where theta is an array of shape (2,)"),
-        (HEAD + "    if gradient > 0:\n        lr = 0.0\n    return theta, ()", "in line 6: branches on an array: "),
-        (HEAD + "    return wrong(theta, 1, 1, 1, 1, 1)", "calls itself; a kernel has no recursion"),
-        (HEAD + "    return theta * missing, ()", "uses 'missing', which is not defined yet: what a rule uses must"),
-        (HEAD + "    return theta * RATES['a'], ()", "uses 'RATES', which is of the kind dict; a kernel is made of"),
-        (HEAD + "    return np.signn(theta), ()", "in line 6: AttributeError: module 'numpy' has no attribute 'signn'"),
-        ("(theta, slots):\n    return theta, ()", "it must take (theta, slots, gradient, lr, clock, options), not ("),
-        (
-            HEAD + "    return theta - lr * np.heaviside(gradient, 0.5), ()",
-            "in line 6: np.heaviside is not available in kernels, which have + - * / **, comparisons in np.where,",
-        ),
-        (
-            HEAD + "    size = np.absolute(gradient)\n    return theta - lr * gradient / np.max(size), ()",
-            "in line 7: np.max is not available in kernels",
-        ),
-        (
-            HEAD + "    return theta - lr * np.random.random() * gradient, ()",
-            "results differ: a parameter or a slot is",
-        ),
-        (HEAD + "    return theta - np.float64(lr) * gradient, ()", "in line 6: a number is not known when a"),
-        (HEAD + "    return theta - lr * gradient.mean(), ()", "in line 6: a kernel computes with one parameter"),
-        (HEAD + "    theta -= lr * gradient\n    return theta, ()", "in line 6: changes a number in place, such"),
-        (HEAD + "    return theta - int(lr) * gradient, ()", "in line 6: a number is not known when a kernel is"),
-    ],
-)  # fmt: skip
-def test_what_is_wrong_with_a_rule_is_said_with_its_own_line(tmp_path, body, reason):
-    found = written(tmp_path, f"def wrong{body}\n")
-    assert found.startswith(f"the plug-in wrong.py: the optimizer wrong (line 4 of wrong.py): {reason}"), found
-    assert "\n" not in found
-    assert not any(REGISTERED.values())
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ("{1: 0.5}", "options must have names: name must be a str, not a int"),
-        ("[]", "options must be a mapping of names, not []"),
-        ("RATES, bounds=0", "bounds must be a mapping of names, not 0"),
-    ],
-)
-def test_options_are_numbers_by_their_names(tmp_path, options, reason):
-    decorator = f"@register_optimizer(options={options}{', bounds={2: (0, 1)}' * ('bounds' not in options)})"
-    assert written(tmp_path, f"def wrong{HEAD}    return theta, ()\n", decorator).endswith(reason)
-
-
-def test_a_loss_with_another_derivative_is_refused(tmp_path):
-    body = "def wrong(residual, options):\n    return residual * residual, residual\n"
-    found = written(tmp_path, body, "@register_loss")
-    assert "the derivative at the residual -2.9 is -2.9, and the value changes there by -5.8" in found
-
-
-def test_a_loss_of_prediction_and_target_without_options_is_told_its_signature(tmp_path):
-    body = "def wrong(prediction, target):\n    r = prediction - target\n    return r * r, 2 * r\n"
-    found = written(tmp_path, body, "@register_loss(options={'delta': 1.0})")
-    assert found.endswith("it must take (prediction, target, options), not (prediction, target)")
 
 
 def test_functions_that_are_not_correctly_rounded_promise_no_bits():
@@ -444,29 +287,6 @@ def test_an_edit_of_what_is_computed_makes_another_kernel_and_another_rule(rules
     rules(old, new)
     assert (REGISTERED["optimizer"]["heavy"].digest != known) is is_other
     assert kernel_digest() != before or not is_other
-
-
-def test_a_loss_with_targets_and_a_metric_of_its_own_is_the_same_in_every_process(rules):
-    """The text of a function holds its address."""
-    more = """
-from kernels.losses.loss import Loss, Metric, Targets
-
-def fair_value(residual, options):
-    return 0.5 * residual * residual
-
-def fair_slope(residual, options):
-    return residual
-
-@register_loss
-def counted(scale=1.0):
-    targets = Targets(lambda y: y >= 0, "at least 0")
-    return Loss("counted", fair_value, fair_slope, of_residual=True, targets=targets, metric=Metric("mean", np.mean))
-
-@register_schedule("""
-    rules("@register_schedule(", more)
-    known = REGISTERED["loss"]["counted"].digest
-    rules("@register_schedule(", more)
-    assert REGISTERED["loss"]["counted"].digest == known
 
 
 def test_a_helper_that_was_edited_after_its_import_is_not_the_one_on_disk(tmp_path, monkeypatch):
@@ -652,33 +472,16 @@ def test_a_report_names_rules_that_are_not_there(rules, tmp_path):
     assert "# these lines depend on the loss" in page
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("x = 1\ny = x +\n", ", line 2: invalid syntax"),
-        ("import nothing_there\n", ", line 1: ModuleNotFoundError: No module named 'nothing_there'"),
-        ("\nraise ValueError('no\\nway')\n", ", line 2: no way"),
-        ("import sys\nsys.exit(3)\n", ", line 2: SystemExit: 3"),
-    ],
-)
-def test_errors_of_a_plugin_are_one_line(tmp_path, sgdbench, text, reason):
-    path = tmp_path / "own.py"
-    path.write_text(text)
-    assert sgdbench("studies", "--plugin", path) == (2, "", f"sgdbench: the plug-in {path}{reason}\n")
-    assert not [name for name in sys.modules if name.startswith(PREFIX)]
-
-
-def test_a_plugin_is_a_file_of_python(tmp_path, refused):
-    (tmp_path / "loop.py").symlink_to("loop.py")
-    for name, reason in (("none.py", "is not a file"), ("loop.py", "is not a file"), ("", "does not end in .py")):
-        assert reason in refused("info", "--plugin", tmp_path / name)
-
-
 def test_a_plugin_is_one_by_whatever_path_it_is_named(rules, tmp_path):
     module = rules()
     (tmp_path / "link.py").symlink_to(tmp_path / "my_rules.py")
     for name in ("link.py", f"../{tmp_path.name}/my_rules.py"):
         assert load_plugin(tmp_path / name) is module
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    assert "loop.py is not a file" in refusal_of(load_plugin, tmp_path / "loop.py")
+    (tmp_path / "wrong.py").write_text("x = 1 +")
+    assert "invalid syntax" in refusal_of(load_plugin, tmp_path / "wrong.py")
+    assert [name for name in sys.modules if name.startswith(MODULE_PREFIX)] == [module.__name__]
 
 
 def test_a_plugin_imports_what_lies_beside_it_and_leaves_nothing(tmp_path, monkeypatch):
@@ -755,23 +558,6 @@ def test_the_example_of_the_documentation(tmp_path, monkeypatch):
     assert commands.count("--plugin my_rules.py") == len(commands.splitlines()) == 2
 
 
-def test_a_multi_line_lambda_is_a_rule():
-    pair = [(lambda theta, slots, gradient, lr, clock, options: (
-        theta - lr * gradient,
-        (),
-    )), 1]  # fmt: skip
-    register_optimizer(pair[0], name="short")
-    assert dedent(REGISTERED["optimizer"]["short"].source)
-    assert make_optimizer("short").rule(1.0, (), 1.0, 0.5, (), ())[0] == 0.5
-
-
-def test_a_rule_of_a_text_that_is_run_has_no_module():
-    scope = {}
-    exec("def short(theta, slots, gradient, lr, clock, options): return theta - lr * gradient, ()", scope)
-    register_optimizer(scope["short"])
-    assert REGISTERED["optimizer"]["short"].plugin == ""
-
-
 def test_a_loss_of_the_residual_may_be_negative(rules):
     """Then losses have no logarithm, by which a search would compare them."""
     rules()
@@ -806,24 +592,14 @@ def squared_hinge(prediction, target, options):
 
 
 def test_a_loss_of_prediction_and_target_is_registered_too():
-    """It is recorded itself, trains as the built-in ones do, and its derivative is checked."""
+    """It is recorded itself, and trains as the built-in ones do."""
     register_loss(squared_hinge)
     made = make_loss("squared_hinge")
     assert (made.of_residual, made.records, made.is_exact) == (False, "squared_hinge loss", True)
     y = (X > 0.2).astype(float)
-    settings = {"init": [0, 0], "lr": 0.05, "epochs": 3, "loss": "squared_hinge"}
-    reference, fused = (fit("a*x + b", X, y, kernel=kernel, **settings) for kernel in ("reference", "fused"))
-    np.testing.assert_array_equal(fused.trajectory, reference.trajectory)
-    prediction = reference.predict(X)
-    assert reference.loss[-1] == pytest.approx(np.mean(np.maximum(1 - (2 * y - 1) * prediction, 0) ** 2), rel=1e-14)
-
-    def wrong(prediction, target, options):
-        return squared_hinge(prediction, target, options)[0], prediction
-
-    with pytest.raises(ValueError, match=r"the derivative at the prediction -2\.9 is -2\.9, and the value changes"):
-        register_loss(wrong)
-    with pytest.raises(ValueError, match="must take"):
-        register_loss(lambda prediction, target, options, more: (prediction, target), name="four")
+    run = fit("a*x + b", X, y, init=[0, 0], lr=0.05, epochs=3, loss="squared_hinge", kernel="reference")
+    short = np.maximum(1 - (2 * y - 1) * run.predict(X), 0)
+    assert run.loss[-1] == pytest.approx(np.mean(short**2), rel=1e-14)
 
 
 def test_a_schedule_that_gives_others_than_when_it_was_registered_is_refused():

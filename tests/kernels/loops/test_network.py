@@ -78,12 +78,12 @@ def test_few_rows_begin_at_cache_lines(monkeypatch):
     columns = tuple(column.copy() for column in x.T)
     assert lay_in_rows(columns).ctypes.data % CACHE_LINE == 0
     np.testing.assert_array_equal(lay_in_rows(columns), x.ravel())
-    monkeypatch.setattr(samples, "FEW", 39)
+    monkeypatch.setattr(samples, "CHEAPLY_COPIED_NUMBERS", 39)
     assert np.shares_memory(lay_in_rows(tuple(x.T), passes=2), x)
     often = lay_in_rows(tuple(x.T), passes=100)
     assert often.ctypes.data % CACHE_LINE == 0
     np.testing.assert_array_equal(often, x.ravel())
-    monkeypatch.setattr(samples, "MOST_COPIED", 39)
+    monkeypatch.setattr(samples, "MAX_COPIED_NUMBERS", 39)
     assert np.shares_memory(lay_in_rows(tuple(x.T), passes=100), x)
 
 

@@ -1,6 +1,5 @@
 """Two labels as the classes 0 and 1: of arrays, Series, tables and studies, in fits and sweeps; what is refused."""
 
-import json
 import re
 
 import numpy as np
@@ -25,27 +24,6 @@ SHARED = {"lr": 0.5, "epochs": 3, "kernel": "reference", "init": [0.1, 0.2]}
 def labelled(low, high, dtype=None):
     """The classes as labels, the greater one for class 1."""
     return np.array([low, high], dtype)[ZERO_ONE.astype(int)]
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (
-            pd.Series(["no", None], dtype="string"),
-            "y of validation must be 'no' or 'yes', and is <NA> in row 1 (counted",
-        ),
-        (
-            np.array(["no", np.zeros(2)], object),
-            "y of validation must be 'no' or 'yes', and is array([0., 0.]) in row 1",
-        ),
-        (np.ma.array(["no", "yes"], mask=[False, True]), "y of validation must hold no masked values, not 1 of them: "),
-        ([["no"], ["no", "yes"]], "y of validation must hold one label for each sample, not a ragged list"),
-    ],
-)
-def test_held_out_labels_are_refused_like_those_of_the_training(given, message):
-    y = labelled("no", "yes")
-    found = refusal_of(fit, "a*x + b", X, y, loss="logistic", validation=(X[:2], given), **SHARED)
-    assert found.startswith(message)
 
 
 LABELS = {
@@ -75,23 +53,6 @@ def test_labels_train_as_the_classes_that_scikit_learn_makes_of_them(loss, y):
     assert expected.classes is None
 
 
-@pytest.mark.parametrize(
-    ("y", "kind"),
-    [
-        (pd.cut(X, 2), "Interval"),
-        (labelled("2026-01-01", "2026-02-01", "datetime64[ns]"), "datetime64"),
-        (pd.Series(labelled("2026", "2027")).astype("datetime64[s]").dt.date, "date"),
-        (labelled(b"no", b"yes"), "bytes_"),
-        (np.array([[0], [1, 2]] * 20, object), "list"),
-    ],
-    ids=["intervals", "times", "dates", "bytes", "lists"],
-)
-def test_labels_of_other_types_are_refused_with_what_makes_texts_of_them(y, kind):
-    message = f"^y must hold labels that are numbers, texts or truth values, not values of type {kind}: astype"
-    with pytest.raises(ValueError, match=message):
-        fit("a*x + b", X, y, loss="logistic", **SHARED)
-
-
 def test_a_result_says_what_is_class_1():
     result = fit("a*x + b", X, LABELS["texts"], loss="logistic", **SHARED)
     assert str(result.classes) == "'yes' is class 1, and 'no' is class 0"
@@ -103,41 +64,6 @@ def test_held_out_labels_are_mapped_as_those_that_are_trained_on():
     held = (X[:3], ["yes", "yes", "yes"])  # by themselves they would be a single class
     result = fit("a*x + b", X, LABELS["texts"], loss="logistic", validation=held, **SHARED)
     np.testing.assert_array_equal(result.validation[1], 1)
-    with pytest.raises(ValueError, match=r"^y of validation must be 'no' or 'yes', and is 'maybe' in row 1 "):
-        fit("a*x + b", X, LABELS["texts"], loss="logistic", validation=(X[:2], ["no", "maybe"]), **SHARED)
-
-
-HOLDS = r"^y must hold two classes for the loss 'logistic', such as 0 and 1, and holds "
-
-
-@pytest.mark.parametrize(
-    ("y", "loss", "message"),
-    [
-        (["a", "b", "c", "a"], "logistic", HOLDS + r"3 values: 'a', 'b', 'c'; of more than two the loss is softmax$"),
-        (["a"] * 4, "logistic", HOLDS + r"only 'a'$"),
-        ([1.0] * 4, "logistic", HOLDS + r"only 1$"),
-        ([0, 1, 2, 1], "logistic", HOLDS + r"3 values: 0, 1, 2; of more than two the loss is softmax$"),
-        (np.arange(4) / 7, "hinge", r"for the loss 'hinge', .* holds 4 values: 0, "),
-        (["a", None, "b", "a"], "logistic", r"^y must have a label for each sample, and has none in row 1 "),
-        (pd.Series(["a", pd.NA, "b", "a"]), "logistic", "has none in row 1 "),
-        (
-            np.array([["a"], ["b"]] * 2),
-            "logistic",
-            r"^y must have shape \(4,\), one label for each sample, not \(4, 1\)$",
-        ),
-        (pd.DataFrame({"y": ["a", "b"] * 2}), "logistic", r"^y must have shape \(4,\), one label for each sample, not"),
-        ([True, "a", True, "a"], "logistic", None),
-        (np.array([1, "a", 1, "a"], object), "logistic", "^y must hold labels of one kind, not numbers beside texts$"),
-        (["a", "b"] * 2, "squared", r"not labels such as 'a': classes are for the losses logistic, hinge and softmax$"),
-        ([True, False] * 2, "huber", r"^y must hold real numbers for the loss 'huber', not labels such as True: "),
-        (["a", "b"] * 2, "poisson", r"^y must hold real numbers for the loss 'poisson', not labels such as 'a': "),
-    ],
-)
-def test_what_is_no_pair_of_classes(y, loss, message):
-    if message is None:  # NumPy makes texts of both
-        assert fit("a*x", X[:4], y, loss=loss, epochs=1, kernel="reference").classes == Classes(("True", "a"))
-        return
-    assert re.search(message, refusal_of(fit, "a*x", X[:4], y, loss=loss, kernel="reference"))
 
 
 def test_a_sweep_keeps_the_labels_on_record(tmp_path):
@@ -197,19 +123,6 @@ def test_missing_labels_are_missing_values(tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n1,a\n2,-\n3,b\n?,c\n")
     data = load_table(tmp_path / "t.csv", "x", "y", loss="hinge", drop_missing=True)
     assert (data.classes.labels, data.y.tolist()) == (("a", "b"), [0, 1])
-
-
-def test_the_command_line_fits_labels_and_says_them(sgdbench, ran, table):
-    given = ["fit", "t.csv", "--x", "x", "--loss", "logistic", "--kernel", "reference", "--epochs", "2"]
-    given += ["--validation", "0.25"]
-    out = ran(*given, "--y", "text")
-    assert out.startswith("Classes: 'yes' is class 1, and 'no' is class 0.\ntext = a*x + b\n")
-    assert all(words in out for words in ("log loss", "accuracy", "log loss on held-out rows"))
-    assert not any(words in out for words in ("RMSE", "R²", "Least squares"))
-    said = json.loads(sgdbench(*given, "--y", "text", "--json")[1])
-    assert (said["classes"], said["records"]) == (["no", "yes"], "log loss")
-    assert 0.5 < said["metrics"]["accuracy"] <= 1
-    assert json.loads(sgdbench(*given, "--y", "sign", "--json")[1])["params"] == said["params"]
 
 
 @pytest.mark.usefixtures("no_report")

@@ -9,7 +9,7 @@ from hypothesis import given, reject, settings
 from kernels import Model, models
 from kernels.model.derivative_check import TOLERANCE, WrongProgramError, check_derivatives
 from kernels.model.evaluate import evaluate
-from kernels.model.program import OPERANDS, Instruction, Program
+from kernels.model.program import OPERAND_COUNTS, Instruction, Program
 from tests.fuzz.derivative import TREES
 from tests.support.expressions import TEXTS
 
@@ -50,7 +50,7 @@ def wrong_programs(program, rng):
     for k, constant in enumerate(program.constants):
         yield program._replace(constants=(*program.constants[:k], constant * (1 + 1e-4), *program.constants[k + 1 :]))
     for k, (function, operands) in enumerate(program.instructions):
-        same_count = [name for name, count in OPERANDS.items() if count == len(operands)]
+        same_count = [name for name, count in OPERAND_COUNTS.items() if count == len(operands)]
         place = rng.randrange(len(operands))
         other = (*operands[:place], rng.randrange(values + k), *operands[place + 1 :])
         for changed in (Instruction(rng.choice(same_count), operands), Instruction(function, other)):

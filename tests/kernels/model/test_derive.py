@@ -1,8 +1,8 @@
 """The exact programs of some models: the order of floating-point operations is part of what results mean.
 
 Whoever changes one of these changes the last bits of results, in the reference and in all kernels alike, so that no
-test of equality notices. That of the quadratic is in kernels/README.md. A change on purpose comes with a new `FORMAT`
-in `kernels/model/program_cache.py` and a line in the changelog.
+test of equality notices. That of the quadratic is in kernels/README.md. A change on purpose comes with a new
+`CACHE_FORMAT` in `kernels/model/program_cache.py` and a line in the changelog.
 """
 
 import pytest

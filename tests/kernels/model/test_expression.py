@@ -110,11 +110,6 @@ def test_names_are_in_order_of_appearance(text, expected):
     assert names(parse(text)) == expected
 
 
-@pytest.mark.parametrize("name", ["nano", "info", "infinite", "n", "i", "nan_", "inf1"])
-def test_names_that_only_begin_like_a_number_are_names(name):
-    assert parse(name) == Name(name)
-
-
 @pytest.mark.parametrize("word", ["nan", "inf", "infinity"])
 def test_what_reads_as_a_number_is_no_name_in_any_letter_case(word):
     for letters in product(*zip(word, word.upper(), strict=True)):
@@ -122,12 +117,6 @@ def test_what_reads_as_a_number_is_no_name_in_any_letter_case(word):
         assert math.isfinite(float(name)) is False
         with pytest.raises(ValueError, match=f"^expression, column 5: '{name}' reads as a number"):
             parse(f"a + {name}*x")
-
-
-@pytest.mark.parametrize("blanks", ["   ", "\t"])
-def test_columns_count_leading_blanks(blanks):
-    with pytest.raises(ValueError, match=f"column {len(blanks) + 5}: unknown function 'foo'"):
-        parse(f"{blanks}a + foo(x) ")
 
 
 @pytest.mark.parametrize(

@@ -62,21 +62,6 @@ def test_values_and_derivatives_at_kinks_and_extremes(text, params, value, deriv
     assert compute(text, *params) == (value, derivatives)
 
 
-@pytest.mark.parametrize("name", ["maximum", "minimum", "relu", "sigmoid", "softplus", "erf", "log1p", "expm1", "sinh"])
-@pytest.mark.parametrize("pair", [(-0.7, 0.3), (0.3, -0.7), (0.0, 0.0), (1.5, 1.5), (-0.5, -0.5)])
-def test_derivatives_are_those_of_torch_at_kinks_too(name, pair):
-    torch = pytest.importorskip("torch")
-    a, b = (torch.tensor(number, dtype=torch.float64, requires_grad=True) for number in pair)
-    if name in ("maximum", "minimum"):
-        found, expected = compute(f"{name}(a, b)", *pair), getattr(torch, name)(a, b)
-    else:
-        function = {"softplus": torch.nn.functional.softplus}.get(name) or getattr(torch, name)
-        found, expected = compute(f"{name}(a) + b - b", *pair), function(a) + b - b
-    expected.backward()
-    np.testing.assert_allclose(found[0], expected.detach(), rtol=1e-14)
-    np.testing.assert_allclose(found[1], [a.grad, b.grad], rtol=1e-14)
-
-
 @pytest.mark.parametrize(
     ("text", "value", "derivatives"),
     [

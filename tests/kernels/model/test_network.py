@@ -12,10 +12,7 @@ from kernels.model.models import make_model, make_model_for_columns
 PAIR = ("x1", "x2")
 
 
-def test_at_most_29_scalars_and_products_but_any_number_of_weights():
-    terms = " + ".join(f"a{k}*x1**{k}" for k in range(29))
-    with pytest.raises(ValueError, match=r"^the expression has 30 scalars and products together; at most 29"):
-        Model(f"w @ x + {terms}", PAIR)
+def test_any_number_of_weights():
     assert len(Model("w @ x + b", [f"x{k}" for k in range(10_000)]).params) == 10_001
 
 
@@ -33,12 +30,6 @@ def test_groups_of_inputs():
     assert model.params == ("w[hp]", "w[weight]", "a", "b")
     x = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(model.predict([1, 10, 100, 1000], x), [1210.0, 1543.0])
-    with pytest.raises(ValueError, match="inputs must name each column once, and 'hp' occurs twice"):
-        Model("w @ z + a*hp", {"z": ["hp", "weight"], "hp": "hp"})
-    with pytest.raises(ValueError, match="'z' is a group of inputs, which stands on the right of @"):
-        Model("w @ z + z", {"z": ["hp", "weight"]})
-    with pytest.raises(ValueError, match="the expression 'w @ q' must use its group of inputs 'z'"):
-        Model("w @ q", {"q": ["age"], "z": ["hp", "weight"]})
 
 
 def test_names_and_shapes():
@@ -49,12 +40,6 @@ def test_names_and_shapes():
     params = np.arange(9.0)
     np.testing.assert_array_equal(scores.coef(params, "W"), params[:6].reshape(3, 2))
     assert scores.vector({"W": np.ones((3, 2)), "b": 0.0}).tolist() == [1.0] * 6 + [0.0] * 3
-    with pytest.raises(ValueError, match=r"params\['W'\] must have shape \(3, 2\), not \(2, 3\)"):
-        scores.vector({"W": np.ones((2, 3)), "b": 0.0})
-    with pytest.raises(ValueError, match=r"there is no parameter 'w' .*these are W, b"):
-        scores.coef(params, "w")
-    with pytest.raises(ValueError, match="name must be that of a parameter, not 3"):
-        scores.coef(params, 3)
 
 
 @pytest.mark.parametrize("text", ["mlp(4)", 'mlp(4, "relu")', "mlp(4, sigmoid)"])
@@ -64,15 +49,6 @@ def test_a_ready_made_network(text):
     assert model.expression.startswith("b + v @ ")
     alike = make_model(text, ("b", "c"))  # which are columns, and no constants
     assert [name.replace("b]", "x1]").replace("c]", "x2]") for name in alike.params] == list(model.params)
-    with pytest.raises(ValueError, match=r"^inputs must have other names than 'c', a constant in 'b \+ v @ "):
-        make_model(text, {"x": PAIR, "c": "c"})
-
-
-def test_options_of_the_ready_made_network_are_checked():
-    with pytest.raises(ValueError, match="activation must be one of tanh, relu"):
-        models.mlp(4, "step")
-    with pytest.raises(ValueError, match="hidden must be a whole number from 1 to 1000, not 0"):
-        models.mlp(0)
 
 
 FORMS = [
@@ -129,10 +105,6 @@ def test_inputs_of_a_text_are_all_columns():
     assert headings.coef("w").index.tolist() == ["Engine power", "hp"]
     again = headings.model.vector({"w": headings.coef("w")[::-1], "b": headings.coef("b")})  # by name, in any order
     np.testing.assert_array_equal(again, headings.params)
-    with pytest.raises(ValueError, match=r"^params\['w'\] must have a value for each of Engine power, hp$"):
-        headings.model.vector({"w": {"hp": 1.0}, "b": 0})
-    with pytest.raises(ValueError, match=r"x must have shape \(n,\) or \(n, inputs\) for the model 'w @ x', not \(\)"):
-        fit("w @ x", 3.0, [1.0])
 
 
 def test_a_matrix_in_a_table_goes_by_the_names_of_its_columns():
@@ -142,13 +114,6 @@ def test_a_matrix_in_a_table_goes_by_the_names_of_its_columns():
     for table in (pd.DataFrame(weights, columns=["p", "q"])[["q", "p"]], {"q": weights[:, 1], "p": weights[:, 0]}):
         np.testing.assert_array_equal(model.vector({"W": table, "b": [7, 8, 9]}), wanted)
     np.testing.assert_array_equal(model.vector({"W": pd.DataFrame(weights), "b": [7, 8, 9]}), wanted)
-    with pytest.raises(ValueError, match=r"^params\['W'\] must have a value for each of p, q$"):
-        model.vector({"W": pd.DataFrame(weights, columns=["p", "r"]), "b": 0})
-    with pytest.raises(ValueError, match=r"^params\['b'\] must hold real numbers, not values of type object$"):
-        model.vector({"W": weights, "b": {"p": 1}})
-    for twice in ({"W": weights, "b": 0, "W[0,p]": 9}, {"W[0,p]": 9, "W": weights, "b": 0}):
-        with pytest.raises(ValueError, match=r"^params has two values for W\[0,p\], by its name and in its vector$"):
-            model.vector(twice)
 
 
 @pytest.mark.parametrize(("expression", "sizes"), FORMS, ids=[form[0] for form in FORMS])

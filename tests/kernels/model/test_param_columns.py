@@ -6,7 +6,7 @@ import pytest
 
 from kernels.model.models import make_model
 from kernels.model.param_columns import (
-    MOST_SPREAD,
+    MAX_COLUMNS_PER_PARAM,
     array_columns,
     param_columns,
     params_from_columns,
@@ -15,7 +15,9 @@ from kernels.model.param_columns import (
 )
 
 
-@pytest.mark.parametrize(("size", "arrays"), [(2, []), (MOST_SPREAD, []), (MOST_SPREAD + 1, ["param_w"])])
+@pytest.mark.parametrize(
+    ("size", "arrays"), [(2, []), (MAX_COLUMNS_PER_PARAM, []), (MAX_COLUMNS_PER_PARAM + 1, ["param_w"])]
+)
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_a_table_has_the_parameters_that_were_put_in(size, arrays, rows):
     model = make_model("w @ x + a*x1**2 + b", [f"x{k}" for k in range(1, size + 1)])

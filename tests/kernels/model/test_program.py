@@ -5,23 +5,16 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
 from kernels import Model, models
 from kernels.base import cache
 from kernels.model import derive, program_cache
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import parse
-from kernels.model.program import EXACT, OPERANDS, Program
+from kernels.model.program import EXACT_FUNCTIONS, OPERAND_COUNTS, Program
 from kernels.model.program_cache import compile_program
-from tests.support.expressions import EXPRESSIONS, ONE_ARGUMENT, TEXTS
+from tests.support.expressions import TEXTS
 from tests.support.refusals import refusal_of
-
-NUMPY = ONE_ARGUMENT | {
-    "max": lambda u, v: np.where(np.real(u) > np.real(v), u, v),
-    "min": lambda u, v: np.where(np.real(u) < np.real(v), u, v),
-    "where": np.where,
-}
 
 
 def values_of(model, theta, x, y):
@@ -31,33 +24,7 @@ def values_of(model, theta, x, y):
 
 def test_every_function_is_among_the_texts():
     used = {instruction.function for text in TEXTS for instruction in Model(text).program.instructions}
-    assert used == set(OPERANDS)
-
-
-@settings(max_examples=80, deadline=None, derandomize=True)
-@given(EXPRESSIONS)
-def test_any_expression_has_the_value_and_the_slope_of_its_text(text):
-    try:
-        model = Model(f"a*b*x + {text}")
-        model.program  # noqa: B018 (derived here)
-    except ValueError as refused:
-        assert re.search("not a finite real number|too large", str(refused))  # noqa: PT017
-        return
-
-    def f(a, b):
-        return np.asarray(eval(model.expression, NUMPY | {"a": a, "b": b, "x": x}), complex)
-
-    x, a, b = np.linspace(0.4, 0.9, 7), 0.7, 0.8
-    with np.errstate(all="ignore"):
-        residual, derivatives = evaluate(model.program, np.array([a, b]), x[np.newaxis], np.zeros(7))
-        try:
-            expected, step = f(np.float64(a), np.float64(b)), f(np.complex128(a + 1e-30j), np.float64(b))
-        except ZeroDivisionError:
-            return
-    smooth = np.isfinite(expected) & (expected.imag == 0) & (np.abs(expected) < 1e6) & ("abs" not in text)
-    smooth &= np.isfinite(step.imag) & (np.abs(step.imag) < 1e6 * 1e-30)
-    for ours, theirs in ((residual, expected.real), (derivatives[0], step.imag / 1e-30)):
-        np.testing.assert_allclose(np.broadcast_to(ours, 7)[smooth], theirs[smooth], rtol=1e-6, atol=1e-6)
+    assert used == set(OPERAND_COUNTS)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +93,7 @@ def test_is_exact(text, exact):
 
 def test_nested_square_roots_stay_square_roots():
     """Sympy makes a**(1/16) of them, and only the square root is rounded alike everywhere."""
-    assert {i.function for i in Model("sqrt(sqrt(sqrt(sqrt(a))))*x").program.instructions} <= EXACT
+    assert {i.function for i in Model("sqrt(sqrt(sqrt(sqrt(a))))*x").program.instructions} <= EXACT_FUNCTIONS
 
 
 @pytest.mark.parametrize(
@@ -203,7 +170,7 @@ def test_an_entry_that_is_no_program_is_derived_anew(forgotten, change):
 
 def test_a_change_of_format_is_noticed(forgotten, monkeypatch):
     compile_program(*QUADRATIC)
-    monkeypatch.setattr(program_cache, "FORMAT", program_cache.FORMAT + 1)
+    monkeypatch.setattr(program_cache, "CACHE_FORMAT", program_cache.CACHE_FORMAT + 1)
     compile_program(*QUADRATIC)
     assert len([*forgotten.iterdir()]) == 2
 

@@ -34,12 +34,12 @@ def loss(theta):
     return 0.5 * (theta - OPTIMUM) @ CURVATURE @ (theta - OPTIMUM)
 
 
-def train(optimizer, lr, steps=STEPS):
+def train(optimizer, pace, steps=STEPS):
     """Drive a rule with NumPy arrays, as the reference does; return the path and that of its slots."""
     options = tuple(optimizer.options.values())
     theta, slots, clock = START, first_slots(optimizer, START), optimizer.clock_start
     path, memory = [], []
-    for step, rate in enumerate(rates(lr).tolist()[:steps]):
+    for step, rate in enumerate(pace.tolist()[:steps]):
         point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
         g = gradient(point, step)
         if optimizer.clock is not None:
@@ -63,13 +63,13 @@ def torch():
     module.set_default_dtype(before)
 
 
-def train_torch(torch, name, settings, lr, max_norm=None, state=None, factor=None):
+def train_torch(torch, name, settings, lr, max_norm=None, state=None, power=0.0):
     """The path of an optimizer of torch, or of something that it keeps in its state."""
     theta = torch.tensor(START.copy(), dtype=torch.float64)
     optimizer = getattr(torch.optim, name)([theta], lr=lr, foreach=False, **settings)
     path = []
     for step, rate in enumerate(rates(lr).tolist()):
-        optimizer.param_groups[0]["lr"] = rate * (factor(step) if factor else 1.0)
+        optimizer.param_groups[0]["lr"] = rate * (step + 1) ** -power
         theta.grad = torch.from_numpy(gradient(theta.numpy(), step))
         if max_norm is not None:
             torch.nn.utils.clip_grad_norm_([theta], max_norm)
@@ -124,7 +124,7 @@ SAME = [
 
 @pytest.mark.parametrize(("spec", "name", "settings"), SAME, ids=[spec for spec, *_ in SAME])
 def test_against_torch(torch, spec, name, settings):
-    ours, _ = train(make_optimizer(spec), lr=0.05)
+    ours, _ = train(make_optimizer(spec), rates(0.05))
     np.testing.assert_allclose(ours, train_torch(torch, name, settings, lr=0.05), rtol=1e-12)
     assert not np.array_equal(ours[-1], START)
 
@@ -134,37 +134,27 @@ ASGD = [("asgd", {}), ("asgd(0.01, 0.5, 20, 0.1)", {"lambd": 0.01, "alpha": 0.5,
 
 @pytest.mark.parametrize(("spec", "settings"), ASGD)
 def test_asgd_gives_the_average_that_torch_keeps_in_its_state(torch, spec, settings):
-    ours, memory = train(make_optimizer(spec), lr=0.05)
+    ours, memory = train(make_optimizer(spec), rates(0.05))
     np.testing.assert_allclose(ours, train_torch(torch, "ASGD", settings, 0.05, state="ax"), rtol=1e-12)
     iterates = np.array([point for point, _ in memory])
     np.testing.assert_allclose(iterates, train_torch(torch, "ASGD", settings, 0.05), rtol=1e-12)
 
 
-CLIPPED = [
-    ("clipped", "SGD", {}, 1.0),
-    ("clipped(adam(weight_decay=0.1), 0.3)", "Adam", {"weight_decay": 0.1}, 0.3),
-    ("clipped(momentum(0.5), max_norm=0.2)", "SGD", {"momentum": 0.5}, 0.2),
+# Wrapped optimizers: the norm to which torch clips gradients, or the power by which its rates fall.
+WRAPPED = [
+    ("clipped", "SGD", {}, {"max_norm": 1.0}),
+    ("clipped(adam(weight_decay=0.1), 0.3)", "Adam", {"weight_decay": 0.1}, {"max_norm": 0.3}),
+    ("clipped(momentum(0.5), max_norm=0.2)", "SGD", {"momentum": 0.5}, {"max_norm": 0.2}),
+    ("inverse_scaled", "SGD", {}, {"power": 0.25}),
+    ("inverse_scaled(adam(weight_decay=0.1), 0.7)", "Adam", {"weight_decay": 0.1}, {"power": 0.7}),
 ]
 
 
-@pytest.mark.parametrize(("spec", "name", "settings", "max_norm"), CLIPPED)
-def test_clipping_against_torch(torch, spec, name, settings, max_norm):
-    ours, _ = train(make_optimizer(spec), lr=0.05)
-    np.testing.assert_allclose(ours, train_torch(torch, name, settings, 0.05, max_norm), rtol=1e-12)
-    assert not np.allclose(ours, train_torch(torch, name, settings, 0.05))
-
-
-SCALED = [
-    ("inverse_scaled", "SGD", {}, 0.25),
-    ("inverse_scaled(adam(weight_decay=0.1), 0.7)", "Adam", {"weight_decay": 0.1}, 0.7),
-]
-
-
-@pytest.mark.parametrize(("spec", "name", "settings", "power"), SCALED)
-def test_inverse_scaling_against_rates_that_torch_is_given(torch, spec, name, settings, power):
-    ours, _ = train(make_optimizer(spec), lr=0.5)
-    theirs = train_torch(torch, name, settings, lr=0.5, factor=lambda step: (step + 1) ** -power)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+@pytest.mark.parametrize(("spec", "name", "settings", "wrapped"), WRAPPED)
+def test_wrapped_optimizers_against_torch(torch, spec, name, settings, wrapped):
+    ours, _ = train(make_optimizer(spec), rates(0.5))
+    np.testing.assert_allclose(ours, train_torch(torch, name, settings, 0.5, **wrapped), rtol=1e-12)
+    assert not np.allclose(ours, train_torch(torch, name, settings, 0.5))
 
 
 def test_clipping_hands_on_the_loss_to_an_optimizer_that_needs_it():
@@ -213,9 +203,9 @@ OPTAX = [
 ]  # fmt: skip
 
 
-def train_optax(optax, jax, make, lr, steps):
+def train_optax(optax, jax, make, pace, steps):
     """The path of what is evaluated: the slow parameters of lookahead, the average of schedule-free learning."""
-    pace = jax.numpy.array(rates(lr))
+    pace = jax.numpy.array(pace)
     optimizer, params = make(optax, lambda count: pace[count]), jax.numpy.array(START)
     looks_ahead = make.__code__.co_names[:1] == ("lookahead",)
     params = optax.LookaheadParams.init_synced(params) if looks_ahead else params
@@ -238,13 +228,11 @@ def test_against_optax(spec, make):
     import jax
 
     optimizer = make_optimizer(spec)
-    # Polyak's steps have no other limit there than the largest rate.
-    lr = 0.05 if optimizer.name != "polyak" else 1.0
-    with pytest.MonkeyPatch.context() as patched, jax.enable_x64(True):
-        if optimizer.name == "polyak":
-            patched.setitem(globals(), "rates", lambda lr: np.full(STEPS, lr))
-        ours, _ = train(optimizer, lr, 40)
-        theirs = train_optax(optax, jax, make, lr, 40)
+    # Polyak's steps have no other limit there than the largest rate, which does not change.
+    pace = np.ones(STEPS) if optimizer.name == "polyak" else rates(0.05)
+    with jax.enable_x64(True):
+        theirs = train_optax(optax, jax, make, pace, 40)
+    ours, _ = train(optimizer, pace, 40)
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     assert not np.array_equal(ours[-1], START)
 
@@ -267,14 +255,14 @@ def test_a_polyak_step_by_hand(spec, lr, expected):
 
 @pytest.mark.parametrize("inner", ["sgd", "adam(weight_decay=0.1)", "clipped(momentum, 0.5)"])
 def test_an_average_is_the_mean_of_what_its_optimizer_gives(inner):
-    ours, _ = train(make_optimizer(f"averaged({inner})"), lr=0.05)
-    alone, _ = train(make_optimizer(inner), lr=0.05)
+    ours, _ = train(make_optimizer(f"averaged({inner})"), rates(0.05))
+    alone, _ = train(make_optimizer(inner), rates(0.05))
     expected = np.cumsum(alone, axis=0) / np.arange(1, STEPS + 1)[:, np.newaxis]
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
 
 
 def test_every_optimizer_is_compared_with_another_by_default_and_with_options():
-    compared = [spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]] + ["averaged", "polyak(0.5, 0.5)"]
+    compared = [spec for spec, *_ in [*SAME, *ASGD, *WRAPPED, *OPTAX]] + ["averaged", "polyak(0.5, 0.5)"]
     for name, build in OPTIMIZERS.items():
         specs = [spec for spec in compared if spec.partition("(")[0] == name]
         assert name in specs
@@ -286,21 +274,9 @@ def test_every_optimizer_is_compared_with_another_by_default_and_with_options():
 
 
 def test_every_rule_that_is_compared_is_compiled_too():
-    compared = [make_optimizer(spec).rule for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]]
+    compared = [make_optimizer(spec).rule for spec, *_ in [*SAME, *ASGD, *WRAPPED, *OPTAX]]
     compiled = [make_optimizer(spec).rule for spec in ["sgd", *FORMS]]
     assert set().union(*map(code_of, compared)) <= set().union(*map(code_of, compiled))
-
-
-@pytest.mark.parametrize("wrapper", ["{}", "averaged({})", "lookahead({}, 3)", "clipped({}, 2)", "inverse_scaled({})"])
-@pytest.mark.parametrize(
-    "inner",
-    ["sgd(weight_decay=0.1)", "adam(amsgrad=true)", "rmsprop(centered=true)", "nadam(decoupled_weight_decay=true)"],
-)
-def test_the_text_of_an_optimizer_makes_it_again(wrapper, inner):
-    made = make_optimizer(wrapper.format(inner))
-    again = make_optimizer(made.text)
-    assert (again.text, again.options, again.rule, again.clock) == (made.text, made.options, made.rule, made.clock)
-    assert made.text.count("true") == inner.count("true")
 
 
 @pytest.mark.parametrize(
@@ -329,12 +305,6 @@ def test_the_per_sample_form_is_the_same_step_in_another_order():
     np.testing.assert_array_equal(per_sample, theta - r * (0.3 * d))
 
 
-def test_only_plain_sgd_has_a_per_sample_form():
-    having = [name for name in OPTIMIZERS if make_optimizer(name).per_sample]
-    assert having == ["sgd"]
-    assert make_optimizer("sgd(0.1)").per_sample is None
-
-
 @pytest.mark.parametrize(
     ("spec", "decays"),
     [
@@ -359,17 +329,12 @@ def test_the_clock_of_adam_never_becomes_subnormal():
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
-        ("sgd", "sgd"),
         ("sgd()", "sgd"),
-        ("sgd(0.1)", "sgd(weight_decay=0.1)"),
-        ("momentum", "momentum(momentum=0.9)"),
         ("momentum(0.5, 1)", "momentum(momentum=0.5, weight_decay=1.0)"),
-        ("adam", "adam(beta1=0.9, beta2=0.999, eps=1e-08)"),
         ("adamw(weight_decay=0)", "adamw(beta1=0.9, beta2=0.999, eps=1e-08, weight_decay=0.0)"),
     ],
 )
 def test_canonical_text(spec, text):
     optimizer = make_optimizer(spec)
-    assert isinstance(optimizer, Optimizer)
     assert optimizer.text == text
     assert make_optimizer(optimizer) is optimizer

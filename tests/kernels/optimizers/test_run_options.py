@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench import Grid, sweep
-from bench.engine.jobs import MANY_OPTIONS, share_kernels
+from bench.engine.jobs import MIN_SHARED_OPTIMIZERS, share_kernels
 from bench.study.schema import RunTable
 from kernels import models
 from kernels.compile.module import module_of
@@ -84,31 +84,31 @@ def numbers(texts, kernel="lanes", **grid):
 
 
 def test_many_sets_of_options_share_jobs_and_few_do_not():
-    many = [f"momentum(0.{k})" for k in range(1, MANY_OPTIONS + 1)]
-    assert numbers(["sgd", *many]) == [0] + [1] * MANY_OPTIONS
-    assert numbers(["sgd", *many[1:]]) == list(range(MANY_OPTIONS))
-    assert numbers(many, "fused") == list(range(MANY_OPTIONS))
+    many = [f"momentum(0.{k})" for k in range(1, MIN_SHARED_OPTIMIZERS + 1)]
+    assert numbers(["sgd", *many]) == [0] + [1] * MIN_SHARED_OPTIMIZERS
+    assert numbers(["sgd", *many[1:]]) == list(range(MIN_SHARED_OPTIMIZERS))
+    assert numbers(many, "fused") == list(range(MIN_SHARED_OPTIMIZERS))
     # In float32 options are of double precision until they meet an array, and a lane of them is one.
-    assert numbers(many, dtype=["float32"]) == list(range(MANY_OPTIONS))
-    assert numbers(many, dtype=["float32", "float64"]) == list(range(MANY_OPTIONS))
-    assert numbers([f"radam(0.{k})" for k in range(1, MANY_OPTIONS + 1)]) == [0] * MANY_OPTIONS
+    assert numbers(many, dtype=["float32"]) == list(range(MIN_SHARED_OPTIMIZERS))
+    assert numbers(many, dtype=["float32", "float64"]) == list(range(MIN_SHARED_OPTIMIZERS))
+    assert numbers([f"radam(0.{k})" for k in range(1, MIN_SHARED_OPTIMIZERS + 1)]) == [0] * MIN_SHARED_OPTIMIZERS
 
 
 def test_a_sweep_over_many_options_has_the_bits_of_the_reference(classic):
     """The clock of adam, powers of its betas, differs from run to run too; some places of a lane are empty."""
-    betas = np.round(np.random.default_rng(0).uniform(0.5, 0.99, (MANY_OPTIONS, 2)), 4)
+    betas = np.round(np.random.default_rng(0).uniform(0.5, 0.99, (MIN_SHARED_OPTIMIZERS, 2)), 4)
     grid = Grid(
         lr=0.1,
         init={"near": [-1, 10, 26]},
-        optimizer=[f"adam({a}, {b})" for a, b in betas],
+        optimizer=[f"adam({a}, {b}, amsgrad=true)" for a, b in betas],
         batch_size=40,
         seed=range(5),
         shuffle=True,
     )
-    frames = {
-        kernel: sweep(models.quadratic, *classic, grid, epochs=6, target=1e-3, kernel=kernel, confirm=0).frame
+    settings = {"epochs": 6, "target": 0.03, "loss": "absolute", "confirm": 0}  # a kernel of test_equality.py
+    found, expected = (
+        sweep(models.quadratic, *classic, grid, kernel=kernel, **settings).frame.drop(columns="config_id")
         for kernel in ("lanes", "reference")
-    }
-    found, expected = (frame.drop(columns="config_id") for frame in frames.values())
+    )
     assert found.equals(expected)
     assert found["final_loss"].nunique() == len(found)

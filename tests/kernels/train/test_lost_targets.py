@@ -6,7 +6,7 @@ import pytest
 from kernels import Model
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
-from kernels.train.lost_targets import LARGE, first_spurious_zero
+from kernels.train.lost_targets import LARGE_PARAM, first_spurious_zero
 
 X = np.linspace(1, 2, 6)
 
@@ -18,7 +18,7 @@ X = np.linspace(1, 2, 6)
         ([-1e30, -1e30], [3.0, 0.0], 1),  # the size counts, not the sign
         ([1e30, 1e30], [0.0, 0.0], 0),
         ([1e30, 1e30], [3.0, 2.0], None),
-        ([LARGE, LARGE], [3.0, 0.0], None),  # so small that the targets are in the sum
+        ([LARGE_PARAM, LARGE_PARAM], [3.0, 0.0], None),  # so small that the targets are in the sum
         ([2e7, 0.0], [3.0, 0.0], None),  # the predictions are right
         ([1.5e7, 0.0], [3.0, 0.0], None),  # they are off by a quarter of the targets: more is lost by rounding
         ([0.5e7, 0.0], [3.0, 0.0], 1),

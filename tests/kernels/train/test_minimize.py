@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, rosen, rosen_der
 
-from kernels import fit, minimize, models
+from kernels import minimize, models
 
 MINIMA = {
     "rosenbrock": [[1.0, 1.0]],
@@ -51,18 +51,6 @@ def test_kernels_are_the_reference_bit_for_bit():
     np.testing.assert_allclose(fused.params, MINIMA["rosenbrock"][0], atol=1e-3)
 
 
-def test_adam_of_torch():
-    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
-    theta = torch.tensor([-1.5, 2.0], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([theta], lr=0.02)
-    for _ in range(100):
-        optimizer.zero_grad()
-        ((1 - theta[0]) ** 2 + 100 * (theta[1] - theta[0] ** 2) ** 2).backward()
-        optimizer.step()
-    ours = minimize("rosenbrock", [-1.5, 2.0], lr=0.02, optimizer="adam", steps=100, kernel="reference")
-    np.testing.assert_allclose(ours.params, theta.detach(), rtol=1e-11)
-
-
 def test_schedules_targets_and_starts():
     result = minimize("x**2 - 3", [2.0], lr=0.25, schedule="halve(1)", steps=50, target=-1.5, kernel="reference")
     assert result.status == "converged"
@@ -83,14 +71,3 @@ def test_the_polyak_step_finds_the_minimum_of_a_parabola():
     """With the lowest value known to be 0, lr * f / |gradient|**2 halves the distance at once."""
     result = minimize("x**2 + y**2", [3.0, -4.0], lr=1.0, optimizer="polyak", steps=40, kernel="reference")
     np.testing.assert_allclose(result.params, 0, atol=1e-9)
-
-
-def test_models_without_inputs_take_no_data():
-    with pytest.raises(ValueError, match="x must be None for a model without inputs, not"):
-        fit(models.beale, [1.0], [0.0], loss="objective")
-    with pytest.raises(ValueError, match=r"kernels\.minimize takes models without inputs"):
-        fit("rosenbrock", [1.0], [0.0])
-    named, made = (fit(model, None, [0.0], loss="objective", kernel="reference") for model in ("beale", models.beale))
-    np.testing.assert_array_equal(named.params, made.params)
-    with pytest.raises(ValueError, match=r"x must be given, for the inputs \('x1', 'x2'\)"):
-        fit("plane", None, [0.0])

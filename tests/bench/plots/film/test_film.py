@@ -232,7 +232,7 @@ def test_a_standardized_fit_is_seen_in_the_tables_units():
 
 
 def test_the_film_of_a_mapped_table_draws_some_of_its_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.data.fit_table.SHOWN", 20)
+    monkeypatch.setattr("bench.data.fit_table.MAX_ROWS_SHOWN", 20)
     (tmp_path / "line.csv").write_text("u,v\n" + "".join(f"{u / 50},{u / 25 + 1}\n" for u in range(50)), "utf-8")
     table, settings = open_table(tmp_path / "line.csv", "u", "v"), {"kernel": "reference"}
     fitted = fit_table(Model("a*u + b", inputs=("u",)), table, lr=0.1, epochs=2, **settings)
