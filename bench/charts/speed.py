@@ -51,7 +51,7 @@ def speed_chart(speed: pd.DataFrame) -> Chart:
         [Panel(across, along, layers)],
         [Key(kind, color, "box") for kind, color in COLORS.items() if kind in kinds],
         caption=CAPTION,
-        notes=join_sentences(bool(dashed) and f"Dashed lines: the times of {' and '.join(dashed)}.", missing),
+        notes=join_sentences(bool(dashed) and f"Dashed: the time of {' and of '.join(dashed)}.", missing),
         height=1.2 + 0.3 * len(rows),
     )
 

@@ -51,6 +51,7 @@ HOLLOW = ("circle", "square", *ARROWS)
 TITLE = 0.25  # the height of the title of a panel in inches
 DESCRIBED = 2.1  # how many times as wide a panel is whose bars have words behind them
 DIGIT, LEAST_HEIGHT = 0.065, 0.15  # the width of a digit in a cell, and the height that it needs, in inches
+BESIDE = 0.06  # the width of a letter beside a panel in inches
 SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
 BORDERS = {"white": "#999999"}  # of boxes that would not be seen
 SMALL = 8.0  # the size of titles where one of them would be wider than its panel
@@ -94,7 +95,7 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
         figure, axes = make_figure(chart.height, rows, chart.columns, count, **options)
     else:
         figure, axes = panels(count, **options)
-    width = (WIDTH - 1.2 - (1.4 if chart.keys else 0.0)) / chart.columns
+    width = (WIDTH - 1.2 - (1.4 if chart.keys else 0.0) - _width_beside(chart)) / chart.columns
     height = (figure.get_figheight() - 0.8) / sum(heights)
     is_small = any(LETTER * len(line) > width for panel in chart.panels for line in panel.title.splitlines())
     for place, (own, panel) in enumerate(zip(axes, chart.panels, strict=True)):
@@ -109,6 +110,13 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
     _add_legend(figure, chart)
     add_caption(figure, chart.notes)
     return figure
+
+
+def _width_beside(chart: Chart) -> float:
+    """Return the width in inches of the words beside the panels."""
+    points = [layer for panel in chart.panels for layer in panel.layers if isinstance(layer, Points) and layer.beside]
+    lines = [line for layer in points for words in layer.words for line in words.splitlines()]
+    return BESIDE * max(map(len, lines), default=0)
 
 
 def _title(figure: Figure, axes: list[Axes], chart: Chart) -> None:

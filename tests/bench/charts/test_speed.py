@@ -68,6 +68,15 @@ def test_words_stay_inside_of_the_figure():
             assert 0 < box.x0 < box.x1 < figure.bbox.width
 
 
+def test_ticks_do_not_overlap_where_words_take_half_of_the_figure():
+    ns = [1840.0, 2380.0, 5050.0, 736000.0]
+    table = speeds().assign(ns=ns, ns_low=[1800.0, 2300.0, 700.0, 6e5], ns_high=[1900.0, 2500.0, 3e4, 1e6])
+    figure = draw_chart(speed_chart(table.assign(to_c=np.nan, to_reference=357.0)))
+    labels = figure.axes[0].get_xticklabels()
+    assert len(labels) >= 2
+    assert overlaps(figure, labels) == []
+
+
 def test_no_speed_to_show():
     told = speed_chart(speeds("torch").tail(1)).notes
     assert told == "No speed to show: nothing was measured. Not measured: torch (not installed: torch)."
