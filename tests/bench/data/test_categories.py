@@ -82,6 +82,7 @@ def test_indicators_are_those_of_pandas_in_every_form(diamonds, table, tmp_path)
 
 def test_fit_ends_at_least_squares_of_one_hot_columns(sgdbench, table, reference):
     given = ["--y", "price", "--standardize", "--lr", "0.3", "--batch-size", "full", "--epochs", "3000"]
+    given += ["--kernel", "reference"]
     code, out, _ = sgdbench("fit", table, *given, "--json")
     found = json.loads(out)
     coef, score = reference
@@ -94,6 +95,7 @@ def test_fit_ends_at_least_squares_of_one_hot_columns(sgdbench, table, reference
     assert without["left_out"] == {name: without["left_out"][name] for name in TEXTS}
 
 
+@pytest.mark.usefixtures("one_figure", "nothing_timed", "replayed_by_reference")
 def test_a_run_and_all_that_it_hands_out_know_the_categories(ran, sgdbench, diamonds, table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ran("new", table, "--y", "price", "--out", "study.toml")
@@ -102,7 +104,7 @@ def test_a_run_and_all_that_it_hands_out_know_the_categories(ran, sgdbench, diam
     diamonds[:200].to_csv(more, index=False)
     diamonds[:200].assign(cut="Superb").to_csv(unknown, index=False)
     quick = ["--lr", "0.001", "--batch-size", "16", "--optimizer", "sgd", "--seed", "0", "--epochs", "5"]
-    quick += ["--confirm", "0"]
+    quick += ["--confirm", "0", "--set", "run.kernel=reference"]
     out = ran("run", "study.toml", *quick, "--out", "a", "--test", str(more))
     assert "\nOn test rows: " in f"\n{out}"
     result = load_run("a")
