@@ -79,13 +79,23 @@ def test_benchmarks_are_where_they_are_looked_for():
     assert {path.parent for path in found} == {BENCHMARKS}
 
 
+# Three times in one process: with nothing to compare with, with what another machine measured, and with no benchmark.
+WARNING = """
+import json
+import pathlib
+import sys
+import pytest
+*options, path = sys.argv[1:]
+storage = [*options, path, "--benchmark-only", "--benchmark-storage=saved"]
+chosen = [*storage, "--benchmark-compare", "-k", "scalars and not batches"]
+assert not pytest.main([*chosen, "--benchmark-autosave"])
+saved = next(pathlib.Path("saved").rglob("*.json"))
+saved.write_text(json.dumps(json.loads(saved.read_text()) | {"machine_info": {"node": "another"}}))
+assert not pytest.main(chosen)
+assert pytest.main([*storage, "--benchmark-autosave", "-k", "nothing"]) == pytest.ExitCode.NO_TESTS_COLLECTED
+"""
+
+
 def test_warnings_after_all_benchmarks_are_no_errors(tmp_path):
     """These would take the tables with them."""
-    storage = [BENCHMARKS / "test_variants.py", "--benchmark-only", "--benchmark-storage=saved"]
-    chosen = [*storage, "--benchmark-compare", "-k", "scalars and not batches"]
-    assert "1 passed" in run_pytest(*chosen, "--benchmark-autosave", folder=tmp_path)  # there is none to compare with
-    saved = next((tmp_path / "saved").rglob("*.json"))
-    saved.write_text(json.dumps(json.loads(saved.read_text()) | {"machine_info": {"node": "another"}}))
-    assert "1 passed" in run_pytest(*chosen, folder=tmp_path)
-    nothing = [*storage, "--benchmark-autosave", "-k", "nothing"]
-    run_pytest(*nothing, folder=tmp_path, exit_code=pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert run_pytest(BENCHMARKS / "test_variants.py", folder=tmp_path, code=WARNING).count("1 passed") == 2
