@@ -47,6 +47,12 @@ def advanced(clock, options):
     return (clock[0] + 1.0,)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Processes that are killed take more than a minute to be back on a machine that is busy with other things."""
+    monkeypatch.setattr(dask, "MAX_SECONDS_WITHOUT_WORKER", HANG)
+
+
 @pytest.fixture(scope="module")
 def heavy():
     """A rule of the user's own, with a helper and a constant."""
