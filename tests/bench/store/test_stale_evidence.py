@@ -136,7 +136,7 @@ def test_the_kernel_is_in_the_id_only_where_kernels_may_differ():
 
 def test_more_epochs(made, folder):
     # The costs of updates stay: they take as long as before.
-    store_tables(folder, costs=pd.DataFrame(columns=sorted(COLUMNS["costs"])))
+    store_tables(folder, costs=pd.DataFrame(columns=sorted(EVIDENCE_COLUMNS["costs"])))
     found = run(folder, epochs=24, confirm=0, test=None)
     assert not ABOUT_RUNS & shown(found)
     assert "costs" in read_tables(folder)
