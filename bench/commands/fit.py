@@ -365,8 +365,8 @@ def _test_facts(fitted: TableFit) -> dict[str, str]:
     """Return the measures of the fit on the test rows, if there are any."""
     if fitted.test_loss is None:
         return {}
-    known = {FIGURES.get(name, name): value for name, value in fitted.test_metrics.items()}
-    figures = {fitted.result.criterion.label: fitted.test_loss} | known
+    metrics = {FIGURES.get(name, name): value for name, value in fitted.test_metrics.items()}
+    figures = {fitted.result.criterion.label: fitted.test_loss} | metrics
     return {f"{name} on test rows": f"{value:.6g}" for name, value in figures.items()}
 
 

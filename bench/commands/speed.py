@@ -49,9 +49,11 @@ def _match_names(parts: Sequence[str]) -> Iterator[str]:
         ends = range(len(parts), 0, -1)
         end = next((end for end in ends if find_variant(", ".join(parts[:end]))), None)
         if end is None:
-            known = list_names(VARIANTS_BY_NAME, "; ")
+            accepted = list_names(VARIANTS_BY_NAME, "; ")
             close = did_you_mean(parts[0], VARIANTS_BY_NAME)
-            raise ValueError(f"--only must name variants among {known}, not {describe(parts[0])}{close}{PLUGIN_ADVICE}")
+            raise ValueError(
+                f"--only must name variants among {accepted}, not {describe(parts[0])}{close}{PLUGIN_ADVICE}"
+            )
         yield ", ".join(parts[:end])
         parts = parts[end:]
 

@@ -89,12 +89,12 @@ def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison
         raise ValueError(f"A and B are both {base}: they must be two")
     measurement.refuse(f"{base} and {new} were timed before")
     read = _read_file if kinds[0] == BENCHMARK_FILE else _read_folder
-    found = _compare_stored(read(Path(base)), read(Path(new)))
-    if found.times.empty and found.epochs.empty and found.losses.empty:
-        notes = [note for note in found.notes if note[0] not in ("Times", "Different")]
+    comparison = _compare_stored(read(Path(base)), read(Path(new)))
+    if comparison.times.empty and comparison.epochs.empty and comparison.losses.empty:
+        notes = [note for note in comparison.notes if note[0] not in ("Times", "Different")]
         reasons = [f"{about}: {sentence.removesuffix('.')}" for about, sentence in notes]
         raise ValueError(". ".join([f"{base} and {new} have nothing in common that could be compared", *reasons]))
-    return found
+    return comparison
 
 
 def kind_of_source(name: str) -> str:
@@ -186,8 +186,8 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
             compared[name] = compare_runs(cost, a.frame, b.frame, (a.best, b.best), max(a.floor, b.floor))
             if not reached:
                 of = "training" if ranking_loss(a.frame) == "final_loss" else "held-out"
-                kept = any(one.facts["patience"] != "none" for one in (a, b))
-                where = "with the parameters that each run keeps" if kept else "at the end of each run"
+                has_patience = any(one.facts["patience"] != "none" for one in (a, b))
+                where = "with the parameters that each run keeps" if has_patience else "at the end of each run"
                 notes.append(("Losses", f"{where}, on the {of} samples, as no run reached a target."))
             for name, own in (("A", a), ("B", b)):
                 best_choice = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
@@ -198,8 +198,8 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     ours, theirs = ({name: facts[name] for name in ours if name in theirs} for facts in (ours, theirs))
     sources = [f"{rule}: another source" for rule in _other_rules(a, b)]
     differences = [describe_differences(ours, theirs, ("in A", "in B")), *sources]
-    if told := "; ".join(filter(None, differences)):
-        notes.append(("Different", f"{told}."))
+    if warning := "; ".join(filter(None, differences)):
+        notes.append(("Different", f"{warning}."))
     return Comparison(timed, notes, **compared)
 
 
@@ -277,14 +277,16 @@ def _other_rules(a: _Stored, b: _Stored) -> list[str]:
 def _describe_other_work(a: _Stored, b: _Stored) -> str:
     """Return a sentence if a sample-update is different work in the two runs, else nothing."""
     ours, theirs = a.facts | a.environment, b.facts | b.environment
-    known = ours.keys() & theirs.keys()
+    shared = ours.keys() & theirs.keys()
     losses = [rule for rule in _other_rules(a, b) if rule.startswith("loss ")]
-    differ = [name for name in ("model", "inputs", "loss", "work") if name in known and ours[name] != theirs[name]]
+    differ = [name for name in ("model", "inputs", "loss", "work") if name in shared and ours[name] != theirs[name]]
     if bool(a.facts) != bool(b.facts):
         return f" One is a run and one of `sgdbench speed`: whether a {a.unit} is the same work in both is not known."
-    if not (found := [*differ, *losses]):
+    if not (differences := [*differ, *losses]):
         return ""
-    return f" A {a.unit} is not the same work in both, as they differ in {found[0]}: no ratio is that of a change."
+    return (
+        f" A {a.unit} is not the same work in both, as they differ in {differences[0]}: no ratio is that of a change."
+    )
 
 
 def only_in_one(a: Collection[str], b: Collection[str]) -> list[tuple[str, str]]:

@@ -311,8 +311,8 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         step = math.ceil(samples.y.size / SAMPLES_PER_START)
         x, y = samples.x[::step].T, samples.y[::step]
         with np.errstate(all="ignore"):
-            given, _ = samples.loss.evaluate(model.program, starts.T[:, :, np.newaxis], x, y)
-            losses = np.mean(samples.loss.recorded(given), axis=-1)
+            loss_arguments, _ = samples.loss.evaluate(model.program, starts.T[:, :, np.newaxis], x, y)
+            losses = np.mean(samples.loss.recorded(loss_arguments), axis=-1)
         best: Floats = starts[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
         return best
 
@@ -388,8 +388,8 @@ def take_features(x: Floats, places: tuple[int, ...]) -> Floats:
 def encode_targets(y: NDArray[Any], labels: Labels, what: str = "y") -> Floats:
     """Return targets as numbers: labels become their indices among the labels of all classes."""
     # As Python numbers, except for dates, which would become integers in some unit.
-    known = tuple(labels if labels.dtype.kind in "mM" else labels.tolist())
-    return Classes(known).encode(y, what) if known else y.astype(np.float64)
+    listed = tuple(labels if labels.dtype.kind in "mM" else labels.tolist())
+    return Classes(listed).encode(y, what) if listed else y.astype(np.float64)
 
 
 def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:

@@ -99,8 +99,8 @@ class Choice:
         """Return Python that trains this choice."""
         head, tail = self.recipe["python"]
         init = repr(self.init.tolist()) if self.rule is None else self.rule
-        given = {name: repr(value) for name, value in {**self.settings, "seed": self.seed}.items()}
-        lines = ({"init": init} if init else {}) | given
+        settings = {name: repr(value) for name, value in {**self.settings, "seed": self.seed}.items()}
+        lines = ({"init": init} if init else {}) | settings
         return head + "".join(f"    {name}={value},\n" for name, value in lines.items()) + tail
 
     def to_study(self) -> str:

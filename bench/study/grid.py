@@ -284,14 +284,14 @@ def _parse_values(name: str, values: Any, check: Callable[[Any], T]) -> tuple[T,
 
 def check_distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] = lambda value: value) -> tuple[T, ...]:
     """Return the values, after checking that no two of them mean the same."""
-    found: dict[Hashable, T] = {}
+    first_of: dict[Hashable, T] = {}
     for value in values:
         meaning = key(value)
-        if meaning in found:
-            other = found[meaning]
+        if meaning in first_of:
+            other = first_of[meaning]
             same = "is there twice" if other == value else f"is the same as {other!r}"
             raise ValueError(f"{name} must have distinct values, and {value!r} {same}")
-        found[meaning] = value
+        first_of[meaning] = value
     return tuple(values)
 
 

@@ -275,12 +275,12 @@ def _begin_with_key(key: Key, message: str, joint: str = ": ") -> str:
 def _describe_unknown_key(key: Key) -> str:
     """Return the message that a key is unknown, with the one that may be meant."""
     *tables, last = map(str, key)
-    known = field_names(tuple(tables))
+    keys = field_names(tuple(tables))
 
-    close = meant_argument(last, known)
+    close = meant_argument(last, keys)
     homes = ((name, meant_argument(last, field_names((name,)), EXACT_MATCH)) for name in Study.model_fields)
     home, there = next(((name, one) for name, one in homes if one), ("", ""))
     meant = close or f"{there} in [{home}]"
     hint = f"; it belongs in [{home}]" if there == last else f" (did you mean {meant}?)" if close or home else ""
     place = f" in [{'.'.join(tables)}]" if tables else ""
-    return f"{quote_key(last)} is not a key{place}{hint}; known are {list_names(known)}"
+    return f"{quote_key(last)} is not a key{place}{hint}; known are {list_names(keys)}"

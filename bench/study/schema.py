@@ -71,9 +71,9 @@ class DataTable(Table, DataKeys):
     @classmethod
     def _check_name(cls, name: str, info: ValidationInfo) -> str:
         """Refuse an unknown name, and one that has no effect."""
-        known = BUILTIN_NAMES if info.field_name == "builtin" else CENTERED_PARTS
-        if name not in known:
-            raise ValueError(f"{info.field_name} must be one of {', '.join(known)}, not {name!r}")
+        accepted = BUILTIN_NAMES if info.field_name == "builtin" else CENTERED_PARTS
+        if name not in accepted:
+            raise ValueError(f"{info.field_name} must be one of {', '.join(accepted)}, not {name!r}")
         used = info.data.get("standardize", True) or is_recorded(info)
         if info.field_name == "center" and name != "both" and not used:
             raise ValueError(f'center = {name!r} is for columns that are standardized: without that it must be "both"')
@@ -82,9 +82,11 @@ class DataTable(Table, DataKeys):
     @model_validator(mode="after")
     def _check_source(self) -> "DataTable":
         """Refuse data without a source or with two sources."""
-        given = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
-        if given not in (["path", "x", "y"], ["builtin"]):
-            raise ValueError(f"data must have path, x and y, or else builtin, not {', '.join(given) or 'none of them'}")
+        sources = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
+        if sources not in (["path", "x", "y"], ["builtin"]):
+            raise ValueError(
+                f"data must have path, x and y, or else builtin, not {', '.join(sources) or 'none of them'}"
+            )
         if self.x and self.y in self.x:
             raise ValueError(f"x and y must be different columns, not both {self.y!r}")
         for name in ("validation", "test"):
@@ -113,8 +115,8 @@ class ModelTable(Table, ModelKeys):
 
     def make(self, columns: Sequence[str], target: str | None = None) -> Model:
         """Make the model for some columns; none of its parameters may be named like the target."""
-        given = {name: getattr(self, name) for name in ("params", "hidden") if getattr(self, name) is not None}
-        model = make_model_for_columns(self.expression, columns, self.inputs, target, **given)
+        options = {name: getattr(self, name) for name in ("params", "hidden") if getattr(self, name) is not None}
+        model = make_model_for_columns(self.expression, columns, self.inputs, target, **options)
         return model if self.classes is None else model.with_classes(self.classes)
 
     @field_validator("inputs", mode="before")

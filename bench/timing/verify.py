@@ -61,13 +61,13 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
 
 def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem], Value]:
     """Cache the result for a problem as long as the problem exists; a longer cache would keep its data alive."""
-    known: WeakKeyDictionary[Problem, Value] = WeakKeyDictionary()
+    values: WeakKeyDictionary[Problem, Value] = WeakKeyDictionary()
 
     @wraps(compute)
     def remembered(problem: Problem) -> Value:
-        if problem not in known:
-            known[problem] = compute(problem)
-        return known[problem]
+        if problem not in values:
+            values[problem] = compute(problem)
+        return values[problem]
 
     return remembered
 
@@ -96,12 +96,12 @@ def _reference_result(problem: Problem) -> Trained:
     if problem.reference_cost <= MAX_SAMPLE_UPDATES:
         return _train_by_reference(problem)
     one = _first_run(problem)
-    known = one if one.reference_cost <= MAX_SAMPLE_UPDATES else _part(one)
-    expected = _train_by_reference(known)
-    off = errors(fused.ready(known)(), expected, known.y).largest
-    if off <= fused.bound(known):
+    part = one if one.reference_cost <= MAX_SAMPLE_UPDATES else _part(one)
+    expected = _train_by_reference(part)
+    off = errors(fused.ready(part)(), expected, part.y).largest
+    if off <= fused.bound(part):
         return _train_distinct_runs(fused, problem)
-    if known is one:
+    if part is one:
         return expected
     raise NotVerifiedError(
         f"not verified: that would take the reference long, and fused, its substitute, is off by {off:.3g}"

@@ -118,8 +118,8 @@ def spec_text(name: str, options: Mapping[str, float], inner: str | None = None)
 
 def option_text(name: str, value: Any) -> str:
     """Return an option with its value, as it is written in a text: ``beta1=0.9``, ``amsgrad=true``, ``inner=sgd``."""
-    written = str(value).lower() if isinstance(value, bool) else getattr(value, "text", None) or repr(value)
-    return f"{name}={written}"
+    text = str(value).lower() if isinstance(value, bool) else getattr(value, "text", None) or repr(value)
+    return f"{name}={text}"
 
 
 def _literal(node: ast.expr, composed: bool) -> Option:

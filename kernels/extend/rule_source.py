@@ -110,9 +110,9 @@ class Candidate:
 
     def register(self, build: Callable[..., Any], source: str, digest: str) -> Registered:
         """Register the builder, replacing an earlier one from the same function, and return its entry."""
-        known = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
-        REGISTERED[self.kind][self.name] = known
-        return known
+        registered = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
+        REGISTERED[self.kind][self.name] = registered
+        return registered
 
 
 class Options:

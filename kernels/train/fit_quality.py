@@ -75,9 +75,9 @@ def least_squares(model: Model, samples: Samples) -> tuple[Floats, float]:
     if not np.isfinite(factor).all():
         return np.full(params, np.nan), np.nan
     design, targets = factor[:, :-1], factor[:, -1]
-    found = solve_least_squares(design, targets, samples[1].size)
-    residual = design @ found - targets
-    return found, float(residual @ residual / samples[1].size)
+    solution = solve_least_squares(design, targets, samples[1].size)
+    residual = design @ solution - targets
+    return solution, float(residual @ residual / samples[1].size)
 
 
 def solve_least_squares(design: Floats, targets: Floats, samples: int) -> Floats:
@@ -86,5 +86,5 @@ def solve_least_squares(design: Floats, targets: Floats, samples: int) -> Floats
     scale = np.abs(design).max(axis=0, initial=0.0)
     scale[scale == 0] = 1.0
     rcond = np.finfo(float).eps * max(samples, scale.size)
-    found: Floats = np.linalg.lstsq(design / scale, targets, rcond=rcond)[0] / scale
-    return found
+    solution: Floats = np.linalg.lstsq(design / scale, targets, rcond=rcond)[0] / scale
+    return solution
