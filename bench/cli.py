@@ -486,7 +486,7 @@ def compare(
     from bench.compare.sources import Measurement  # noqa: PLC0415
 
     if markdown and as_json:
-        raise ValueError("--markdown and --json are two ways to print: give one of them")
+        raise ValueError("--markdown and --json exclude each other; give one of them")
     gates = load_gates(gate, tolerances)
     measurement = Measurement(study, optimizer, batch_size, shuffle or None, seconds)
     style: Any = "markdown" if markdown else "json" if as_json else "text"
@@ -597,7 +597,7 @@ def kernel(
     from bench.commands.kernel import print_kernel  # noqa: PLC0415
 
     if asm + llvm + (standalone is not None) > 1:
-        raise ValueError("--asm, --llvm and --standalone are different outputs: give one of them")
+        raise ValueError("--asm, --llvm and --standalone exclude each other; give one of them")
     name = ("lanes" if lanes else "fused") + ("-fma" if fma else "")
     settings = {"optimizer": optimizer, "loss": loss or RunKeys.loss, "kernel": name, "dtype": dtype}
     print_kernel(model, inputs, settings, code="asm" if asm else "llvm" if llvm else "", file=standalone)
@@ -652,7 +652,7 @@ def info(
     from kernels.base import cache  # noqa: PLC0415
 
     if every_optimizer and not verify:
-        raise ValueError("--every-optimizer says what --verify compiles: give both")
+        raise ValueError("--every-optimizer needs --verify; give both")
     facts = environment() | {"kernel cache": str(cache.folder() or "none: it cannot be written")}
     for name, value in facts.items():
         print(f"{name:20} {value}")

@@ -39,7 +39,7 @@ def variant_benchmark(benchmark: Any) -> Measure:
         found_variant = find_variant(variant) if isinstance(variant, str) else variant
         if found_variant is None:
             close = did_you_mean(str(variant), VARIANTS_BY_NAME)
-            raise ValueError(f"there is no variant {variant!r}{close}; known are {list_names(VARIANTS_BY_NAME, '; ')}")
+            raise ValueError(f"unknown variant {variant!r}{close}; available: {list_names(VARIANTS_BY_NAME, '; ')}")
         problem = problem if benchmark.enabled else small(problem)
         try:
             call, errors = verify(found_variant, problem)

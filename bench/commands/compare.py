@@ -67,7 +67,7 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     try:
         comparison = compare_sources(base, new, measurement)
     except NotVerifiedError as reason:
-        print(f"sgdbench: {reason}; nothing is compared", file=sys.stderr)
+        print(f"sgdbench: {reason}; nothing was compared", file=sys.stderr)
         return False
     # For sources with one row each, the name of the row is more informative than the names of two files.
     names = (base, new) if kind_of_source(base) == VARIANT else ("A", "B")

@@ -25,7 +25,7 @@ def split_list(text: str) -> list[str]:
         else:
             parts[-1] += character
     if depth:
-        raise ValueError(f"brackets must be balanced, and in {text!r} they are not")
+        raise ValueError(f"brackets must be balanced, not {text!r}")
     return [part.strip() for part in parts]
 
 

@@ -38,7 +38,7 @@ def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]
     if only is None:
         return [variant for variant in VARIANTS_BY_NAME.values() if peers or not variant.package]
     if peers:
-        raise ValueError("--peers adds to all variants: with --only, name the peers there")
+        raise ValueError("--peers and --only exclude each other; name the peers in --only")
     names = {*_match_names(only), BASELINE}
     return [variant for variant in VARIANTS_BY_NAME.values() if variant.name in names]
 

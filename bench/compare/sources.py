@@ -86,14 +86,14 @@ def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison
     if kinds[0] == VARIANT:
         return _compare_variants(base, new, measurement)
     if Path(base).resolve() == Path(new).resolve():
-        raise ValueError(f"A and B are both {base}: they must be two")
+        raise ValueError(f"A and B are both {base}; give two different ones")
     measurement.refuse(f"{base} and {new} were timed before")
     read = _read_file if kinds[0] == BENCHMARK_FILE else _read_folder
     comparison = _compare_stored(read(Path(base)), read(Path(new)))
     if comparison.times.empty and comparison.epochs.empty and comparison.losses.empty:
         notes = [note for note in comparison.notes if note[0] not in ("Times", "Different")]
         reasons = [f"{about}: {sentence.removesuffix('.')}" for about, sentence in notes]
-        raise ValueError(". ".join([f"{base} and {new} have nothing in common that could be compared", *reasons]))
+        raise ValueError(". ".join([f"{base} and {new} have no row in common", *reasons]))
     return comparison
 
 
@@ -106,7 +106,7 @@ def kind_of_source(name: str) -> str:
     if any((Path(name) / file).exists() for file in (RUN_FILE, ROUNDS_FILE)):
         return RUN_FOLDER
     if is_suite_folder(Path(name)):
-        raise ValueError(f"{name} is the folder of a suite: compare the folders of its problems, which are in it")
+        raise ValueError(f"{name} is the folder of a suite; compare the problem folders inside it")
     if find_variant(name):  # an installed plug-in's
         return VARIANT
     raise ValueError(
@@ -117,7 +117,7 @@ def kind_of_source(name: str) -> str:
 
 def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparison:
     if base == new:
-        raise ValueError(f"A and B are both the variant {base!r}: they must be two")
+        raise ValueError(f"A and B are both the variant {base!r}; give two different ones")
     settings = {name: value for name, value in measurement._asdict().items() if value is not None}
     seconds = check_positive("--seconds", settings.pop("seconds", DEFAULT_SECONDS))
     study = load_study(settings.pop("study", "quadratic"))
@@ -207,7 +207,7 @@ def _read_file(path: Path) -> _Stored:
     run = read_run(path)
     if run.samples and not any(sample.seconds.size for sample in run.samples.values()):
         raise ValueError(
-            f"{path} has no raw times, which an interval needs: measure with --benchmark-json=FILE, or with "
+            f"{path} has no raw times, which intervals need; rerun pytest with --benchmark-json=FILE, or with "
             "--benchmark-save-data beside --benchmark-autosave"
         )
     return _Stored(run.samples, CALL_UNIT, {}, NO_RUNS, {}, run.facts)
@@ -257,13 +257,13 @@ def _reason_incomparable(a: _Stored, b: _Stored, *, reached: bool) -> str | None
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
     for name, what in ({"data": "data"} | ({} if reached else {"validation": "held-out samples"})).items():
         if a.facts[name] != b.facts[name]:
-            return f"not compared: the {what} are not the same."
+            return f"not compared: the {what} differ."
     # A run reaches the target at one of its checkpoints, so other checkpoints change when it stops.
     for name in ("loss", "target", "record") if reached else ("loss",):
         if a.facts[name] != b.facts[name]:
             return f"not compared: the {name} is {a.facts[name]} in A and {b.facts[name]} in B."
     if other := next((rule for rule in _other_rules(a, b) if rule.startswith("loss ")), None):
-        return f"not compared: the {other} has another source in A than in B."
+        return f"not compared: the source of the {other} differs between A and B."
     if not reached and any(one.frame.filter(like="_loss").lt(0).any(axis=None) for one in (a, b)):
         return "not compared: losses below 0 have no ratio."
     return None
@@ -281,11 +281,11 @@ def _describe_other_work(a: _Stored, b: _Stored) -> str:
     losses = [rule for rule in _other_rules(a, b) if rule.startswith("loss ")]
     differ = [name for name in ("model", "inputs", "loss", "work") if name in shared and ours[name] != theirs[name]]
     if bool(a.facts) != bool(b.facts):
-        return f" One is a run and one of `sgdbench speed`: whether a {a.unit} is the same work in both is not known."
+        return f" One is a run and one is from `sgdbench speed`; a {a.unit} may be different work in each."
     if not (differences := [*differ, *losses]):
         return ""
     return (
-        f" A {a.unit} is not the same work in both, as they differ in {differences[0]}: no ratio is that of a change."
+        f" A {a.unit} is different work in A and B (they differ in {differences[0]}); no ratio measures a code change."
     )
 
 

@@ -92,7 +92,7 @@ def _refuse_references(names: Collection[str], categories: Categories) -> None:
         if (name := indicator_name(column, value)) in names and name not in categories.indicators:
             raise ValueError(
                 f"{name!r} is not a column: {value!r} is the value of {column!r} with which the others are compared; "
-                "leave it out"
+                "omit it"
             )
 
 
@@ -120,7 +120,7 @@ def find_namesakes(
     params = _words_of(model).difference(names or column_names(columns))
     headings = column_headings(table_files(Path(path))[0], y) if params else []
     others = [heading for heading in headings if heading not in {*columns, y}]
-    return {heading: "not named as an input: it is a parameter" for heading in others if column_name(heading) in params}
+    return {heading: "a parameter has this name" for heading in others if column_name(heading) in params}
 
 
 def _choose_used(model: str, words: set[str], columns: list[str], left_out: Mapping[str, str]) -> list[str]:
@@ -277,7 +277,7 @@ def usable_columns(
 
 def _refuse_no_inputs(path: str | Path, y: str, left_out: Mapping[str, str]) -> NoReturn:
     listed = f"; ignored: {describe_left_out(left_out)}" if left_out else ""
-    raise ValueError(f"{path} has no column of numbers besides {y!r}{listed}; name the inputs with --x")
+    raise ValueError(f"{path} has no usable numeric input besides {y!r}{listed}; name the inputs with --x")
 
 
 def _describe_values(files: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

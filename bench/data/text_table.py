@@ -151,7 +151,7 @@ class TextColumns:
                 raise NoNumbersError(f"{self.path}: {message}", faults)
         if "block" in str(error):
             longest = f"{_BYTES_AT_A_TIME:,} bytes"
-            raise ValueError(f"{self.path} has a line of more than {longest}; accepted are lines up to that") from error
+            raise ValueError(f"{self.path} has a line of more than {longest}, the maximum") from error
         raise error
 
     def _hint_at_separators(self, field: str) -> str:
@@ -251,8 +251,8 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
                 line = reader.line_num + 1  # a quoted field may span several lines
         except csv.Error as error:  # csv's only error class
             raise ValueError(
-                f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters; accepted are "
-                "fields up to that; is a quotation mark never closed?"
+                f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters, the "
+                "maximum; look for a quotation mark that is never closed"
             ) from error
 
 

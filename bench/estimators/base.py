@@ -209,14 +209,14 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             raise AttributeError(f"this {type(self).__name__} has no params_ before it is fitted")
         params, reason = self._units.unscale_params(self.model_, self._kept, is_sum=self._has_coef)
         if params is None:
-            raise AttributeError(f"params_ are not known: {reason} Predictions do not depend on them.")
+            raise AttributeError(f"params_ are unavailable: {reason} Predictions do not depend on them.")
         return params
 
     def _linear_params(self, name: str) -> tuple[Floats, Floats]:
         """Return the weights and the constants of a weighted sum; other models have no attribute of that name."""
         check_is_fitted(self)
         if not self._has_coef:
-            raise AttributeError(f"{name} is there for the model {LINEAR!r} alone, and params_ for all")
+            raise AttributeError(f"{name} exists only for the model {LINEAR!r} alone, and params_ for all")
         weights, constants = (self.model_.coef(self.params_, each) for each in self.model_.vectors)
         return weights, constants
 
@@ -405,5 +405,5 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
     if (weights < 0).any():
         raise ValueError(f"sample_weight must not be negative, and is {describe(float(weights.min()))}")
     if not weights.any():
-        raise ValueError("sample_weight must be positive for a sample, and is zero for all")
+        raise ValueError("sample_weight must be positive for at least one sample, not zero for all")
     return weights

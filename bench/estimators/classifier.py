@@ -118,10 +118,10 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         earlier_classes: Labels | None = getattr(self, "classes_", None)
         labels = earlier_classes if classes is None else self._read_classes(classes)
         if labels is None:
-            raise ValueError("classes must be given in the first call of partial_fit: all labels that y may have")
+            raise ValueError("classes must list all labels of y in the first call of partial_fit")
         if earlier_classes is not None and not np.array_equal(earlier_classes, labels):
             raise ValueError(
-                f"classes must be those of the first call, {earlier_classes.tolist()}, not {labels.tolist()}"
+                f"classes must be the same as in the first call, {earlier_classes.tolist()}, not {labels.tolist()}"
             )
         with self._keep_features():
             self._train_epoch(X, y, sample_weight, labels)
@@ -219,7 +219,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     def _make_loss(self, labels: Labels) -> Loss:
         loss = make_loss(self.loss if self.loss is not None else "logistic" if labels.size <= 2 else SOFTMAX)
         if not takes_classes(loss):
-            raise ValueError(f"loss must be one of classes for a classifier, not {loss.text!r}: {losses_of_classes()}")
+            raise ValueError(f"loss must be a classification loss, not {loss.text!r}: {losses_of_classes()}")
         if labels.size == 1:
             raise ValueError(f"y must hold two classes or more, and holds one class, {labels.tolist()[0]!r}")
         try:

@@ -65,7 +65,7 @@ def model_for_features(
             make_model(model, numbered)
         accepted = list_names(dict.fromkeys([*own, *numbered]))
         hint = '; a transformer keeps the names of columns with set_output(transform="pandas")' if not headings else ""
-        raise ValueError(f"model {model!r} must use a feature; there are {accepted}{hint}")
+        raise ValueError(f"model {model!r} must use a feature; available: {accepted}{hint}")
     places = tuple(place for place, name in enumerate(called) if name in used)
     return make_model(model, [called[place] for place in places]), places
 

@@ -68,8 +68,7 @@ class Units:
         scaled, _ = _carry(model, params, inverse, is_sum=is_sum)
         if scaled is None:
             raise ValueError(
-                "init has no counterpart in standardized units: set standardize=False, or leave out init, for a start "
-                "that is drawn"
+                "init has no counterpart in standardized units; set standardize=False, or omit init for a random start"
             )
         return scaled
 

@@ -90,7 +90,7 @@ class Choice:
         given = {"init": self.init, "seed": self.seed, **self.settings, **self.common, **changes}
         if given.get("patience") is not None and "validation" not in given:
             raise ValueError(
-                "validation must give the samples that the sweep held out, by whose loss this choice is kept; the run "
+                "validation must give the samples that the sweep held out, which choose the kept checkpoint; the run "
                 "does not store them"
             )
         return fit(self.model, x, y, **given)

@@ -144,7 +144,7 @@ def read_result(run: Run) -> StoredSweep:
         clock = Clock.from_identity(run.identity)
     except (KeyError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{run.folder / IDENTITY_FILE} is not that of a sweep: {reason}") from None
+        raise ValueError(f"{run.folder / IDENTITY_FILE} does not describe a sweep: {reason}") from None
     plan = read_plan(run)
     left_out = [name for name in plan.columns if name.startswith(START_PREFIX) or name == REFINED_COLUMN]
     _check_columns(run, model, plan.columns.tolist(), kinds)

@@ -272,7 +272,7 @@ def _list_texts(name: str, texts: Any) -> list[Any]:
         raise ValueError(f"{name} must be text such as 'adam(beta1=0.9)', not an Optimizer: {made!r}")
     if ranged := next((text for text in listed if isinstance(text, str) and ":" in text), None):
         raise ValueError(
-            f"{name} {describe(ranged)}: a grid has values, and ranges such as lin:0:0.9 are for searches, under [tune]"
+            f"{name} {describe(ranged)} must be a value in a grid; ranges such as lin:0:0.9 belong under [tune]"
         )
     return listed
 

@@ -76,7 +76,7 @@ class DataTable(Table, DataKeys):
             raise ValueError(f"{info.field_name} must be one of {', '.join(accepted)}, not {name!r}")
         used = info.data.get("standardize", True) or is_recorded(info)
         if info.field_name == "center" and name != "both" and not used:
-            raise ValueError(f'center = {name!r} is for columns that are standardized: without that it must be "both"')
+            raise ValueError(f'center = {name!r} needs standardize = true; without it, center must be "both"')
         return name
 
     @model_validator(mode="after")
@@ -94,9 +94,9 @@ class DataTable(Table, DataKeys):
             if share is not None and path is not None:
                 raise ValueError(f"data must have {name}, a share of the rows, or {name}_path, a file, not both")
             if path is not None and self.builtin is not None:
-                raise ValueError(f"{name}_path is for data with a path: of built-in data, {name} holds out a share")
+                raise ValueError(f"{name}_path is for data with a path; for built-in data, {name} is a share")
         if self.cache_dir is not None and self.builtin is not None:
-            raise ValueError("data must have a path for cache_dir: built-in data are not mapped")
+            raise ValueError("data must have a path for cache_dir; built-in data are not mapped")
         if (self.validation or 0) + (self.test or 0) >= 1:
             raise ValueError(
                 f"validation and test must leave rows to train on, and {self.validation} and {self.test} of them "

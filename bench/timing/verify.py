@@ -54,7 +54,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
             found = errors(Trained(params[:runs], losses[:, :runs]), expected, problem.y)
         if not found.largest <= bound:
             raise NotVerifiedError(
-                f"not verified: the {which} call is off by {found.largest:.3g}, and may be by {bound:g}", found
+                f"not verified: the {which} call is off by {found.largest:.3g}; allowed: {bound:g}", found
             )
     return call, found
 
@@ -104,7 +104,7 @@ def _reference_result(problem: Problem) -> Trained:
     if part is one:
         return expected
     raise NotVerifiedError(
-        f"not verified: that would take the reference long, and fused, its substitute, is off by {off:.3g}"
+        f"not verified: the reference would take too long, and fused, its substitute, has error {off:.3g}"
     )
 
 

@@ -135,7 +135,7 @@ def check_row_order(x: Any, y: Any) -> None:
             places = {label: place for place, label in enumerate(first.tolist())}
             order, every = [places.get(label) for label in other.tolist()], range(len(other))
             if order != list(every) and set(order) == set(every):
-                raise ValueError(f"{which} must be in the same order, and their indexes are not: {remedy}")
+                raise ValueError(f"{which} must be in the same order, but their indexes differ: {remedy}")
 
 
 def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[Floats, ...]:

@@ -85,7 +85,7 @@ def make_from_spec(
     if name not in table:
         hint = getattr(table, "hint", "")  # `kernels.base.registry.Table` has one
         close = did_you_mean(name, table)
-        raise ValueError(f"{what} {name!r} is not known{close}; known are {list_names(table)}{hint}")
+        raise ValueError(f"unknown {what} {name!r}{close}; available: {list_names(table)}{hint}")
 
     def made(option: Option) -> Option | T:
         return inner(option) if inner and isinstance(option, str) else option

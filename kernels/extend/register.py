@@ -399,7 +399,7 @@ def _call_schedule(about: Candidate, epoch: Floats, epochs: int, options: Mappin
     """Return a schedule's factors for all epochs of a run, after checking that a second call returns the same."""
 
     def call() -> Floats:
-        with explained(about, advice="it is given all epochs at once: use np.where(epoch < 5, 1.0, 0.5)"):
+        with explained(about, advice="it receives all epochs at once; use np.where(epoch < 5, 1.0, 0.5)"):
             factors = np.asarray(about.own(epoch.copy(), epochs, **options), np.float64)
         if factors.shape not in {(), epoch.shape}:
             raise about.error(f"it must return a factor for each of {epochs} epochs, not {describe(factors)}")

@@ -149,7 +149,7 @@ def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *target
     if model.classes == 1:
         return model.with_classes(count)
     if count > model.classes or (classes and count < model.classes):
-        raise ValueError(f"y must hold {model.classes} classes for a model of as many, and holds {count}")
+        raise ValueError(f"y must hold {model.classes} classes, one for each score of the model, not {count}")
     return model
 
 
@@ -205,10 +205,8 @@ def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classe
             else f"{len(ordered):,} values: {_list_labels(ordered)}"
         )
         accepted = f"2 to {most} classes" if loss.by_class else "two classes"
-        hint = "; of more than two the loss is softmax" if 2 < len(ordered) <= MAX_CLASSES else ""
-        raise ValueError(
-            f"{what} must hold {accepted} for the loss {loss.name!r}, such as 0 and 1, and holds {held}{hint}"
-        )
+        hint = "; use softmax for more than two" if 2 < len(ordered) <= MAX_CLASSES else ""
+        raise ValueError(f"{what} must hold {accepted} for the loss {loss.name!r}, such as 0 and 1, not {held}{hint}")
     return Classes(tuple(ordered))
 
 

@@ -150,7 +150,7 @@ class Categories:
             label = labels[places[row]] if places[row] >= 0 else None
             listed = f"{', '.join(map(repr, values[:MAX_VALUES_SHOWN]))}{', ...' * (len(values) > MAX_VALUES_SHOWN)}"
             is_what = "is missing" if label is None else f"is {describe(label)}{did_you_mean(label, values)}"
-            raise ValueError(f"{what} {is_what} in {locate(row)}; accepted are the values that training had: {listed}")
+            raise ValueError(f"{what} {is_what} in {locate(row)}; expected the values that training had: {listed}")
         dummies = pd.get_dummies(pd.Categorical.from_codes(codes, pd.Index(values)), drop_first=True, dtype=np.float64)
         return dict(zip(self.of_column(column), dummies.to_numpy().T, strict=True))
 

@@ -289,7 +289,7 @@ class Model:
             If there is no parameter of that name.
         """
         if not isinstance(name, str):
-            raise ValueError(f"name must be that of a parameter, not {describe(name)}")
+            raise ValueError(f"name must be the name of a parameter, not {describe(name)}")
         params = self._check_count("params", check_array("params", params))
         if not self.vectors and name in self.params:
             return np.asarray(params[self.params.index(name)])
@@ -385,7 +385,7 @@ class Model:
         from kernels.model.derive import to_sympy  # noqa: PLC0415 (sympy, only when asked for)
 
         if self.vectors:
-            raise ValueError(f"{self.expression!r} has vectors, which sympy's expressions have not")
+            raise ValueError(f"{self.expression!r} has vectors, which sympy expressions cannot represent")
         params, inputs = (tuple(to_sympy(Name(name)) for name in group) for group in (self.params, self.inputs))
         return to_sympy(parse(self.expression)), params, inputs
 

@@ -155,7 +155,7 @@ def _check_inner(name: str, inner: object) -> None:
         raise ValueError(f"{name} is made of another optimizer, as in {name}(adam), not of {describe(inner)}")
     if inner.gradient_at:
         raise ValueError(
-            f"{name} takes an optimizer whose gradients are taken where it stands, not {inner.name}; averages go "
+            f"{name} takes an optimizer that evaluates gradients at its parameters, not {inner.name}; put averages "
             "outside, as in averaged(clipped(adam))"
         )
 

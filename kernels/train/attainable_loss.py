@@ -100,7 +100,7 @@ class AttainableLoss:
             return f"unknown: {self.note}"
         lowest = f"{self.loss:.6g} by {self.method}" + (f" ({self.note})" if self.note else "")
         if math.isnan(self.improvement):
-            return f"{lowest}, which is no improvement over {self.baseline}"
+            return f"{lowest}, which is not below the loss of {self.baseline}"
         if not math.isfinite(loss):
             return lowest
         remaining = self.remaining(loss)
@@ -165,7 +165,7 @@ def _too_large(model: Model, loss: Loss, n: int) -> str:
     most = MAX_PARAMS if model.is_linear else MAX_NONLINEAR_PARAMS
     if len(model.params) > most:
         kind = "linear" if model.is_linear else "nonlinear"
-        return f"it is not searched for in {kind} models with more than {most:,} parameters"
+        return f"it is not computed for {kind} models with more than {most:,} parameters"
     if n > MAX_SAMPLES and not (loss.is_squared and model.is_linear):
         return f"with more than {MAX_SAMPLES:,} samples it is computed only for the squared loss of linear models"
     return ""

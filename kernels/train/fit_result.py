@@ -356,9 +356,9 @@ class FitResult:
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
         if self.params.size > MAX_PARAMS_WITH_ERRORS:
-            return unknown(0, f"they are not computed for more than {MAX_PARAMS_WITH_ERRORS:,} parameters")
+            return unknown(0, f"not computed for more than {MAX_PARAMS_WITH_ERRORS:,} parameters")
         if self.trained != "squared":
-            return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
+            return unknown(self.params.size, f"available for the squared loss only, not for {self.trained}")
         return estimate_uncertainty(self.model, self.params, (self.x, self.y))
 
     @property

@@ -24,7 +24,7 @@ UNBOUNDED_BELOW = -1e12
 """A loss below this counts as unbounded."""
 FULLY_SEARCHED_SAMPLES = 20_000
 """With more samples, a subset is searched first; a linear program of as many rows takes some seconds."""
-UNSETTLED_NOTE = "the search had not settled: the lowest loss may lie lower"
+UNSETTLED_NOTE = "the search did not converge; the lowest loss may be lower"
 
 
 class Found(NamedTuple):

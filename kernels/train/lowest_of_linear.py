@@ -37,7 +37,7 @@ LINEAR_PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
 }
 CONVEX_LOSSES = ("huber", "logcosh", "logistic", "poisson", *LINEAR_PIECES)
 """The losses whose mean over the samples of a linear model has no minimum but the lowest."""
-LOCAL_SEARCHES_NOTE = "the lowest of {0} local searches; another minimum may lie lower"
+LOCAL_SEARCHES_NOTE = "the lowest of {0} local searches; another minimum may be lower"
 SEPARABLE_NOTE = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
 
 

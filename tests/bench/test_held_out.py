@@ -200,10 +200,10 @@ def test_bad_shares_name_their_key(folder, line, message):
 
 def test_patience_needs_held_out_samples(folder, refused):
     (folder / "study.toml").write_text(STUDY)
-    told = "study.toml, line 5: run.patience needs validation: samples that are held out\n"
+    told = "study.toml, line 5: run.patience needs held-out samples; give validation\n"
     assert told in refused("run", folder / "study.toml")
     study = load_study(folder / "study.toml")
-    with pytest.raises(ValueError, match=r"^patience needs validation: samples that are held out$"):
+    with pytest.raises(ValueError, match=r"^patience needs held-out samples; give validation$"):
         train_study(study)
     assert with_settings(study, {"data.validation": 0.2}).data.validation == 0.2
 

@@ -119,7 +119,7 @@ def test_a_run_and_all_that_it_hands_out_know_the_categories(ran, sgdbench, diam
     assert "cut (5 values; compared with &#39;Ideal&#39;)" in (tmp_path / "a" / "report.html").read_text("utf-8")
     code, _, said = sgdbench("run", "study.toml", *quick, "--out", "c", "--test", str(unknown))
     assert code == 2
-    assert "unknown.csv: column 'cut' is 'Superb' in line 2; accepted are the values that training had: 'Ideal'" in said
+    assert "unknown.csv: column 'cut' is 'Superb' in line 2; expected the values that training had: 'Ideal'" in said
 
 
 def test_a_study_by_hand_names_the_column(diamonds, table):
@@ -288,9 +288,7 @@ def test_estimators_take_frames_with_texts(diamonds, reference):
     assert found.score(x, y) == pytest.approx(reference[1], abs=1e-4)
     assert found.feature_names_in_[1] == "cut_fair"
     assert found.coef_.shape == (found.n_features_in_,) == (19,)
-    with pytest.raises(
-        ValueError, match=r"^x\['cut'\] is 'Superb' in row 0 \(counted from 0\); accepted are the values"
-    ):
+    with pytest.raises(ValueError, match=r"^x\['cut'\] is 'Superb' in row 0 \(counted from 0\); expected the values"):
         found.predict(x.assign(cut="Superb"))
     by_name = SGDCurveRegressor("a*carat + b*cut_good + c", epochs=2, kernel="reference", random_state=0).fit(x, y)
     assert by_name.model_.inputs == ("carat", "cut_good")

@@ -146,9 +146,7 @@ NUMBER = "must be a number such as -1234.5, not"
 COMMAS = "; a comma stands before the decimals of all columns, or of none"
 NO_COMMA = "; a comma before decimals is read where semicolons separate the fields, and between thousands nowhere"
 THOUSANDS = "; write it without separators of thousands"
-LONG_FIELD = (
-    " has a field of more than 131,072 characters; accepted are fields up to that; is a quotation mark never closed?"
-)
+LONG_FIELD = " has a field of more than 131,072 characters, the maximum; look for a quotation mark that is never closed"
 NOT_CLOSED = " opens a quotation mark that is never closed; close or remove it"
 
 
@@ -198,7 +196,7 @@ def test_a_line_may_be_longer_than_a_block(write):
 def test_a_line_that_is_too_long_is_not_called_damaged(write, monkeypatch):
     monkeypatch.setattr("bench.data.text_table._BYTES_AT_A_TIME", 2**20)
     path = write(",".join(f"column_{k}" for k in range(100_000)) + "\n" + "1," * 99_999 + "1\n")
-    message = " has a line of more than 1,048,576 bytes; accepted are lines up to that"
+    message = " has a line of more than 1,048,576 bytes, the maximum"
     assert refusal(path, ["column_0"], "column_1") == message
 
 

@@ -408,8 +408,8 @@ class TestBadInput:
             ({"progress": None}, "progress must be a function of the number that is done, not None"),
             ({"out": 3}, "out must be a folder, not 3"),
             ({"executor": np.zeros(2)}, 'executor must be "threads" or a dask.distributed.Client, not array([0., 0.])'),
-            ({"study": 3}, "study must be a TOML text, not 3"),
-            ({"study": "x = = y"}, "study must be a TOML text, and this is not: Invalid value"),
+            ({"study": 3}, "study must be TOML text, not 3"),
+            ({"study": "x = = y"}, "study must be TOML text: Invalid value"),
             ({"dtype": "float32"}, "sweep has no argument 'dtype': it belongs in Grid(dtype=...)"),
             ({"grid": {"lr": 0.1}}, "grid must be a Grid, not {'lr': 0.1}"),
             (

@@ -210,7 +210,7 @@ def test_warm_starts_go_on_with_the_same_classes(iris):
 X, Y = np.random.default_rng(0).standard_normal((6, 2)), [0, 1, 2, 0, 1, 2]
 MANY = Model("w @ x", ("x1", "x2"), classes=4)
 ONLY_BINARY = "Only binary classification is supported by loss='logistic': y must hold two classes"
-NOT_OF_CLASSES = "loss must be one of classes for a classifier, not 'squared': classes are for the loss"
+NOT_OF_CLASSES = "loss must be a classification loss, not 'squared': classes are for the loss"
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,9 @@ def test_errors_of_partial_fit():
         classifier().partial_fit(X, Y)
     ours = classifier().partial_fit(X, Y, classes=[0, 1, 2, 3])
     assert ours.predict_proba(X).shape == (6, 4)
-    with pytest.raises(ValueError, match=r"classes must be those of the first call, \[0, 1, 2, 3\], not \[0, 1, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"classes must be the same as in the first call, \[0, 1, 2, 3\], not \[0, 1, 2\]"
+    ):
         ours.partial_fit(X, Y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match=r"y must be one of 0, 1, 2, 3, and is 5 in row 5 "):
         ours.partial_fit(X, [*Y[:5], 5])

@@ -339,10 +339,10 @@ def test_names_of_weights_are_those_of_the_features(model, headings, params):
     ("model", "count", "headings", "message"),
     [
         ("w @ x + a*hp + c*x2", 2, ["hp", "mpg"], "either by name, as hp, or by number, as x2, and not both"),
-        ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; there are x1, x2; a transformer keeps the names"),
+        ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; available: x1, x2; a transformer keeps the names"),
         ("a*hp + b*mgp", 2, ["hp", "mpg"], "uses 'mgp', which is not a column: did you mean 'mpg'"),
         ("a*x0 + b*x1", 2, ["hp", "mpg"], "uses 'x0', which is not one of the columns x1 to x2"),
-        ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
+        ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; available: hp, x"),
         (3, 1, None, "model must be text or a kernels.Model, not 3"),
         ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),
         (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has "),
@@ -357,7 +357,7 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
         model_for_features(model, count, headings)
 
 
-OF_CLASSES = "loss must be one of numbers for a regressor, not 'softmax': see SGDCurveClassifier"
+OF_CLASSES = "loss must be a regression loss, not 'softmax': see SGDCurveClassifier"
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ OF_CLASSES = "loss must be one of numbers for a regressor, not 'softmax': see SG
         ({"validation": np.inf}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),
         ({}, -np.ones(40), "sample_weight must not be negative, and is -1.0"),
-        ({}, np.zeros(40), "sample_weight must be positive for a sample, and is zero for all"),
+        ({}, np.zeros(40), "sample_weight must be positive for at least one sample, not zero for all"),
         ({}, np.ones(3), r"sample_weight must have shape \(40,\), one for each sample, not \(3,\)"),
         ({}, 2.0, r"sample_weight must have shape \(40,\), one for each sample, not \(1,\)"),
         ({}, np.full(40, np.nan), "sample_weight contains NaN"),

@@ -186,9 +186,9 @@ def test_text_files_of_other_systems(write):
     [
         ("lr =", "learning_rate =", ", line 16: grid.learning_rate is not a key in [grid] (did you mean lr?); known"),
         ("batch_size =", "batchsize =", ", line 17: grid.batchsize is not a key in [grid] (did you mean batch_size?)"),
-        ("drop_last =", "lr =", ", line 32: run.lr is not a key in [run]; it belongs in [grid]; known are epochs"),
-        ("[run]", "[runs]", ", line 27: runs is not a key (did you mean run?); known are name, title, description"),
-        ("title", '"ti\\ntle"', ": 'ti\\ntle' is not a key (did you mean title?); known are name"),
+        ("drop_last =", "lr =", ", line 32: run.lr is not a key in [run]; it belongs in [grid]; available: epochs"),
+        ("[run]", "[runs]", ", line 27: runs is not a key (did you mean run?); available: name, title, description"),
+        ("title", '"ti\\ntle"', ": 'ti\\ntle' is not a key (did you mean title?); available: name"),
         ('name = "mine"', "", ": name is missing"),
         ('expression = "a*u + b*v + c"', "", ", line 11: model.expression is missing"),
         ('"mine"', '"a\\nb"', ", line 1: name must be one line of 1 to 100 visible characters, not 'a\\nb'"),
@@ -201,7 +201,7 @@ def test_text_files_of_other_systems(write):
         ("a*u + b*v + c", "u + v", ", line 12: model.expression: the expression 'u + v' has no parameters besides"),
         ('["u", "v"]', '["u"]', ", line 12: model.expression: inputs must give each of the columns hp, weight a"),
         ('"log:0.01:1:3"', "[0.1, -0.5]", ", line 16: grid.lr must be a positive finite number, not -0.5"),
-        ('"halve(10)"', '"half(10)"', ", line 19: grid.schedule 'half' is not known (did you mean 'halve'?)"),
+        ('"halve(10)"', '"half(10)"', ", line 19: unknown grid.schedule 'half' (did you mean 'halve'?)"),
         ("[-1.0, 10, 26.0]", "[1, 2]", ", line 22: grid.init 'near': params must be 3 numbers for a, b, c, not an"),
         ("drop_missing = true", "test = true", ", line 9: data.test must be a number, not true"),
         ("drop_missing = true", "validation_path = ''", ", line 9: data.validation_path must be a path, not ''"),
@@ -211,7 +211,7 @@ def test_text_files_of_other_systems(write):
             ", line 9: data.test must be a share of the rows between 0 and 1, not 'other.csv'; a file is named",
         ),
         ("epochs = 20", "confirm = 10000000", ", line 28: run.confirm must be a whole number from 0 to 1000000, not"),
-        ("target = 1\n", "target_loss = 'squard'\n", ", line 29: run.target_loss: loss 'squard' is not known (did"),
+        ("target = 1\n", "target_loss = 'squard'\n", ", line 29: run.target_loss: unknown loss 'squard' (did"),
         ('"adam"', '"adam(lin:0:0.9)"', ", line 18: grid.optimizer 'adam(lin:0:0.9)': a grid has values, and ranges"),
         ('inputs = ["u", "v"]', "inputs = [", " is not valid TOML: "),
         ("epochs = 20", "epochs = " + "[" * 5000, " is nested too deeply"),
@@ -247,14 +247,14 @@ KNOWN = "; built in are the studies auto-mpg, diabetes, digits, digits-mlp, quad
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cube", f"no study or file is called 'cube'{KNOWN}"),
-        ("quadratik", f"no study or file is called 'quadratik' (did you mean 'quadratic'?){KNOWN}"),
+        ("cube", f"no such study or file: 'cube'{KNOWN}"),
+        ("quadratik", f"no such study or file: 'quadratik' (did you mean 'quadratic'?){KNOWN}"),
         ("optimizers", "optimizers is a suite, of several problems: `sgdbench run` takes it, and only one study is"),
         ("suite.toml", "suite.toml is a suite, of several problems: `sgdbench run` takes it"),
         ("cars.csv", "cars.csv is a table, and a study is wanted here: `sgdbench new cars.csv --y COLUMN` writes one"),
-        ("nosuch.toml", f"no study or file is called 'nosuch.toml'{KNOWN}"),
-        ("carz.toml", f"no study or file is called 'carz.toml' (did you mean 'cars.toml'?){KNOWN}"),
-        ("cars.tom", f"no study or file is called 'cars.tom' (did you mean 'cars.toml'?){KNOWN}"),
+        ("nosuch.toml", f"no such study or file: 'nosuch.toml'{KNOWN}"),
+        ("carz.toml", f"no such study or file: 'carz.toml' (did you mean 'cars.toml'?){KNOWN}"),
+        ("cars.tom", f"no such study or file: 'cars.tom' (did you mean 'cars.toml'?){KNOWN}"),
         ("nul\0", "study 'nul\\x00' cannot be read: "),
         ("endless.toml", "study 'endless.toml' cannot be read: it is a device, and only regular files are read"),
         (
@@ -312,11 +312,11 @@ def test_settings_take_the_place_of_those_of_a_study(write):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"expression": "a*x"}, "expression is not a key; it belongs in [model]; known are name, title, "),
-        ({"runn.refine": 2}, "runn is not a key (did you mean run?); known are name, title, "),
+        ({"expression": "a*x"}, "expression is not a key; it belongs in [model]; available: name, title, "),
+        ({"runn.refine": 2}, "runn is not a key (did you mean run?); available: name, title, "),
         ({"name.refine": 2}, "name.refine is not a key: name has no keys of its own"),
         ({"run": 2}, "run must be a table, not 2"),
-        ({"data.cache_dir": "columns"}, "data must have a path for cache_dir: built-in data are not mapped"),
+        ({"data.cache_dir": "columns"}, "data must have a path for cache_dir; built-in data are not mapped"),
     ],
 )
 def test_settings_are_checked_as_those_of_a_file(settings, sentence):

@@ -57,5 +57,5 @@ def test_runs_that_are_shuffled_in_blocks_are_others_than_those_that_are_shuffle
         sweep(models.quadratic, X, Y, grid, **given | {"shuffling": "all"}, out=tmp_path / "blocks")
     with pytest.raises(ValueError, match=r"not 'blocks\(8\)': turn it on, and give shuffling='blocks\(8\)' to"):
         Grid(shuffle="blocks(8)")
-    with pytest.raises(ValueError, match="shuffling 'rows' is not known; known are all, blocks"):
+    with pytest.raises(ValueError, match="unknown shuffling 'rows'; available: all, blocks"):
         sweep(models.quadratic, X, Y, grid, shuffling="rows")

@@ -108,7 +108,7 @@ def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[grid]", "colour = 1\n[grid]", "two.toml: colour is not a key of a suite; known are name, title"),
+        ("[grid]", "colour = 1\n[grid]", "two.toml: colour is not a key of a suite; available: name, title"),
         ('name = "two"', "", "two.toml: name is missing"),
         ('title = "Two <problems>"', "title = 3", "two.toml: title must be text, not 3"),
         ('name = "two"', 'name = "a\\nb"', "two.toml: name must be one line of 1 to 100 visible characters, not 'a"),
@@ -287,7 +287,7 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     assert "epochs must be at least 20" in refused("run", small, "--out", tmp_path / "out", "--resume")
     assert (tmp_path / "out" / "suite.toml").read_bytes() == record
     (tmp_path / "out" / "suite.toml").write_text(SMALL)
-    assert "suite.toml is not what a run of a suite writes: it has no 'problems'; run the suite again" in refused(
+    assert "suite.toml was not written by a run of a suite: it has no 'problems'; run the suite again" in refused(
         "report", tmp_path / "out"
     )
 

@@ -122,7 +122,7 @@ def test_what_a_variant_writes_to_the_problem_changes_no_other():
         (lambda: register_variant("mine", 3), r"the variant 'mine' needs a function prepare\(problem\), not 3"),
         (
             lambda: register_variant("mine", right, fast=True),
-            "the variant 'mine' has no fact fast; known are batches, ",
+            "the variant 'mine' has no fact fast; available: batches, ",
         ),
     ],
 )

@@ -190,7 +190,7 @@ def test_rows_of_pandas_in_another_order_are_refused():
     frame, y = pd.DataFrame(COLUMNS), pd.Series(Y)
     for x, mixed in ((frame, y[::-1]), (frame["power"], y.sample(frac=1, random_state=0)), (frame[::-1], y)):
         model = MODEL if x.ndim == 2 else models.linear
-        with pytest.raises(ValueError, match=r"^x and y must be in the same order, and their indexes are not: take y"):
+        with pytest.raises(ValueError, match=r"^x and y must be in the same order, but their indexes differ: take y"):
             fit(model, x, mixed)
         with pytest.raises(ValueError, match="must be in the same order"):
             fit(model, x, x.index, validation=(x, mixed))

@@ -107,16 +107,16 @@ def test_held_out_labels_are_mapped_as_those_that_are_trained_on():
         fit("a*x + b", X, LABELS["texts"], loss="logistic", validation=(X[:2], ["no", "maybe"]), **SHARED)
 
 
-HOLDS = r"^y must hold two classes for the loss 'logistic', such as 0 and 1, and holds "
+HOLDS = r"^y must hold two classes for the loss 'logistic', such as 0 and 1, not "
 
 
 @pytest.mark.parametrize(
     ("y", "loss", "message"),
     [
-        (["a", "b", "c", "a"], "logistic", HOLDS + r"3 values: 'a', 'b', 'c'; of more than two the loss is softmax$"),
+        (["a", "b", "c", "a"], "logistic", HOLDS + r"3 values: 'a', 'b', 'c'; use softmax for more than two$"),
         (["a"] * 4, "logistic", HOLDS + r"only 'a'$"),
         ([1.0] * 4, "logistic", HOLDS + r"only 1$"),
-        ([0, 1, 2, 1], "logistic", HOLDS + r"3 values: 0, 1, 2; of more than two the loss is softmax$"),
+        ([0, 1, 2, 1], "logistic", HOLDS + r"3 values: 0, 1, 2; use softmax for more than two$"),
         (np.arange(4) / 7, "hinge", r"for the loss 'hinge', .* holds 4 values: 0, "),
         (["a", None, "b", "a"], "logistic", r"^y must have a label for each sample, and has none in row 1 "),
         (pd.Series(["a", pd.NA, "b", "a"]), "logistic", "has none in row 1 "),

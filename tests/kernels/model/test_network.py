@@ -53,7 +53,7 @@ def test_names_and_shapes():
         scores.vector({"W": np.ones((2, 3)), "b": 0.0})
     with pytest.raises(ValueError, match=r"there is no parameter 'w' .*these are W, b"):
         scores.coef(params, "w")
-    with pytest.raises(ValueError, match="name must be that of a parameter, not 3"):
+    with pytest.raises(ValueError, match="name must be the name of a parameter, not 3"):
         scores.coef(params, 3)
 
 
