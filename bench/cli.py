@@ -145,8 +145,8 @@ def _describe_error(error: Exception) -> str:
 def _describe_usage_error(error: Any) -> str:
     """Return the message of a command-line error, with a suggestion for an unknown option."""
     if hasattr(error, "possibilities") and getattr(error, "ctx", None):  # click's NoSuchOption
-        known = {option for parameter in error.ctx.command.params for option in parameter.opts}
-        return describe_unknown_option(error.option_name, known, error.ctx.info_name)
+        options = {option for parameter in error.ctx.command.params for option in parameter.opts}
+        return describe_unknown_option(error.option_name, options, error.ctx.info_name)
     return reword_value_error(error) if hasattr(error, "format_message") else str(error)
 
 
@@ -297,12 +297,12 @@ def run(
     grid |= {"seed": seed, "shuffle": shuffle, "dtype": dtype}
     shared = {"epochs": epochs, "loss": loss, "record": record, "confirm": confirm, "refine": refine}
     data = options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)}
-    given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=data)
-    problem = load_problem(study, options.TableColumns(x, y, model, drop_missing, no_categories), given, target)
+    parsed = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=data)
+    problem = load_problem(study, options.TableColumns(x, y, model, drop_missing, no_categories), parsed, target)
     from bench.study.load import key_locator  # noqa: PLC0415
     from bench.study.suite import Suite  # noqa: PLC0415
 
-    run_options = options.RunOptions(out, resume, yes, verbose, figures, cluster, key_locator(study, given))
+    run_options = options.RunOptions(out, resume, yes, verbose, figures, cluster, key_locator(study, parsed))
     if isinstance(problem, Suite):
         from bench.commands.suite import run_suite  # noqa: PLC0415
 
@@ -365,15 +365,15 @@ def tune(
     from bench.commands.tune import run_tune  # noqa: PLC0415
     from bench.study.load import key_locator  # noqa: PLC0415
 
-    given = parse.parse_settings(
+    parsed = parse.parse_settings(
         settings,
         tune={"trials": trials, "sampler": sampler, "pruner": pruner, "optimizer": optimizer},
         grid={"init": init},
         run={"epochs": epochs, "loss": loss, "confirm": confirm},
         data=options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)},
     )
-    chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing, no_categories), given, target)
-    run_options = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))
+    chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing, no_categories), parsed, target)
+    run_options = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, parsed))
     if not run_tune(chosen, run_options, with_grid=grid, seed=sampler_seed):
         raise typer.Exit(FAILED)
 
@@ -486,7 +486,7 @@ def compare(
     from bench.compare.sources import Measurement  # noqa: PLC0415
 
     if markdown and as_json:
-        raise ValueError("--markdown and --json are two ways to print: give one of them")
+        raise ValueError("--markdown and --json exclude each other; give one of them")
     gates = load_gates(gate, tolerances)
     measurement = Measurement(study, optimizer, batch_size, shuffle or None, seconds)
     style: Any = "markdown" if markdown else "json" if as_json else "text"
@@ -597,7 +597,7 @@ def kernel(
     from bench.commands.kernel import print_kernel  # noqa: PLC0415
 
     if asm + llvm + (standalone is not None) > 1:
-        raise ValueError("--asm, --llvm and --standalone are different outputs: give one of them")
+        raise ValueError("--asm, --llvm and --standalone exclude each other; give one of them")
     name = ("lanes" if lanes else "fused") + ("-fma" if fma else "")
     settings = {"optimizer": optimizer, "loss": loss or RunKeys.loss, "kernel": name, "dtype": dtype}
     print_kernel(model, inputs, settings, code="asm" if asm else "llvm" if llvm else "", file=standalone)
@@ -652,7 +652,7 @@ def info(
     from kernels.base import cache  # noqa: PLC0415
 
     if every_optimizer and not verify:
-        raise ValueError("--every-optimizer says what --verify compiles: give both")
+        raise ValueError("--every-optimizer needs --verify; give both")
     facts = environment() | {"kernel cache": str(cache.folder() or "none: it cannot be written")}
     for name, value in facts.items():
         print(f"{name:20} {value}")

@@ -36,21 +36,21 @@ def variant_benchmark(benchmark: Any) -> Measure:
     from kernels.base.checks import did_you_mean, list_names  # noqa: PLC0415
 
     def measure(variant: "str | Variant", problem: "Problem") -> None:
-        known = find_variant(variant) if isinstance(variant, str) else variant
-        if known is None:
+        found_variant = find_variant(variant) if isinstance(variant, str) else variant
+        if found_variant is None:
             close = did_you_mean(str(variant), VARIANTS_BY_NAME)
-            raise ValueError(f"there is no variant {variant!r}{close}; known are {list_names(VARIANTS_BY_NAME, '; ')}")
+            raise ValueError(f"unknown variant {variant!r}{close}; available: {list_names(VARIANTS_BY_NAME, '; ')}")
         problem = problem if benchmark.enabled else small(problem)
         try:
-            call, errors = verify(known, problem)
+            call, errors = verify(found_variant, problem)
         except (FailedError, NotVerifiedError) as reason:
-            pytest.fail(f"{known.name}: {reason}", pytrace=False)
+            pytest.fail(f"{found_variant.name}: {reason}", pytrace=False)
         except UnavailableError as reason:
-            pytest.skip(f"{known.name}: {reason}")
+            pytest.skip(f"{found_variant.name}: {reason}")
         with no_compilation():
             benchmark(call)
         benchmark.extra_info |= {f"error_{name}": value for name, value in errors._asdict().items()}
-        benchmark.extra_info |= compile_times(known, problem)
+        benchmark.extra_info |= compile_times(found_variant, problem)
         benchmark.extra_info |= {"updates": problem.updates, "sample_updates": problem.sample_updates}
         if benchmark.enabled:
             ns = 1e9 * benchmark.stats.stats.median / problem.sample_updates

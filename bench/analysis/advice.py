@@ -172,7 +172,9 @@ def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> I
     for bases in groups:
         for more in ({}, {"epochs": EPOCHS_FACTOR * settings["epochs"]}):
             for base in bases:
-                yield from (found for one in _orders_and_schedules(settings | more) if (found := base | more | one))
+                yield from (
+                    candidate for one in _orders_and_schedules(settings | more) if (candidate := base | more | one)
+                )
 
 
 def _orders_and_schedules(settings: Settings) -> list[Settings]:
@@ -261,10 +263,10 @@ def _find_stable_rate(fitted: TableFit, quality: TableQuality, settings: Setting
             return edge, ""
     if make_optimizer(optimizer).name != "sgd":
         return None, ""
-    found = edges_of_runs(
+    stable_edges = edges_of_runs(
         result.model, result.criterion, fitted.rows, quality.attainable.params, [result.trajectory[0]]
     )
-    lowest = [min(edges) for edges in found]
+    lowest = [min(edges) for edges in stable_edges]
     exact = result.criterion.is_squared and result.model.is_linear
     edge = min(lowest if result.model.is_linear else nearby_edges(lowest), default=None)
     return edge, "" if exact else f" {name_places(result.model)}"

@@ -102,9 +102,9 @@ def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Float
     """Return the rows of sqrt(W) J, shape (n, P), whose outer products sum up to n times the Hessian."""
     columns = stack_columns(model.columns(x), y.size)
     with np.errstate(all="ignore"):
-        given, derivatives = loss.evaluate(model.program, params, columns, y)
-        step = DIFFERENCE_STEP * (1 + np.abs(given[0]))
-        above, below = ((given[0] + sign * step, *given[1:]) for sign in (1, -1))
+        loss_arguments, derivatives = loss.evaluate(model.program, params, columns, y)
+        step = DIFFERENCE_STEP * (1 + np.abs(loss_arguments[0]))
+        above, below = ((loss_arguments[0] + sign * step, *loss_arguments[1:]) for sign in (1, -1))
         weights = (loss.derivative(*above) - loss.derivative(*below)) / (2 * step)
         jacobian = np.stack([np.broadcast_to(derivative, y.shape) for derivative in derivatives], axis=1)
         return np.asarray(np.sqrt(np.maximum(weights, 0.0))[:, np.newaxis] * jacobian)

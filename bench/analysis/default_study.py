@@ -170,10 +170,10 @@ def _edges(model: Model, loss: Loss, data: Dataset, attainable: AttainableLoss) 
     `nearby_edges`.
     """
     starts = map(model.draw_start, range(SEEDS))
-    found = edges_of_runs(model, loss, data, attainable.params, starts)
-    if not found:
+    edges = edges_of_runs(model, loss, data, attainable.params, starts)
+    if not edges:
         return None
-    singles, fulls = zip(*found, strict=True)
+    singles, fulls = zip(*edges, strict=True)
     if model.is_linear:
         return min(singles), min(fulls)
     return min(nearby_edges(singles)), max(fulls)

@@ -98,11 +98,11 @@ def _choose_runs(result: StoredSweep, settings: RunTable, best: pd.Series | None
     else:
         rows = rows[start == 0]
         every = max(-(-len(rows) // room), int(np.ceil(work[rows.index].sum() / AFFORDABLE_VISITS))) if len(rows) else 1
-        kept = np.arange(1, len(rows) + 1) % every == 0
+        is_shown = np.arange(1, len(rows) + 1) % every == 0
         if best is not None:
             choice = choice_columns(rows)
-            kept |= (rows[choice] == best[choice]).all(axis=1) & (work[rows.index] <= AFFORDABLE_VISITS)
-        rows = rows[kept]
+            is_shown |= (rows[choice] == best[choice]).all(axis=1) & (work[rows.index] <= AFFORDABLE_VISITS)
+        rows = rows[is_shown]
     return rows.sort_values("samples_seen", kind="stable")
 
 
@@ -121,32 +121,36 @@ def _record_group(
         longest = group["config_id"].iloc[int(np.argmax(beyond))]
         raise ReplayError(f"configuration {longest} is longer than its settings say: they must be those of the sweep")
     ends = over if settings.patience is None else np.searchsorted(checkpoints, group["best_samples"].to_numpy(np.int64))
-    kept = thin_checkpoints(checkpoints[: over.max() + 1], max(3, most - 1))
-    at = np.union1d(np.union1d(kept, ends), over)
+    thinned = thin_checkpoints(checkpoints[: over.max() + 1], max(3, most - 1))
+    at = np.union1d(np.union1d(thinned, ends), over)
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
     starts = result.starts[group.index.to_numpy()]
     runs = train_again(kernel, model, samples, group, starts, settings, checkpoints[: at[-1] + 1], at)
     exact = is_exact(model, settings.kernel, settings.loss, first["optimizer"])
-    found = runs.path[np.searchsorted(at, ends), np.arange(len(group))]
-    same = _agree(found, runs, group, over, exact, model.params)
-    shown = (np.isin(at, kept)[:, np.newaxis] & (at[:, np.newaxis] < ends)) | (at[:, np.newaxis] == ends)
+    end_params = runs.path[np.searchsorted(at, ends), np.arange(len(group))]
+    same = _agree(end_params, runs, group, over, exact, model.params)
+    shown = (np.isin(at, thinned)[:, np.newaxis] & (at[:, np.newaxis] < ends)) | (at[:, np.newaxis] == ends)
     run, place = np.nonzero((shown & same).T)
     ids = group["config_id"].to_numpy()[run]
     losses = runs.losses[np.minimum(at[place], runs.checkpoints[run]), run]
     return _to_frame(result, ids, checkpoints[at[place]], losses, runs.path[place, run])
 
 
-def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Integers, exact: bool, params: tuple[str, ...]) -> Any:
+def _agree(
+    end_params: Floats, runs: Runs, group: pd.DataFrame, ends: Integers, exact: bool, params: tuple[str, ...]
+) -> Any:
     """Return which runs ended as in the sweep, at the same kept parameters; raise if an exact run did not."""
     expected = group[[f"param_{name}" for name in params]].to_numpy(float)
-    near = np.isclose(found, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True)
+    near = np.isclose(
+        end_params, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True
+    )
     status = np.array(STATUS)[runs.status] == group["status"].astype(str).to_numpy()
     same = near.all(axis=1) & status & (runs.checkpoints == ends)
     if exact and not same.all():
         wrong = int(np.argmin(same))
         raise ReplayError(
-            f"configuration {group['config_id'].iloc[wrong]}, trained once more, ends at {found[wrong].tolist()}, and "
-            f"in the sweep at {expected[wrong].tolist()}: data and settings must be those of the sweep"
+            f"configuration {group['config_id'].iloc[wrong]}, trained once more, ends at {end_params[wrong].tolist()}, "
+            f"and in the sweep at {expected[wrong].tolist()}: data and settings must be those of the sweep"
         )
     return same
 

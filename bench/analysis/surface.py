@@ -26,12 +26,12 @@ def loss_surface(model: Model, loss: Loss, data: Dataset) -> Callable[[Floats], 
     step = max(1, VALUES_AT_A_TIME // y.size)
 
     def losses(params: Floats) -> Floats:
-        found = np.empty(len(params))
+        mean_losses = np.empty(len(params))
         for first in range(0, len(params), step):
             theta = params[first : first + step].T[:, :, np.newaxis]
             with np.errstate(all="ignore"):
-                given, _ = loss.evaluate(model.program, theta, stack_columns(x, y.size), y)
-                found[first : first + step] = np.mean(loss.recorded(given), axis=-1)
-        return found
+                loss_arguments, _ = loss.evaluate(model.program, theta, stack_columns(x, y.size), y)
+                mean_losses[first : first + step] = np.mean(loss.recorded(loss_arguments), axis=-1)
+        return mean_losses
 
     return losses

@@ -54,30 +54,30 @@ class TuneSettings(RunSettings, total=False):
 
 
 def check_settings(
-    function: str, known: type[RunSettings], given: Mapping[str, Any], choices: type[Grid | Space]
+    function: str, settings_type: type[RunSettings], arguments: Mapping[str, Any], choices: type[Grid | Space]
 ) -> tuple[RunTable, dict[str, HeldOut], dict[str, Any]]:
     """Return the checked settings that all runs share, the arguments for held-out samples, and the others.
 
     An unknown setting raises a TypeError, which says if it is one of the `choices`; an invalid value raises a
     ValueError.
     """
-    for name in given:
-        if name not in known.__annotations__:
+    for name in arguments:
+        if name not in settings_type.__annotations__:
             other = meant_argument(name, signature(choices).parameters, cutoff=EXACT_MATCH)
-            close = meant_argument(name, known.__annotations__)
+            close = meant_argument(name, settings_type.__annotations__)
             hint = f" (did you mean {close!r}?)" if close else ""
             raise TypeError(
                 f"{function} has no argument {name!r}"
                 + (f": it belongs in {choices.__name__}({other}=...)" if other else hint)
             )
-    held_out = {name: given.get(name) for name in ("validation", "test")}
-    shared = {name: given[name] for name in RunTable.model_fields if name in given}
-    loss = make_loss(given.get("loss", RunKeys.loss))
+    held_out = {name: arguments.get(name) for name in ("validation", "test")}
+    shared = {name: arguments[name] for name in RunTable.model_fields if name in arguments}
+    loss = make_loss(arguments.get("loss", RunKeys.loss))
     again = make_loss(loss.text)  # its targets or metric may be functions that differ between calls
     if (again.value, again.derivative, again.options) != (loss.value, loss.derivative, loss.options):
         raise ValueError(f"loss must be a registered one: {loss!r} is not what the text {loss.text!r} makes")
     shared["loss"] = loss.text
-    others = {name: value for name, value in given.items() if name not in shared and name not in held_out}
+    others = {name: value for name, value in arguments.items() if name not in shared and name not in held_out}
     return check_table(RunTable, shared), held_out, others
 
 

@@ -85,6 +85,6 @@ def tune(
         folder = open_folder(stack, out)
         problem = make_problem(model, x, y, shared, folder, **held_out)
         trainer = Trainer(problem, folder, study, run_jobs, held_out | {"classes": problem.classes})
-        found = train_search(trainer, space, searched, grid, resume=resume, progress=progress)
-        weakref.finalize(found.result.run, stack.pop_all().close)  # the run reads the folder, even without the result
-    return TuneResult.of(found)
+        search = train_search(trainer, space, searched, grid, resume=resume, progress=progress)
+        weakref.finalize(search.result.run, stack.pop_all().close)  # the run reads the folder, even without the result
+    return TuneResult.of(search)

@@ -64,13 +64,13 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     Return whether the timed variants are verified, and no row exceeds its gate.
     """
     try:
-        found = compare_sources(base, new, measurement)
+        comparison = compare_sources(base, new, measurement)
     except NotVerifiedError as reason:
-        print(f"sgdbench: {reason}; nothing is compared", file=sys.stderr)
+        print(f"sgdbench: {reason}; nothing was compared", file=sys.stderr)
         return False
     # For sources with one row each, the name of the row is more informative than the names of two files.
     names = (base, new) if kind_of_source(base) == VARIANT else ("A", "B")
-    return _print_comparison(found, Between(base, new, names), gates, style)
+    return _print_comparison(comparison, Between(base, new, names), gates, style)
 
 
 def run_compare_against(
@@ -99,24 +99,24 @@ def run_compare_against(
                 lambda name: run_benchmarks(trees[name], arguments)[0], gates, seconds=seconds, advance=advance
             )
     counted = f"the shortest round of a process; those of A and of B are medians of {len(turns.a)} processes each."
-    found = Comparison(
+    comparison = Comparison(
         compare_turns(turns), [("Times", counted), *only_in_one(list(turns.a.columns), list(turns.b.columns))]
     )
-    return _print_comparison(found, Between(a.about, b.about, together=True), gates, style)
+    return _print_comparison(comparison, Between(a.about, b.about, together=True), gates, style)
 
 
-def _print_comparison(found: Comparison, between: Between, gates: Gates, style: Style) -> bool:
+def _print_comparison(comparison: Comparison, between: Between, gates: Gates, style: Style) -> bool:
     """Check ratios against gates, and print them; return whether no row exceeds its gate."""
     # More epochs may be intended: a row of epochs or losses is gated only if a gate names it.
     tables = {
-        "times": judge(found.times, [gates.of(row) for row in found.times["row"]]),
-        "epochs": judge(found.epochs, [gates.named(row) for row in found.epochs["row"]]),
-        "losses": judge(found.losses, [gates.named(row) for row in found.losses["row"]], (HIGHER, LOWER)),
+        "times": judge(comparison.times, [gates.of(row) for row in comparison.times["row"]]),
+        "epochs": judge(comparison.epochs, [gates.named(row) for row in comparison.epochs["row"]]),
+        "losses": judge(comparison.losses, [gates.named(row) for row in comparison.losses["row"]], (HIGHER, LOWER)),
     }
     rows = pd.concat([table[COMMON_COLUMNS] for table in tables.values() if len(table)], ignore_index=True)
     _refuse_idle(gates, rows)
     ratio = RATIO_CAPTION + (JOINT_INTERVALS_CAPTION if between.together else SINGLE_INTERVALS_CAPTION)
-    notes = [("A", between.a), ("B", between.b), ("Ratio", ratio), *found.notes]
+    notes = [("A", between.a), ("B", between.b), ("Ratio", ratio), *comparison.notes]
     summary = _summarize(between.row, tables)
     if unused := gates.unused(rows["row"]):
         notes.append(("Tolerances", f"no row is called {list_names(unused, '; ')}."))

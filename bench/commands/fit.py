@@ -85,7 +85,7 @@ def run_fit(source: FitTable, output: FitOutput, *, standardize: bool, **setting
     Return whether the fit was completed without an interrupt.
     """
     _check_output(output)
-    misplaced = "--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too"
+    misplaced = "--buffer needs --stream and --shuffle; give all three"
     if source.buffer is not None and not settings["shuffle"]:  # before a large table is converted
         raise ValueError(misplaced)
     source, settings["loss"] = _take_model_of_study(source, settings["loss"])
@@ -148,7 +148,7 @@ def run_fit(source: FitTable, output: FitOutput, *, standardize: bool, **setting
 def _check_output(output: FitOutput) -> None:
     """Refuse output that cannot be printed or written, before training."""
     if output.every and output.as_json:
-        raise ValueError("--every prints lines and --json one object: give one of them")
+        raise ValueError("--every and --json exclude each other; give one of them")
     if output.plot and output.plot.suffix not in (".png", ".svg"):
         raise ValueError(f"--plot must end in .png or .svg, not {str(output.plot)!r}")
     if output.animate:
@@ -162,7 +162,7 @@ def _check_figures(model: Model, output: FitOutput) -> None:
     drawn = {"--plot": output.plot, "--animate": output.animate, "--watch": output.watch}
     has = "no inputs" if not model.inputs else f"scores of {model.classes} classes" if model.classes > 1 else None
     if has and (option := next((name for name, given in drawn.items() if given), None)):
-        raise ValueError(f"{option} draws a curve, and {model.expression} has {has}")
+        raise ValueError(f"{option} draws a curve, but {model.expression} has {has}")
 
 
 def _take_model_of_study(source: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
@@ -365,8 +365,8 @@ def _test_facts(fitted: TableFit) -> dict[str, str]:
     """Return the measures of the fit on the test rows, if there are any."""
     if fitted.test_loss is None:
         return {}
-    known = {FIGURES.get(name, name): value for name, value in fitted.test_metrics.items()}
-    figures = {fitted.result.criterion.label: fitted.test_loss} | known
+    metrics = {FIGURES.get(name, name): value for name, value in fitted.test_metrics.items()}
+    figures = {fitted.result.criterion.label: fitted.test_loss} | metrics
     return {f"{name} on test rows": f"{value:.6g}" for name, value in figures.items()}
 
 

@@ -39,14 +39,14 @@ def _list_peers() -> list[Entry]:
     """Return a line for each implementation that kernels are compared with."""
     from bench.timing.variants import VARIANTS_BY_NAME  # noqa: PLC0415
 
-    found = []
+    peers = []
     for peer in VARIANTS_BY_NAME.values():
         if not peer.ours:
             missing = peer.package and find_spec(peer.module or peer.package) is None
             lacks = f"; {peer.package} is not installed" if missing else ""
             description = f"{peer.about}; for {peer.which}, with {', '.join(peer.optimizers)}{lacks}"
-            found.append(Entry(peer.name, "", description))
-    return found
+            peers.append(Entry(peer.name, "", description))
+    return peers
 
 
 def print_entries(entries: list[Entry]) -> None:

@@ -91,7 +91,7 @@ def _measure_speed(folder: Path, study: Study, data: Dataset) -> Speed | None:
     try:
         one, many = study_problems(study, data)
     except ValueError as reason:
-        print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
+        print(f"sgdbench: speed was not measured: {reason}", file=sys.stderr)
         return None
     variants = [VARIANTS_BY_NAME[name] for name in MEASURED_VARIANTS]
     problems = one.part(epochs=EPOCHS_OF_ONE_RUN), many.part(epochs=EPOCHS_OF_MANY_RUNS)

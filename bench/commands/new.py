@@ -46,7 +46,7 @@ def write_new_study(
         write_text(target, study)
     print_choices(made.inputs, made.loss, made.classes)
     print_place("Study", target)
-    rules = [rule for known in REGISTERED.values() for rule in known.values()]
+    rules = [rule for registered in REGISTERED.values() for rule in registered.values()]
     plugins = [
         word for file in dict.fromkeys(rule.plugin for rule in rules if rule.plugin) for word in ("--plugin", file)
     ]

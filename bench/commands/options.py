@@ -73,9 +73,9 @@ class RunOptions(NamedTuple):
 
 def held_out(validation: float | str | None, test: float | str | None) -> dict[str, Any]:
     """Return the settings of [data] by key: the path of a table, or a share, which the study checks."""
-    given = {"validation": validation, "test": test}
-    paths = {name for name, value in given.items() if parse.is_table(value)}
-    return {f"{name}_path" if name in paths else name: value for name, value in given.items()}
+    texts = {"validation": validation, "test": test}
+    paths = {name for name, value in texts.items() if parse.is_table(value)}
+    return {f"{name}_path" if name in paths else name: value for name, value in texts.items()}
 
 
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:

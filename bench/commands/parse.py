@@ -25,7 +25,7 @@ def split_list(text: str) -> list[str]:
         else:
             parts[-1] += character
     if depth:
-        raise ValueError(f"brackets must be balanced, and in {text!r} they are not")
+        raise ValueError(f"brackets must be balanced, not {text!r}")
     return [part.strip() for part in parts]
 
 
@@ -50,10 +50,10 @@ def parse_seeds(text: str) -> list[Any]:
 
 
 def _parse_seed_range(part: str) -> Sequence[Any]:
-    found = re.fullmatch(r"(\d{1,18}) ?- ?(\d{1,18})", part, re.ASCII)
-    if not found:
+    ends = re.fullmatch(r"(\d{1,18}) ?- ?(\d{1,18})", part, re.ASCII)
+    if not ends:
         return [parse_value(part)]
-    first, last = int(found[1]), int(found[2])
+    first, last = int(ends[1]), int(ends[2])
     if not first <= last < first + MAX_VALUES:
         raise ValueError(
             f'seed must be numbers and ranges such as "0-4,9", each from low to high with at most {MAX_VALUES:,} '
@@ -134,8 +134,8 @@ def parse_settings(assignments: Sequence[str] | None, **options: Mapping[str, An
     A value of --set is parsed as in a study file; anything that is not TOML, such as ``log:0.01:1:20``, is text.
     Options that are not given are None.
     """
-    given = {f"{table}.{name}": value for table, named in options.items() for name, value in named.items()}
-    settings = {key: value for key, value in given.items() if value is not None}
+    texts = {f"{table}.{name}": value for table, named in options.items() for name, value in named.items()}
+    settings = {key: value for key, value in texts.items() if value is not None}
     for assignment in assignments or ():
         key, equals, value = (part.strip() for part in assignment.partition("="))
         if not equals or not key:

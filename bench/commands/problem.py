@@ -84,7 +84,7 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
         raise ValueError(f"{chosen[0]} is chosen for a table: set it in a study, which `sgdbench new` writes")
     how = columns._asdict() | mapping_display() | {"loss": settings.get("run.loss")}
     how |= {key.removeprefix("data."): settings.get(key) for key in TABLE_KEYS}
-    made = default_study(Path(name).absolute(), **how)
+    made = default_study(name, **how)
     print_choices(made.inputs, made.loss, made.classes)
     if made.scaling:
         print_sentence("Scaling", made.scaling)
@@ -92,7 +92,9 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
         print_sentence("Epochs", made.epochs)
     if made.study.run.target is None:
         print_sentence("Target", f"none: {_describe_no_target(made.attainable)}")
-    return made.study
+    # The run's folder names the table from any folder; errors above name it as the user did.
+    data = made.study.data.model_copy(update={"path": str(Path(name).absolute())})
+    return made.study.model_copy(update={"data": data})
 
 
 def apply_settings(study: Study, settings: Mapping[str, Any], target: float | None) -> Study:
@@ -135,5 +137,5 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
 def _describe_no_target(attainable: AttainableLoss) -> str:
     """Return the reason why there is no target, as the end of a sentence."""
     if np.isnan(attainable.loss):
-        return f"the lowest loss is not known: {attainable.note}."
-    return f"the lowest loss, {attainable.loss:.4g}, is no improvement over that of {attainable.baseline}."
+        return f"the lowest loss is unknown: {attainable.note}."
+    return f"the lowest loss, {attainable.loss:.4g}, is not below the loss of {attainable.baseline}."

@@ -19,7 +19,7 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
     The folder of a suite or a search must be reported alone.
     """
     if out and len(folders) == 1:
-        raise ValueError("--out is for several folders: the report of one is in its folder")
+        raise ValueError("--out needs several folders; the report of one is in its own folder")
     for folder in folders:
         if folder.is_dir() and not os.access(folder, os.W_OK):
             raise ValueError(f"{folder} cannot be written, and the report goes to the folder of its run: give a copy")

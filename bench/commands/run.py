@@ -105,7 +105,7 @@ def refuse_large_grid(study: Study) -> None:
 
 def refuse_report(error: Exception) -> bool:
     """Print the reason why no report is written, and return False."""
-    print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+    print(f"sgdbench: {error}; no report was written", file=sys.stderr)
     return False
 
 

@@ -39,7 +39,7 @@ def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]
     if only is None:
         return [variant for variant in VARIANTS_BY_NAME.values() if peers or not variant.package]
     if peers:
-        raise ValueError("--peers adds to all variants: with --only, name the peers there")
+        raise ValueError("--peers and --only exclude each other; name the peers in --only")
     names = {*_match_names(only), BASELINE}
     return [variant for variant in VARIANTS_BY_NAME.values() if variant.name in names]
 
@@ -50,9 +50,11 @@ def _match_names(parts: Sequence[str]) -> Iterator[str]:
         ends = range(len(parts), 0, -1)
         end = next((end for end in ends if find_variant(", ".join(parts[:end]))), None)
         if end is None:
-            known = list_names(VARIANTS_BY_NAME, "; ")
+            accepted = list_names(VARIANTS_BY_NAME, "; ")
             close = did_you_mean(parts[0], VARIANTS_BY_NAME)
-            raise ValueError(f"--only must name variants among {known}, not {describe(parts[0])}{close}{PLUGIN_ADVICE}")
+            raise ValueError(
+                f"--only must name variants among {accepted}, not {describe(parts[0])}{close}{PLUGIN_ADVICE}"
+            )
         yield ", ".join(parts[:end])
         parts = parts[end:]
 

@@ -7,7 +7,7 @@ from typing import Any
 LIST_METAVARS = ("RATES", "SIZES", "NAMES", "SEEDS", "STARTS")
 
 
-def describe_unknown_option(option: str, known: Collection[str], command: str) -> str:
+def describe_unknown_option(option: str, accepted: Collection[str], command: str) -> str:
     """Return a sentence about an unknown option, with the one that was probably meant.
 
     Names that other tools give an option are matched before similar names: "--learning-rate" is --lr, although
@@ -15,9 +15,9 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     """
     from kernels.base.arguments import EXACT_MATCH, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
 
-    keys = _keys_by_option(command) if "--set" in known else {}
-    options = {one.removeprefix("--").replace("-", "_"): one for one in sorted({*known, *keys})}
-    name, own = option.removeprefix("--"), [one for one in options if options[one] in known]
+    keys = _keys_by_option(command) if "--set" in accepted else {}
+    options = {one.removeprefix("--").replace("-", "_"): one for one in sorted({*accepted, *keys})}
+    name, own = option.removeprefix("--"), [one for one in options if options[one] in accepted]
     # Keys without an option are rarely meant, so they have to be more similar.
     meant = (
         meant_argument(name, options, EXACT_MATCH)
@@ -25,20 +25,22 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
         or meant_argument(name, options, 0.8)
     )
     meant = options.get(meant or "", "")
-    if meant in known:
+    if meant in accepted:
         return f"there is no option {option}; did you mean {meant}?"
     return f"there is no option {option}" + (f"; give --set {keys[meant]}=VALUE" if meant else "")
 
 
-def refuse_repeated_lists(given: Sequence[Any]) -> None:
+def refuse_repeated_lists(options: Sequence[Any]) -> None:
     """Refuse a list option that is given twice, from the parameters of a command in the order of its line.
 
     For other options the last one counts, so that a line can be changed at its end; here, values would be lost.
     """
-    if twice := next((option for option in given if option.metavar in LIST_METAVARS and given.count(option) > 1), None):
+    if twice := next(
+        (option for option in options if option.metavar in LIST_METAVARS and options.count(option) > 1), None
+    ):
         between = "semicolons" if twice.metavar == "STARTS" else "commas"
         raise ValueError(
-            f"{twice.opts[0]} must be given once, with {between} between its values, not {given.count(twice)} times"
+            f"{twice.opts[0]} must be given once, with {between} between its values, not {options.count(twice)} times"
         )
 
 

@@ -90,7 +90,7 @@ def _read_record(folder: Path) -> tuple[dict[str, str], str, str]:
     except (KeyError, ValueError, TypeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{folder / SUITE_FILE} is not what a run of a suite writes: {reason}; run the suite again into "
+            f"{folder / SUITE_FILE} was not written by a run of a suite: {reason}; run the suite again into "
             f"{OUT_ADVICE}"
         ) from None
 

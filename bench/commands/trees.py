@@ -184,8 +184,8 @@ def _run(command: Sequence[str] | str, folder: Path, environment: Mapping[str, s
 
 def _find_commit(revision: str, root: Path) -> str:
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if found := _git(*words, folder=root, check=False):
-        return found
+    if commit := _git(*words, folder=root, check=False):
+        return commit
     shallow = _git("rev-parse", "--is-shallow-repository", folder=root) == "true"
     hint = "; this clone is shallow: fetch the commit first" if shallow else ""
     raise ValueError(

@@ -51,10 +51,10 @@ def run_tune(study: Study, run_options: RunOptions, *, with_grid: bool, seed: in
                 verify_runs(tuning.result, study, data)
             except UNVERIFIED as error:
                 return refuse_report(error)
-        found = read_tune_data(tuning)
-        for about, sentence in found.verdict.items():
+        tune_data = read_tune_data(tuning)
+        for about, sentence in tune_data.verdict.items():
             print_sentence(about, sentence)
-        print_place("Report", write_tune_report(found, svg=run_options.svg))
+        print_place("Report", write_tune_report(tune_data, svg=run_options.svg))
     return True
 
 

@@ -20,8 +20,8 @@ def verify_bits(*, every_optimizer: bool = False) -> bool:
     wrong = [result for result in results if result.found != result.published]
     where = f"in code for {numba.config.CPU_NAME or llvm.get_host_cpu_name()}"
     if wrong:
-        print_table(pd.DataFrame(wrong), "Digests that are not the published ones")
+        print_table(pd.DataFrame(wrong), "Digests that differ from the published ones")
         print_sentence("Not verified", f"{len(wrong)} of {len(results)} digests of results differ, {where}.")
     else:
-        print_sentence("Verified", f"all {len(results)} digests of results are the published ones, {where}.")
+        print_sentence("Verified", f"all {len(results)} digests of results match the published ones, {where}.")
     return not wrong

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bench.system.files import parse_toml, read_regular_file
 from kernels.base.checks import check_real
 
-ACCEPTED_FILE = 'accepted is one table [gates] with lines such as "fused*" = 1.03'
+ACCEPTED_FILE = 'expected one table [gates] with lines such as "fused*" = 1.03'
 DEFAULT_GATE = "default"
 
 

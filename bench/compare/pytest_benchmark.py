@@ -10,7 +10,7 @@ from bench.compare.ratios import Sample
 from bench.system.accepted import describe_error
 from bench.system.files import read_regular_file
 
-ACCEPTED_FILE = "accepted is what pytest --benchmark-json=FILE writes"
+ACCEPTED_FILE = "expected the output of pytest --benchmark-json=FILE"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

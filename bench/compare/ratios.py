@@ -158,7 +158,7 @@ def _explain_no_interval(cost: Cost, pairs: int, reached: int, independent: int)
     if independent >= MIN_PAIRS:
         return ""
     if reached >= MIN_PAIRS:
-        return f"fewer than {MIN_PAIRS} seeds, from whose starts runs differ alike"
+        return f"fewer than {MIN_PAIRS} independent seeds"
     return f"fewer than {MIN_PAIRS} pairs of start and seed" if pairs < MIN_PAIRS else cost.few
 
 

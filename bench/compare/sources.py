@@ -86,15 +86,15 @@ def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison
     if kinds[0] == VARIANT:
         return _compare_variants(base, new, measurement)
     if Path(base).resolve() == Path(new).resolve():
-        raise ValueError(f"A and B are both {base}: they must be two")
+        raise ValueError(f"A and B are both {base}; give two different ones")
     measurement.refuse(f"{base} and {new} were timed before")
     read = _read_file if kinds[0] == BENCHMARK_FILE else _read_folder
-    found = _compare_stored(read(Path(base)), read(Path(new)))
-    if found.times.empty and found.epochs.empty and found.losses.empty:
-        notes = [note for note in found.notes if note[0] not in ("Times", "Different")]
+    comparison = _compare_stored(read(Path(base)), read(Path(new)))
+    if comparison.times.empty and comparison.epochs.empty and comparison.losses.empty:
+        notes = [note for note in comparison.notes if note[0] not in ("Times", "Different")]
         reasons = [f"{about}: {sentence.removesuffix('.')}" for about, sentence in notes]
-        raise ValueError(". ".join([f"{base} and {new} have nothing in common that could be compared", *reasons]))
-    return found
+        raise ValueError(". ".join([f"{base} and {new} have no row in common", *reasons]))
+    return comparison
 
 
 def kind_of_source(name: str) -> str:
@@ -106,7 +106,7 @@ def kind_of_source(name: str) -> str:
     if any((Path(name) / file).exists() for file in (RUN_FILE, ROUNDS_FILE)):
         return RUN_FOLDER
     if is_suite_folder(Path(name)):
-        raise ValueError(f"{name} is the folder of a suite: compare the folders of its problems, which are in it")
+        raise ValueError(f"{name} is the folder of a suite; compare the problem folders inside it")
     if find_variant(name):  # an installed plug-in's
         return VARIANT
     raise ValueError(
@@ -117,7 +117,7 @@ def kind_of_source(name: str) -> str:
 
 def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparison:
     if base == new:
-        raise ValueError(f"A and B are both the variant {base!r}: they must be two")
+        raise ValueError(f"A and B are both the variant {base!r}; give two different ones")
     settings = {name: value for name, value in measurement._asdict().items() if value is not None}
     seconds = check_positive("--seconds", settings.pop("seconds", DEFAULT_SECONDS))
     study = load_study(settings.pop("study", "quadratic"))
@@ -186,8 +186,8 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
             compared[name] = compare_runs(cost, a.frame, b.frame, (a.best, b.best), max(a.floor, b.floor))
             if not reached:
                 of = "training" if ranking_loss(a.frame) == "final_loss" else "held-out"
-                kept = any(one.facts["patience"] != "none" for one in (a, b))
-                where = "with the parameters that each run keeps" if kept else "at the end of each run"
+                has_patience = any(one.facts["patience"] != "none" for one in (a, b))
+                where = "with the parameters that each run keeps" if has_patience else "at the end of each run"
                 notes.append(("Losses", f"{where}, on the {of} samples, as no run reached a target."))
             for name, own in (("A", a), ("B", b)):
                 best_choice = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
@@ -198,8 +198,8 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     ours, theirs = ({name: facts[name] for name in ours if name in theirs} for facts in (ours, theirs))
     sources = [f"{rule}: another source" for rule in _other_rules(a, b)]
     differences = [describe_differences(ours, theirs, ("in A", "in B")), *sources]
-    if told := "; ".join(filter(None, differences)):
-        notes.append(("Different", f"{told}."))
+    if warning := "; ".join(filter(None, differences)):
+        notes.append(("Different", f"{warning}."))
     return Comparison(timed, notes, **compared)
 
 
@@ -207,7 +207,7 @@ def _read_file(path: Path) -> _Stored:
     run = read_run(path)
     if run.samples and not any(sample.seconds.size for sample in run.samples.values()):
         raise ValueError(
-            f"{path} has no raw times, which an interval needs: measure with --benchmark-json=FILE, or with "
+            f"{path} has no raw times, which intervals need; rerun pytest with --benchmark-json=FILE, or with "
             "--benchmark-save-data beside --benchmark-autosave"
         )
     return _Stored(run.samples, CALL_UNIT, {}, NO_RUNS, {}, run.facts)
@@ -257,13 +257,13 @@ def _reason_incomparable(a: _Stored, b: _Stored, *, reached: bool) -> str | None
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
     for name, what in ({"data": "data"} | ({} if reached else {"validation": "held-out samples"})).items():
         if a.facts[name] != b.facts[name]:
-            return f"not compared: the {what} are not the same."
+            return f"not compared: the {what} differ."
     # A run reaches the target at one of its checkpoints, so other checkpoints change when it stops.
     for name in ("loss", "target", "record") if reached else ("loss",):
         if a.facts[name] != b.facts[name]:
             return f"not compared: the {name} is {a.facts[name]} in A and {b.facts[name]} in B."
     if other := next((rule for rule in _other_rules(a, b) if rule.startswith("loss ")), None):
-        return f"not compared: the {other} has another source in A than in B."
+        return f"not compared: the source of the {other} differs between A and B."
     if not reached and any(one.frame.filter(like="_loss").lt(0).any(axis=None) for one in (a, b)):
         return "not compared: losses below 0 have no ratio."
     return None
@@ -277,14 +277,16 @@ def _other_rules(a: _Stored, b: _Stored) -> list[str]:
 def _describe_other_work(a: _Stored, b: _Stored) -> str:
     """Return a sentence if a sample-update is different work in the two runs, else nothing."""
     ours, theirs = a.facts | a.environment, b.facts | b.environment
-    known = ours.keys() & theirs.keys()
+    shared = ours.keys() & theirs.keys()
     losses = [rule for rule in _other_rules(a, b) if rule.startswith("loss ")]
-    differ = [name for name in ("model", "inputs", "loss", "work") if name in known and ours[name] != theirs[name]]
+    differ = [name for name in ("model", "inputs", "loss", "work") if name in shared and ours[name] != theirs[name]]
     if bool(a.facts) != bool(b.facts):
-        return f" One is a run and one of `sgdbench speed`: whether a {a.unit} is the same work in both is not known."
-    if not (found := [*differ, *losses]):
+        return f" One is a run and one is from `sgdbench speed`; a {a.unit} may be different work in each."
+    if not (differences := [*differ, *losses]):
         return ""
-    return f" A {a.unit} is not the same work in both, as they differ in {found[0]}: no ratio is that of a change."
+    return (
+        f" A {a.unit} is different work in A and B (they differ in {differences[0]}); no ratio measures a code change."
+    )
 
 
 def only_in_one(a: Collection[str], b: Collection[str]) -> list[tuple[str, str]]:

@@ -55,25 +55,25 @@ def table_files(path: Path) -> list[Path]:
         if path.suffix.lower() not in MAPPED_SUFFIXES:
             raise ValueError(f"{path} must be a {either(MAPPED_SUFFIXES)} file, or a folder of such files")
         return [path]
-    found = sorted(
+    files = sorted(
         file
         for file in path.rglob("*")
         if file.suffix.lower() in MAPPED_SUFFIXES
         and not file.is_dir()
         and not any(name.startswith((".", "_")) for name in file.relative_to(path).parts)
     )
-    if not found:
+    if not files:
         raise ValueError(f"{path} has no {either(MAPPED_SUFFIXES)} files")
-    return found
+    return files
 
 
-def column_headings(path: Path, *known: str) -> list[str]:
-    """Return the names of all columns of a file; `known` names help to find the separator of a text file."""
+def column_headings(path: Path, *expected: str) -> list[str]:
+    """Return the names of all columns of a file; `expected` names help to find the separator of a text file."""
     with explain_failures(path, MAPPED_SUFFIXES):
         if path.suffix.lower() == ".parquet":
             return list(pa.parquet.read_schema(path).names)
         if path.suffix.lower() not in ARROW_SUFFIXES:
-            return text_headings(path, known)
+            return text_headings(path, expected)
         with open_arrow(path) as source:
             return list(pa.ipc.open_file(source).schema.names)
 

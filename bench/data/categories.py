@@ -42,8 +42,8 @@ def find_categories(
     for name, counts in _count_values(files, list(texts)).items():
         if len(counts) < 2 or all(map(stands_for_number, counts)):
             continue
-        found = levels_of(counts)
-        alike = next((one for one in Categories({name: found}).indicators if one in taken), None)
+        levels = levels_of(counts)
+        alike = next((one for one in Categories({name: levels}).indicators if one in taken), None)
         if len(counts) > MAX_LEVELS:
             if not any(map(stands_for_number, counts)):  # otherwise these are flawed numbers
                 reasons[name] = f"more than {MAX_LEVELS} different texts"
@@ -52,14 +52,14 @@ def find_categories(
         elif alike:
             reasons[name] = f"an indicator {alike!r}, as another column is called"
         else:
-            values[name] = found
+            values[name] = levels
             del reasons[name]
     return Categories({name: values[name] for name in headings if name in values}), reasons
 
 
 def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[str]]:
     """Return how often columns have each text; counting ends at more than 30 texts."""
-    found: dict[str, Counter[str]] = {}
+    counters: dict[str, Counter[str]] = {}
     while names:
         labels, counts = {name: LabelNumbers() for name in names}, {name: Counter[int]() for name in names}
         try:
@@ -74,12 +74,12 @@ def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[
             continue
         many = [name for name in names if len(counts[name]) > MAX_LEVELS]
         for name in many or names:
-            found[name] = Counter()
+            counters[name] = Counter()
             for number, count in counts[name].items():
-                found[name][str(labels[name].labels[number]).strip()] += count
+                counters[name][str(labels[name].labels[number]).strip()] += count
         # The other columns are read again without those of many texts, which may not fit into memory.
         names = [name for name in names if name not in many] if many else []
-    return found
+    return counters
 
 
 def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:

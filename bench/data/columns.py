@@ -61,25 +61,29 @@ def choose_inputs(
     names: Given | None = None
     words = _words_of(model)
     if x:
-        known = NO_CATEGORIES if no_categories else named_categories(path, x, y)
-        columns, names = find_inputs(path, x, y, known)
+        categories = NO_CATEGORIES if no_categories else named_categories(path, x, y)
+        columns, names = find_inputs(path, x, y, categories)
         left_out = find_namesakes(path, columns, y, model, names)
     else:
-        found, left_out, known = usable_columns(Path(path), y, words, no_categories=no_categories)
-        columns = known.expand(found)
+        usable, left_out, categories = usable_columns(Path(path), y, words, no_categories=no_categories)
+        columns = categories.expand(usable)
         if model and not has_vectors(model):  # it takes only the indicators that it names
-            columns = [name for name in columns if name in words or name not in known.indicators]
-            unused = [name for name in known.levels if name not in known.sources(columns)]
-            left_out |= {name: f"texts: the model names none of {list_names(known.of_column(name))}" for name in unused}
+            columns = [name for name in columns if name in words or name not in categories.indicators]
+            unused = [name for name in categories.levels if name not in categories.sources(columns)]
+            left_out |= {
+                name: f"texts: the model names none of {list_names(categories.of_column(name))}" for name in unused
+            }
         if words:
-            texts = {name: f"texts: its columns are {list_names(known.of_column(name))}" for name in known.levels}
+            texts = {
+                name: f"texts: its columns are {list_names(categories.of_column(name))}" for name in categories.levels
+            }
             columns = _choose_used(str(model), words, columns, texts | left_out)
         if not columns:
             _refuse_no_inputs(path, y, left_out)
-    _refuse_references({*words, *columns}, known)
+    _refuse_references({*words, *columns}, categories)
     check_count(path, len(columns))
     expression = model or default_expression(names or column_names(columns), loss, y)
-    return Inputs(columns, names, expression, left_out, known.take(columns) or NO_CATEGORIES)
+    return Inputs(columns, names, expression, left_out, categories.take(columns) or NO_CATEGORIES)
 
 
 def _refuse_references(names: Collection[str], categories: Categories) -> None:
@@ -88,7 +92,7 @@ def _refuse_references(names: Collection[str], categories: Categories) -> None:
         if (name := indicator_name(column, value)) in names and name not in categories.indicators:
             raise ValueError(
                 f"{name!r} is not a column: {value!r} is the value of {column!r} with which the others are compared; "
-                "leave it out"
+                "omit it"
             )
 
 
@@ -116,7 +120,7 @@ def find_namesakes(
     params = _words_of(model).difference(names or column_names(columns))
     headings = column_headings(table_files(Path(path))[0], y) if params else []
     others = [heading for heading in headings if heading not in {*columns, y}]
-    return {heading: "not named as an input: it is a parameter" for heading in others if column_name(heading) in params}
+    return {heading: "a parameter has this name" for heading in others if column_name(heading) in params}
 
 
 def _choose_used(model: str, words: set[str], columns: list[str], left_out: Mapping[str, str]) -> list[str]:
@@ -165,15 +169,15 @@ def find_inputs(
     named = False
     for text in x:
         name, column = (None, text) if text in headings else _split_rename(text)
-        found = match_inputs(column, headings, categories, str(path))
+        matched = match_inputs(column, headings, categories, str(path))
         named |= name is not None
-        if name and found and column in categories.levels and len(found) == 1:
-            (column,), found = found, None  # a categorical column of two values
-        columns += found or [column]
-        if found and name:
-            called.append((name, found))
+        if name and matched and column in categories.levels and len(matched) == 1:
+            (column,), matched = matched, None  # a categorical column of two values
+        columns += matched or [column]
+        if matched and name:
+            called.append((name, matched))
         else:
-            called += [(name or column_name(one), one) for one in found or [column]]
+            called += [(name or column_name(one), one) for one in matched or [column]]
     if not named:
         return columns, None
     names = [name for name, _ in called]
@@ -189,10 +193,10 @@ def match_inputs(text: str, headings: Sequence[str], categories: Categories, pla
 
     Errors are those of `bench.data.table_errors.match_columns`.
     """
-    found = match_columns(text, list(dict.fromkeys([*headings, *categories.indicators])), place)
-    if found is None and text not in categories.levels:
+    matched = match_columns(text, list(dict.fromkeys([*headings, *categories.indicators])), place)
+    if matched is None and text not in categories.levels:
         return None
-    return list(dict.fromkeys(categories.expand(found or [text])))
+    return list(dict.fromkeys(categories.expand(matched or [text])))
 
 
 def _split_rename(text: str) -> tuple[str | None, str]:
@@ -253,13 +257,13 @@ def usable_columns(
     others = [name for name in counts if name != y]
     reasons = {name: f"{counts[name]} columns have this heading" if counts[name] > 1 else "" for name in others}
     reasons |= {"": "it has no heading"} if counts[""] == 1 else {}
-    found, texts = _describe_values(files, [name for name in others if not reasons[name]])
+    numeric, texts = _describe_values(files, [name for name in others if not reasons[name]])
     categories = NO_CATEGORIES
     if texts and not no_categories:
         categories, texts = find_categories(files, texts, headings)
-    reasons |= found | texts
+    reasons |= numeric | texts
     usable = [name for name, reason in reasons.items() if not reason]
-    numbers = [name for name in usable if name in found and column_name(name) not in named]
+    numbers = [name for name in usable if name in numeric and column_name(name) not in named]
     counted = {name: _describe_index(files, name) for name in numbers}
     counted = {name: reason for name, reason in counted.items() if reason}
     if len(counted) < len(usable):
@@ -273,7 +277,7 @@ def usable_columns(
 
 def _refuse_no_inputs(path: str | Path, y: str, left_out: Mapping[str, str]) -> NoReturn:
     listed = f"; ignored: {describe_left_out(left_out)}" if left_out else ""
-    raise ValueError(f"{path} has no column of numbers besides {y!r}{listed}; name the inputs with --x")
+    raise ValueError(f"{path} has no usable numeric input besides {y!r}{listed}; name the inputs with --x")
 
 
 def _describe_values(files: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -93,8 +93,8 @@ class TableFit:
             "compile_seconds": self.result.compile_seconds,
         }
         if (losses := self.validation_losses) is not None:
-            kept, lowest = losses[self.result.kept_checkpoint], losses[self.result.best.checkpoint]
-            numbers |= {"validation_loss": finite_or_none(kept), "best_validation_loss": finite_or_none(lowest)}
+            kept_loss, lowest = losses[self.result.kept_checkpoint], losses[self.result.best.checkpoint]
+            numbers |= {"validation_loss": finite_or_none(kept_loss), "best_validation_loss": finite_or_none(lowest)}
         if self.test_loss is not None:
             metrics = {name: finite_or_none(value) for name, value in self.test_metrics.items()}
             numbers |= {"test_loss": finite_or_none(self.test_loss), "test_metrics": metrics}

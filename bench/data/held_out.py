@@ -84,7 +84,7 @@ def _check_once(data: Dataset, **parts: object) -> None:
     """Refuse to replace held-out samples by others, because they would then have no use at all."""
     for name, given in parts.items():
         if given is not None and getattr(data, name) is not None:
-            raise ValueError(f"data must not hold out samples for {name} already: those would be lost")
+            raise ValueError(f"data must not hold out samples for {name} already, which would be lost")
 
 
 def _check_alike(data: Dataset, other: Dataset) -> None:

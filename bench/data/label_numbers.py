@@ -39,15 +39,15 @@ class LabelNumbers:
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
         coded = column.dictionary_encode()
-        found = coded.dictionary.to_pylist()
-        for label in found:  # in a folder, True in one file may be the word "True" in another
+        labels = coded.dictionary.to_pylist()
+        for label in labels:  # in a folder, True in one file may be the word "True" in another
             if str(label) not in self._numbers:
                 self._numbers[str(label)] = len(self.labels)
                 self.labels.append(label)
-        self._words |= set(found).intersection(MISSING_WORDS) if text else set()
+        self._words |= set(labels).intersection(MISSING_WORDS) if text else set()
         missing = self._missing()
-        numbers = [np.nan if label in missing else self._numbers[str(label)] for label in found]
-        places = coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
+        numbers = [np.nan if label in missing else self._numbers[str(label)] for label in labels]
+        places = coded.indices.fill_null(len(labels)).to_numpy(zero_copy_only=False)
         codes: Floats = np.array([*numbers, np.nan])[places]
         return codes
 

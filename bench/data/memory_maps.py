@@ -215,26 +215,26 @@ def load_table(
         raise ValueError(f"like must be a Dataset, not {describe(like)}")
     if categories is None and like is not None and like.categories is not None:
         categories = like.categories.levels
-    known = NO_CATEGORIES if categories is None else Categories(categories)
+    levels = NO_CATEGORIES if categories is None else Categories(categories)
     in_memory = not (check_bool("mapped", mapped) or is_mapped(path))
 
     def load(names: tuple[str, ...]) -> Dataset:
         if in_memory:
-            return read_table(path, names, criterion, known, drop_missing=drop_missing, like=like)
-        return _load_map(path, names, criterion, known, mapping, drop_missing=drop_missing, like=like)
+            return read_table(path, names, criterion, levels, drop_missing=drop_missing, like=like)
+        return _load_map(path, names, criterion, levels, mapping, drop_missing=drop_missing, like=like)
 
     texts = dict[str, str]()
     while True:
         try:
-            return load((*known.expand(names[:-1]), y))
+            return load((*levels.expand(names[:-1]), y))
         except NoNumbersError as error:  # names only some columns: there may be more
             faults = {name: fault for name, fault in error.faults.items() if name in names[:-1]}
             if categories is not None or not faults:
                 raise
             texts |= faults
             files = table_files(path)
-            known, _ = find_categories(files, texts, column_headings(files[0], y))
-            if not set(faults) <= set(known.levels):
+            levels, _ = find_categories(files, texts, column_headings(files[0], y))
+            if not set(faults) <= set(levels.levels):
                 raise
 
 
@@ -268,12 +268,12 @@ def _map_arrow(path: Path, names: Sequence[str], *, labels: bool) -> Floats | No
         if reader.num_record_batches != 1 or any(reader.schema.field(name).type != pa.float64() for name in names):
             return None
         batch = reader.get_batch(0)
-        found = [batch.column(name) for name in names]
-        places = [column.buffers()[1].address - begin + 8 * column.offset for column in found]
+        chunks = [batch.column(name) for name in names]
+        places = [column.buffers()[1].address - begin + 8 * column.offset for column in chunks]
         # Decompressed columns are outside of the file's buffer.
         in_file = all(0 <= place <= source.size() - 8 * batch.num_rows for place in places)
         distances = set(np.diff(places).tolist())
-        if not batch.num_rows or not in_file or len(distances) > 1 or any(column.null_count for column in found):
+        if not batch.num_rows or not in_file or len(distances) > 1 or any(column.null_count for column in chunks):
             return None
     whole = np.memmap(path, np.uint8, "r")
     shape, distance = (batch.num_rows, len(names)), distances.pop()
@@ -302,17 +302,17 @@ def _map_converted(
     versions = []
     for file in files:
         with explain_failures(file, MAPPED_SUFFIXES):
-            found = file.stat()
+            status = file.stat()
             # A replaced file may have the same size and modification time, but programs cannot set its ctime.
-            versions.append([str(file.resolve()), found.st_size, found.st_mtime_ns, found.st_ctime_ns])
+            versions.append([str(file.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns])
     columns, texts = [*categories.sources(names[:-1]), names[-1]], categories.take(names[:-1])
     values = {"categories": texts.levels} if texts else {}
     sources = json.dumps({"files": versions, "columns": list(names), **values}).encode()
     of = [[file for file, *_ in versions], list(names), *["by row"] * by_row, *[values] * bool(values)]
     name = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]
     target, about = folder / f"{name}.float64", folder / f"{name}.json"
-    known = _read_note(target, about, sources, labels=labels)
-    if known is None:
+    stored = _read_note(target, about, sources, labels=labels)
+    if stored is None:
         rows, numbers = with_labels(
             lambda numbers: sum(count_rows(file, columns, numbers) for file in files),
             texts.levels if texts else (),
@@ -326,21 +326,21 @@ def _map_converted(
                 held.enter_context(lock_folder(folder, f".{name}.lock", announce=announce))
             except OSError as error:
                 raise ValueError(f"{folder} cannot be made or written: {error.strerror}; {CACHE_DIR_ADVICE}") from None
-            known = _read_note(target, about, sources, labels=labels)  # written by a process that held the lock
-            if known is None:
+            stored = _read_note(target, about, sources, labels=labels)  # written by a process that held the lock
+            if stored is None:
                 for leftover in folder.glob(f".{name}.*.partial"):  # left by a killed process
                     leftover.unlink()
                 check_room(folder, size := 8 * rows * len(names))
                 announce(f"{rows:,} rows of {path} are written to {folder}, once: {filesize.decimal(size)}.")
                 _convert(files, names, columns, categories, numbers, target, rows, progress, by_row=by_row)
                 of_target = numbers[names[-1]].labels if names[-1] in numbers else None
-                known = {"rows": rows, "sha256": _file_digest(target), "labels": of_target}
+                stored = {"rows": rows, "sha256": _file_digest(target), "labels": of_target}
                 with replace_atomically(about) as temporary:
-                    note = json.dumps(known, default=float).encode()
+                    note = json.dumps(stored, default=float).encode()
                     temporary.write_bytes(add_checksum(note + LAST_LINE, owner=sources))
-    rows = known["rows"]
+    rows = stored["rows"]
     numbers_in_file = np.memmap(target, np.float64, "r", shape=(rows * len(names),))
-    return *split_numbers(numbers_in_file, rows, by_row=by_row), known.get("labels")
+    return *split_numbers(numbers_in_file, rows, by_row=by_row), stored.get("labels")
 
 
 def _read_note(target: Path, about: Path, sources: bytes, *, labels: bool) -> dict[str, Any] | None:
@@ -349,9 +349,9 @@ def _read_note(target: Path, about: Path, sources: bytes, *, labels: bool) -> di
         note = about.read_bytes()
         if find_flaw(note, owner=sources):
             return None
-        known: dict[str, Any] = json.loads(note.splitlines()[0])
-        usable = (labels or not known.get("labels")) and _file_digest(target) == known["sha256"]
-        return known if usable else None
+        stored: dict[str, Any] = json.loads(note.splitlines()[0])
+        usable = (labels or not stored.get("labels")) and _file_digest(target) == stored["sha256"]
+        return stored if usable else None
     except OSError:
         return None
 
@@ -378,16 +378,16 @@ def _convert(
         with temporary.open("wb+") as empty:
             numbers = map_new_file(empty, rows * len(names))
         inputs, targets = split_numbers(numbers, rows, by_row=by_row)
-        written = [*inputs.T, targets]
+        converted = [*inputs.T, targets]
         for file in files:
             before = end
             for batch in read_batches(file, columns, labels):
                 check_finite(file, columns, batch)
                 begin, end = before + batch.first, before + batch.first + batch.columns[0].size
-                known = dict(zip(columns, batch.columns, strict=True))
+                by_name = dict(zip(columns, batch.columns, strict=True))
                 texts = {name: numbers.labels for name, numbers in labels.items()}
-                made = make_inputs(names, known, texts, categories, str(file), partial(_name_row, batch.first))
-                for column, values in zip(written, made, strict=True):
+                made = make_inputs(names, by_name, texts, categories, str(file), partial(_name_row, batch.first))
+                for column, values in zip(converted, made, strict=True):
                     column[begin:end] = values[: max(rows - begin, 0)]
                 advance(end)
         if end != rows:

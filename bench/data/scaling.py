@@ -104,16 +104,16 @@ def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tup
     ):
         # Rounding of the mean gives a constant column a small nonzero deviation. Only such a column, which may be a
         # file, is read again.
-        found = 0.0 if not scale > 1e-6 * abs(middle) and column.min() == column.max() else scale
-        is_constant_input = found == 0 and place < len(dataset.x_names)
+        spread = 0.0 if not scale > 1e-6 * abs(middle) and column.min() == column.max() else scale
+        is_constant_input = spread == 0 and place < len(dataset.x_names)
         if is_constant_input and (constant or name in indicators):
             mean[place], deviation[place] = column[0], 1.0
-        elif not 0 < found < np.inf:
+        elif not 0 < spread < np.inf:
             remedy = "; leave it out, or use a vector of weights, as 'w @ x + b' does" if is_constant_input else ""
             where = " in the rows that are trained on" if dataset.validation or dataset.test else ""
             raise ValueError(
                 f"column {name!r} must vary{where} to be standardized: its standard deviation must be positive and "
-                f"finite, not {found:g}{remedy}"
+                f"finite, not {spread:g}{remedy}"
             )
     return (mean, deviation) if targets else (np.append(mean, 0.0), np.append(deviation, 1.0))
 

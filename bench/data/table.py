@@ -194,8 +194,8 @@ def encode_target(
     if labels is None:
         return classes.encode(y, what, locate), own
     if like:  # True in a Parquet file is the word "True" in a text file
-        known = {str(label): label for label in classes.labels}
-        present = np.array([known.get(str(label), label) for label in present], dtype=object)
+        label_texts = {str(label): label for label in classes.labels}
+        present = np.array([label_texts.get(str(label), label) for label in present], dtype=object)
     encoded = np.full(len(labels), np.nan)
     encoded[codes] = classes.encode(present, what, lambda place: locate(int(first[place])))
     return encoded[y.astype(np.int64)], own

@@ -97,11 +97,11 @@ def match_columns(text: str, headings: Sequence[str], place: str) -> list[str] |
     """
     if text in headings or not has_wildcard(text):
         return None
-    found = [heading for heading in dict.fromkeys(headings) if heading and fnmatchcase(heading, text)]
-    if not found:
+    matched = [heading for heading in dict.fromkeys(headings) if heading and fnmatchcase(heading, text)]
+    if not matched:
         close = did_you_mean_columns(text, headings)
         raise ValueError(f"{place} has no column that matches {text!r}{close}; its columns are {join_names(headings)}")
-    return found
+    return matched
 
 
 def missing_or_infinite(value: float) -> str:

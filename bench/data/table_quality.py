@@ -33,8 +33,8 @@ class TableQuality:
     def summary(self, fitted: TableFit) -> dict[str, Any]:
         """Return the numbers for scripts; None where they are unknown."""
         # Too many parameters have no standard errors.
-        known = self.uncertainty.stderr if self.uncertainty.stderr.size else np.full(len(fitted.params), np.nan)
-        stderr = dict(zip(fitted.params, map(finite_or_none, known.tolist()), strict=True))
+        stderrs = self.uncertainty.stderr if self.uncertainty.stderr.size else np.full(len(fitted.params), np.nan)
+        stderr = dict(zip(fitted.params, map(finite_or_none, stderrs.tolist()), strict=True))
         if not fitted.result.criterion.of_residual:
             return {"stderr": stderr}
         return {"rmse": finite_or_none(self.rmse), "r2": finite_or_none(self.r2), "stderr": stderr}

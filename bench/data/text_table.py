@@ -82,9 +82,9 @@ class TextColumns:
     def _parse(self, point: str, *, whole: bool) -> Iterable[Any]:
         """Return pyarrow's record batches, or a table of all rows, which several threads parse."""
         # By position: names may be padded with spaces, or not be unique in other columns.
-        wanted = [str(place) for place in self.places]
-        types = dict.fromkeys(wanted, pa.float64()) | {str(place): pa.bool_() for place in self.truths}
-        types |= {place: pa.string() for name, place in zip(self.names, wanted, strict=True) if name in self.texts}
+        headings = [str(place) for place in self.places]
+        types = dict.fromkeys(headings, pa.float64()) | {str(place): pa.bool_() for place in self.truths}
+        types |= {place: pa.string() for name, place in zip(self.names, headings, strict=True) if name in self.texts}
         layout = {
             "read_options": pa.csv.ReadOptions(
                 column_names=[str(place) for place in range(self.width)],
@@ -93,7 +93,7 @@ class TextColumns:
             ),
             "parse_options": pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
             "convert_options": pa.csv.ConvertOptions(
-                include_columns=wanted,
+                include_columns=headings,
                 column_types=types,
                 null_values=_MISSING_FIELDS,
                 true_values=_TRUE_WORDS,
@@ -124,7 +124,7 @@ class TextColumns:
                 raise ValueError(
                     f"{self.path}: line {line} must have {self.width} fields like the header, not {len(fields)}"
                 )
-            faults, told = dict[str, str](), ""
+            faults, message = dict[str, str](), ""
             for name, place in zip(self.names, self.places, strict=True):
                 field = fields[place]
                 if name in self.texts:
@@ -134,9 +134,9 @@ class TextColumns:
                             f"{reprlib.repr(field)}; save the file as UTF-8"
                         )
                     continue
-                fits, wanted = _is_number, "a number such as -1234.5"
+                fits, accepted = _is_number, "a number such as -1234.5"
                 if place in self.truths:
-                    fits, wanted = _is_truth_value, "True or False, as in the rows before"
+                    fits, accepted = _is_truth_value, "True or False, as in the rows before"
                 if fitting := tuple(point for point in points if fits(field, point)):
                     points = fitting
                     continue
@@ -145,13 +145,13 @@ class TextColumns:
                 hint = "" if place in self.truths else self._hint_at_separators(field)
                 hint = hint or (_hint_at_classes(field) if name == self.names[-1] else "")
                 share = "no numbers" if line == self.first_line else "not all numbers"
-                told = told or f"line {line}, column {name!r} must be {wanted}, not {reprlib.repr(field)}{hint}"
+                message = message or f"line {line}, column {name!r} must be {accepted}, not {reprlib.repr(field)}{hint}"
                 faults[name] = f"{share}: {reprlib.repr(field.strip())} in line {line}"
             if faults:
-                raise NoNumbersError(f"{self.path}: {told}", faults)
+                raise NoNumbersError(f"{self.path}: {message}", faults)
         if "block" in str(error):
             longest = f"{_BYTES_AT_A_TIME:,} bytes"
-            raise ValueError(f"{self.path} has a line of more than {longest}; accepted are lines up to that") from error
+            raise ValueError(f"{self.path} has a line of more than {longest}, the maximum") from error
         raise error
 
     def _hint_at_separators(self, field: str) -> str:
@@ -188,9 +188,9 @@ def text_columns(
     return TextColumns(path, names, separator, places, len(header), first[0], truths, texts)
 
 
-def text_headings(path: Path, known: Sequence[str]) -> list[str]:
-    """Return the names of all columns of a text file, of which some are `known`."""
-    return _check_header(path, _header(path, _find_separator(path, known)))
+def text_headings(path: Path, expected: Sequence[str]) -> list[str]:
+    """Return the names of all columns of a text file, of which some are `expected`."""
+    return _check_header(path, _header(path, _find_separator(path, expected)))
 
 
 def _find_separator(path: Path, names: Sequence[str]) -> str:
@@ -251,8 +251,8 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
                 line = reader.line_num + 1  # a quoted field may span several lines
         except csv.Error as error:  # csv's only error class
             raise ValueError(
-                f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters; accepted are "
-                "fields up to that; is a quotation mark never closed?"
+                f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters, the "
+                "maximum; look for a quotation mark that is never closed"
             ) from error
 
 

@@ -50,11 +50,11 @@ def undo_scaling(
     """
     if _count_terms(f, inputs) > MAX_TERMS:
         return None
-    known: dict[sympy.Symbol, float] = dict(zip(params, theta, strict=True))
+    param_values: dict[sympy.Symbol, float] = dict(zip(params, theta, strict=True))
 
     def symbol(value: float, **assumptions: bool) -> sympy.Symbol:
         dummy = sympy.Dummy(real=True, **assumptions)
-        known[dummy] = float(value)
+        param_values[dummy] = float(value)
         return dummy
 
     # Inexact numbers are symbols until the end, so that the algebra is exact.
@@ -68,7 +68,7 @@ def undo_scaling(
     left, right = sides.rewrite(f)
     sides.equate(left, symbol(scaling.y_mean) + symbol(scaling.y_scale, positive=True) * right)
     start = {primed[param]: value for param, value in zip(params, theta, strict=True)} | sides.slack
-    values = _solve(sides.equations, start, {u: sympy.Float(value, DIGITS) for u, value in known.items()})
+    values = _solve(sides.equations, start, {u: sympy.Float(value, DIGITS) for u, value in param_values.items()})
     return None if values is None else [float(values[primed[param]]) for param in params]
 
 
@@ -168,15 +168,17 @@ class _BothSides:
         self.equations += [sympy.Add(*parts) for parts in _coefficients(difference, self.variables).values()]
 
 
-def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float], known: _Values) -> _Values | None:
+def _solve(
+    equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float], fixed_values: _Values
+) -> _Values | None:
     """Return values of the unknowns, the keys of `start`, for which the equations hold, or None.
 
     One unknown after another is replaced by a root of an equation: a number, or an expression in other unknowns whose
     number is determined at the end. Unknowns that are in no equation keep their value.
     """
     unknown = dict(start)
-    found: list[tuple[sympy.Symbol, sympy.Expr]] = []
-    todo = [_substitute(equation, known, unknown) for equation in equations]
+    solutions: list[tuple[sympy.Symbol, sympy.Expr]] = []
+    todo = [_substitute(equation, fixed_values, unknown) for equation in equations]
     while todo := [equation for equation in todo if equation != 0]:
         if not all(equation.free_symbols for equation in todo):
             return None
@@ -186,11 +188,11 @@ def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float],
         root = roots[0]
         if len(roots) > 1:
             root = min(roots, key=lambda root: (bool(root * start[u] < 0), float(abs(root - start[u]))))
-        found.append((u, root))
+        solutions.append((u, root))
         del unknown[u]
         todo = [_substitute(equation, {u: root}, unknown) if equation.has(u) else equation for equation in todo]
     values = {u: sympy.Float(value, DIGITS) for u, value in unknown.items()}
-    for u, root in reversed(found):
+    for u, root in reversed(solutions):
         values[u] = root.xreplace(values).n(DIGITS)
     return values if all(map(_is_real, values.values())) else None
 

@@ -24,7 +24,7 @@ from kernels.model.network import HIDDEN, SCALAR, Layer, Network
 
 def undo_scaling_of_layers(network: Network, theta: Floats, scaling: Scaling) -> Floats | None:
     """Return the parameters for the unscaled data, shape (P,), or None if they are not found."""
-    found = theta.copy()
+    unscaled = theta.copy()
     for number, layer in enumerate(network.layers, 1):
         expression = to_sympy(parse(layer.expression))
         is_last = number == len(network.layers)
@@ -34,8 +34,8 @@ def undo_scaling_of_layers(network: Network, theta: Floats, scaling: Scaling) ->
             if values is None:
                 return None
             for first, parameters in values.items():
-                found[first : first + parameters.size] = parameters
-    return found
+                unscaled[first : first + parameters.size] = parameters
+    return unscaled
 
 
 def _undo_of_unit(

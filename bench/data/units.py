@@ -68,14 +68,14 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
     if not np.isfinite(theta).all():
         return OriginalUnits(None, "The fitted parameters are not finite.")
 
-    found = _undo_scaling(model, theta, scaling)
-    if found is None:
+    unscaled = _undo_scaling(model, theta, scaling)
+    if unscaled is None:
         return OriginalUnits(
             None,
             f"No parameters of {model.expression} were found that give the fitted curve in original units; "
             "fit without standardizing to get them.",
         )
-    original = np.asarray(found)
+    original = np.asarray(unscaled)
     z = np.random.default_rng(0).normal(size=(200, len(model.inputs)))
     with np.errstate(over="ignore", invalid="ignore"):
         expected = scaling.y_mean + scaling.y_scale * model.predict(theta, z)
@@ -96,8 +96,8 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
 def carries_back(model: Model, scaling: Scaling) -> bool:
     """Return whether fitted parameters have counterparts in the table's units, possibly lost to rounding."""
     draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED_VECTORS, len(model.params)))
-    found = [original_units(model, draw, scaling) for draw in draws]
-    return all(one.params is not None or one.lost for one in found)
+    unscaled = [original_units(model, draw, scaling) for draw in draws]
+    return all(one.params is not None or one.lost for one in unscaled)
 
 
 def _undo_scaling(model: Model, theta: Floats, scaling: Scaling) -> Floats | list[float] | None:

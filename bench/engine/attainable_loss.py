@@ -34,15 +34,17 @@ def settle_attainable_loss(problem: Problem, starts: Floats, folder: Path) -> No
     except DamagedError:
         missing = True
     if missing:
-        found = find_attainable_loss(problem.model, problem.loss, (problem.columns, problem.y), starts)
+        attainable = find_attainable_loss(problem.model, problem.loss, (problem.columns, problem.y), starts)
         # Other losses of classes approach 0 as parameters grow, at speeds that still distinguish runs.
-        ends = found.params is not None and found.loss < NEGLIGIBLE / problem.y.size
+        ends = attainable.params is not None and attainable.loss < NEGLIGIBLE / problem.y.size
         floor = 1 / problem.y.size if ends and takes_classes(problem.loss) else 0.0
-        found = replace(found, floor=floor, held_out_floor=held_out_floor(problem), rounding=loss_floor(problem.y))
+        attainable = replace(
+            attainable, floor=floor, held_out_floor=held_out_floor(problem), rounding=loss_floor(problem.y)
+        )
         # If the lowest loss is unknown, runs are compared by their improvement on the constant.
-        if np.isnan(found.constant_loss) and problem.loss.name != "objective":
-            found = replace(found, constant_loss=constant_loss(problem.loss, problem.y))
+        if np.isnan(attainable.constant_loss) and problem.loss.name != "objective":
+            attainable = replace(attainable, constant_loss=constant_loss(problem.loss, problem.y))
         if problem.held_out is not None:
-            found = replace(found, held_out_constant=constant_loss(problem.loss, problem.held_out[1]))
+            attainable = replace(attainable, held_out_constant=constant_loss(problem.loss, problem.held_out[1]))
         with explain_os_errors(folder):
-            store_attainable_loss(folder, found)
+            store_attainable_loss(folder, attainable)

@@ -65,17 +65,17 @@ class _EnoughError(Exception):
 
 def _train_by_reference(train: "partial[FitResult]", start: Floats, most: int) -> FitResult:
     """Return the run, in which an epoch of more than `most` samples is cut off after that many."""
-    found: list[FitResult] = []
+    results: list[FitResult] = []
 
     def stop(result: FitResult) -> None:
-        found[:] = [result]
+        results[:] = [result]
         if most <= result.samples_seen[-1] < result.samples_per_epoch:
             raise _EnoughError
 
     try:
         return train(init=start, kernel="reference", callback=stop)
     except _EnoughError:
-        return found[0]
+        return results[0]
 
 
 def _check_run(
@@ -96,15 +96,15 @@ def _check_run(
         grown = np.isfinite(reference.loss) & (reference.loss > BLOWN_UP_FACTOR * reference.loss[0])
         sure = int(np.argmax(grown)) if grown.any() else reference.loss.size
         compared = max(0, min(count_agreeing(nudged.loss, reference.loss), sure, compared + 1) - 1)
-    found, expected = _values_to_compare(row, curve, reference, compared, train.keywords)
-    error, checkpoints = largest_error(found, expected), int((curve["checkpoint"] <= compared).sum())
+    computed, expected = _values_to_compare(row, curve, reference, compared, train.keywords)
+    error, checkpoints = largest_error(computed, expected), int((curve["checkpoint"] <= compared).sum())
     return {
         **{name: row[name] for name in ("config_id", "optimizer", "lr", "batch_size")},
         "epochs": reference.samples_seen[compared] / reference.samples_per_epoch,
         "error": error,
-        "loss_error": largest_loss_error(found[:checkpoints], expected[:checkpoints], reference.y),
+        "loss_error": largest_loss_error(computed[:checkpoints], expected[:checkpoints], reference.y),
         "bound": 0.0 if exact else TOLERANCE,
-        "verified": np.array_equal(found, expected, equal_nan=True) if exact else error <= TOLERANCE,
+        "verified": np.array_equal(computed, expected, equal_nan=True) if exact else error <= TOLERANCE,
     }
 
 
@@ -140,5 +140,5 @@ def _values_to_compare(
             pairs.append((params_of_row(reference.model, row), reference.trajectory[best]))
             if lowest is not None:
                 pairs.append((row["validation_loss"], lowest[-1]))
-    found, expected = zip(*pairs, strict=True)
-    return np.hstack(found), np.hstack(expected)
+    computed, expected = zip(*pairs, strict=True)
+    return np.hstack(computed), np.hstack(expected)

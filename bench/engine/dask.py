@@ -41,7 +41,7 @@ TASK_LOSSES = 4_000_000
 MAX_ATTEMPTS = 3
 # Seconds between checks of the connection and the number of workers, and seconds to wait without any worker.
 CHECK_SECONDS, MAX_SECONDS_WITHOUT_WORKER = 1.0, 60.0
-RESUME_ADVICE = f"what has arrived is stored; continue the same run with {RESUME_OPTION}, on threads as well"
+RESUME_ADVICE = f"finished configurations are stored; continue with {RESUME_OPTION}, with or without a cluster"
 
 
 class DaskExecutor:
@@ -144,7 +144,7 @@ class _Flight:
         """Return the result of a task; None if it was lost."""
         error = self._ask(future.exception) if future.status == "error" else None
         if isinstance(error, ImportError):
-            raise ValueError(f"a worker cannot take part, because sgdbench is not complete there: {error}")
+            raise ValueError(f"sgdbench is incomplete on a worker: {error}")
         if error and not isinstance(error, KilledWorker):
             raise error
         # The worker that had the result, or the connection, may have died since.
@@ -174,7 +174,7 @@ class _Flight:
 
     def _check_connection(self) -> None:
         if self.client.status != "running":
-            raise ConnectionError(f"the scheduler has gone: {RESUME_ADVICE}")
+            raise ConnectionError(f"the scheduler is gone: {RESUME_ADVICE}")
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Query the scheduler, and raise an error if it does not answer."""

@@ -96,7 +96,7 @@ class Case(NamedTuple):
         repeats = LANE_REPEATS if KERNELS[kernel].width > 1 else 1
         starts, rates = np.tile(STARTS, (repeats, 1)), np.tile(RATES, (EPOCHS, repeats))
         options, memory = option_values(loss, optimizer), optimizer.initial_memory(starts)
-        (x, y), found = make_samples(self.samples), list[Any]()
+        (x, y), arrays = make_samples(self.samples), list[Any]()
         for size in (*(BATCH_SIZES if self.samples == SAMPLES else ()), self.samples):
             data = allocate_data((x,), y, shuffle=shuffle, batch_size=size, dtype=self.dtype)
             checkpoints = make_checkpoints(8, self.samples, size, EPOCHS, drop_last=False)
@@ -106,8 +106,8 @@ class Case(NamedTuple):
             assert runs  # noqa: S101 (nothing stops it)
             losses = np.where(at[:, None] <= runs.checkpoints, runs.losses, np.nan)
             by_run = (runs.params, runs.memory, runs.status, runs.checkpoints, losses.T, runs.path.transpose(1, 0, 2))
-            found += [_without_repeats(values) for values in by_run]
-        return digest(found)
+            arrays += [_without_repeats(values) for values in by_run]
+        return digest(arrays)
 
 
 def _without_repeats(values: Any) -> Any:
@@ -137,13 +137,13 @@ def _bytes(values: Any) -> bytes:
 
 def all_cases() -> list[Case]:
     """Return the runs whose digests are published, for all optimizers, orders and precisions."""
-    found = [
+    cases = [
         Case(WITHOUT_POWERS.get(name, name), dtype, order)
         for name, dtype, order in product(OPTIMIZERS.built_in, ("float64", "float32"), ORDERS)
         if dtype == "float64" or name in FLOAT32_OPTIMIZERS
     ]
-    found += [Case("momentum", dtype, order, kinks=True) for dtype, order in product(("float64", "float32"), ORDERS)]
-    return found + [Case("adam", dtype, "in order", samples=MANY_SAMPLES) for dtype in ("float64", "float32")]
+    cases += [Case("momentum", dtype, order, kinks=True) for dtype, order in product(("float64", "float32"), ORDERS)]
+    return cases + [Case("adam", dtype, "in order", samples=MANY_SAMPLES) for dtype in ("float64", "float32")]
 
 
 # The kernels of these take half a minute to compile, those of all cases ten minutes.
@@ -167,13 +167,13 @@ def sweep_digests(kernel: str) -> dict[str, str]:
     losses = curves[["samples", "updates", "loss"]].to_numpy(float)
     # Intervals and ratios are excluded, because they use functions that are not correctly rounded.
     choices = ranks[["lr", "batch_size", "converged", "diverged", "success", "samples", "tied"]].to_numpy(float)
-    found: dict[str, list[Any]] = {
+    parts: dict[str, list[Any]] = {
         "ids": [frame["config_id"]],
         "runs": [status, counts, numbers, result.starts],
         "losses": [losses],
         "ranking": [choices, ranks["schedule"], ranks["dtype"]],
     }
-    return {f"sweep, {what}": digest(values) for what, values in found.items()}
+    return {f"sweep, {what}": digest(values) for what, values in parts.items()}
 
 
 class Result(NamedTuple):
@@ -193,9 +193,9 @@ class Step(NamedTuple):
 
     def results(self) -> list[Result]:
         """Train, and return the digests beside the published ones."""
-        case, known = self.case, published()
-        found = sweep_digests(self.kernel) if case is None else {case.name: case.digest(self.kernel)}
-        return [Result(self.kernel, name, value, known.get(name, "none")) for name, value in found.items()]
+        case, expected = self.case, published()
+        computed = sweep_digests(self.kernel) if case is None else {case.name: case.digest(self.kernel)}
+        return [Result(self.kernel, name, value, expected.get(name, "none")) for name, value in computed.items()]
 
 
 def verification(*, every_optimizer: bool = False) -> list[Step]:
@@ -212,8 +212,8 @@ def verification(*, every_optimizer: bool = False) -> list[Step]:
 @cache
 def published() -> dict[str, str]:
     """Return the published digests by name."""
-    found: dict[str, str] = json.loads(PUBLISHED_DIGESTS.read_text("utf-8"))
-    return found
+    digests: dict[str, str] = json.loads(PUBLISHED_DIGESTS.read_text("utf-8"))
+    return digests
 
 
 if __name__ == "__main__":

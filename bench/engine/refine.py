@@ -45,12 +45,12 @@ def new_rates(rates: Floats, best: float, tied: set[float]) -> list[float]:
     neighbours = [*rates[:place][-1:], *rates[place + 1 :][:1]]
     if not neighbours:
         return [_round(best / RATE_FACTOR), _round(best * RATE_FACTOR)]
-    found = [_round(float(np.sqrt(best * near))) for near in neighbours]
+    halfway = [_round(float(np.sqrt(best * near))) for near in neighbours]
     if len(neighbours) == 1:
-        found.append(_round(best * best / neighbours[0]))
+        halfway.append(_round(best * best / neighbours[0]))
     elif tied.issuperset(neighbours):
         return []
-    return [rate for rate in found if rate not in rates]
+    return [rate for rate in halfway if rate not in rates]
 
 
 def _round(rate: float) -> float:

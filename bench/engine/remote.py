@@ -51,10 +51,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
     ValueError unless the code here has the digest `package` of the sending code.
     """
     if source_digest() != package:
-        raise ValueError(
-            "a worker cannot take part, because it runs another sgdbench: install the same one, of the same commit, "
-            "there"
-        )
+        raise ValueError("a worker runs another version of sgdbench; install the same commit there")
     from dataclasses import replace  # noqa: PLC0415
 
     from distributed import get_worker  # noqa: PLC0415

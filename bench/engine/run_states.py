@@ -75,13 +75,13 @@ class RunStates:
             stored, rows, checkpoints, last = stored[same], rows[same], checkpoints[same], last[same]
         states.checkpoints[rows], states.status[rows] = checkpoints, stored["status"]
         states.finished[rows] = (stored["status"] != MAX_EPOCHS) | (checkpoints == last)
-        kept = params_from_columns(problem.model, stored)
-        states.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else kept
+        kept_params = params_from_columns(problem.model, stored)
+        states.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else kept_params
         states.best_loss[rows], states.kept_loss[rows] = stored["best_loss"], stored[problem.counted_loss]
         if "best_validation_loss" in stored:
-            known = ["best_validation_loss", "best_samples", *(["final_loss"] if "end" in stored else [])]
-            lowest = stored[known].to_numpy(float)
-            states.lowest[rows] = np.column_stack([lowest, kept]) if "end" in stored else lowest
+            validation_columns = ["best_validation_loss", "best_samples", *(["final_loss"] if "end" in stored else [])]
+            lowest = stored[validation_columns].to_numpy(float)
+            states.lowest[rows] = np.column_stack([lowest, kept_params]) if "end" in stored else lowest
         for row, memory in zip(rows, stored["memory"], strict=True):
             states.memory[row] = memory
         return states
@@ -94,8 +94,10 @@ class RunStates:
         self.best_loss[rows] = np.fmin(self.best_loss[rows], lowest_loss(job, runs))
         for row, memory in zip(rows, runs.memory, strict=True):
             self.memory[row] = memory
-        kept = runs.kept(job.first)
-        self.kept_loss[rows] = kept.validation_losses if problem.counted_loss == "validation_loss" else kept.losses
+        kept_checkpoints = runs.kept(job.first)
+        self.kept_loss[rows] = (
+            kept_checkpoints.validation_losses if problem.counted_loss == "validation_loss" else kept_checkpoints.losses
+        )
         last = problem.clock.last_checkpoint(hyper.batch_size, problem.settings.epochs)
         self.finished[rows] = (runs.status != MAX_EPOCHS) | (runs.checkpoints == last)
 

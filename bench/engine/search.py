@@ -59,11 +59,11 @@ def _without_common(space: dict[str, BaseDistribution]) -> dict[str, BaseDistrib
 def halving_epochs(epochs: int) -> list[int]:
     """Return the epochs after which trials are compared, and most of them abandoned."""
     least = max(1, epochs // REDUCTION_FACTOR**2)
-    found = []
+    epochs_of_rungs = []
     while 2 * least <= epochs:
-        found.append(least)
+        epochs_of_rungs.append(least)
         least *= REDUCTION_FACTOR
-    return found
+    return epochs_of_rungs
 
 
 def _make_pruner(pruner: str, epochs: int) -> BasePruner:

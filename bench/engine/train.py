@@ -229,24 +229,24 @@ class Writer:
         Runs whose kept parameters differ from those at their end have the latter in `end`, for a longer run to continue
         from.
         """
-        trained, kept = runs.checkpoints - job.first, runs.kept(job.first)
+        trained, kept_checkpoints = runs.checkpoints - job.first, runs.kept(job.first)
         losses = np.ascontiguousarray(runs.losses.T)
         columns: dict[str, Any] = {
             "status": runs.status.astype(np.int8),
             "marks": runs.checkpoints.astype(np.int32),
-            "final_loss": kept.losses,
+            "final_loss": kept_checkpoints.losses,
             "best_loss": np.fmin(self.stored.best_loss[job.rows], lowest_loss(job, runs)),
         }
-        if kept.validation_losses is not None:
+        if kept_checkpoints.validation_losses is not None:
             validation = np.ascontiguousarray(runs.validation_losses.T)
             columns |= {
-                "validation_loss": kept.validation_losses,
+                "validation_loss": kept_checkpoints.validation_losses,
                 "best_validation_loss": runs.lowest[:, 0],
                 "best_samples": runs.lowest[:, 1].astype(np.int64),
                 "validation_losses": [row[: n + 1] for row, n in zip(validation, trained, strict=True)],
             }
-        columns |= params_to_columns(self.model, kept.params)
-        columns |= {} if kept.params is runs.params else {"end": list(runs.params)}
+        columns |= params_to_columns(self.model, kept_checkpoints.params)
+        columns |= {} if kept_checkpoints.params is runs.params else {"end": list(runs.params)}
         columns |= {
             "memory": list(runs.memory),
             "losses": [row[: n + 1] for row, n in zip(losses, trained, strict=True)],

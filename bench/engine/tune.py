@@ -60,13 +60,13 @@ def train_search(
     with hold_run(folder):
         rounds.train(train_first, resume=resume, progress=progress)
         record_settings(folder, problem.settings.epochs, **trainer.about, drawn=space.repeats.drawn)
-        found = read_search(folder)
-        settle_attainable_loss(problem, found.result.starts, folder)
-        used = {*space.repeats.seed, *(found.grid.frame["seed"] if found.grid else ())}
-        confirm(trainer, choices_to_confirm(found), used, space.repeats)
-        if problem.test is not None and len(found.result.frame):
-            judge(problem, rank_search(found))
-    return found
+        search = read_search(folder)
+        settle_attainable_loss(problem, search.result.starts, folder)
+        used = {*space.repeats.seed, *(search.grid.frame["seed"] if search.grid else ())}
+        confirm(trainer, choices_to_confirm(search), used, space.repeats)
+        if problem.test is not None and len(search.result.frame):
+            judge(problem, rank_search(search))
+    return search
 
 
 class _Rounds:
@@ -209,5 +209,5 @@ class _Rounds:
 def _distinct(settings: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.intp]]:
     """Return the distinct settings, and the index among them of each of those given."""
     keys = [tuple(one[name] for name in CHOICES) for one in settings]
-    found = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-    return pd.DataFrame(list(found), columns=CHOICES), np.array([found[key] for key in keys])
+    first_places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    return pd.DataFrame(list(first_places), columns=CHOICES), np.array([first_places[key] for key in keys])

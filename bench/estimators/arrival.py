@@ -60,8 +60,8 @@ def _find_attainable_loss(model: Model, loss: Loss, samples: Samples, result: Fi
     if model.is_linear:
         if not (is_found_at_once(model, loss, samples) and (is_small or loss.is_squared)):
             return None
-        found = find_attainable_loss(model, loss, samples)
-        return found if np.isfinite(found.loss) else None
+        attainable = find_attainable_loss(model, loss, samples)
+        return attainable if np.isfinite(attainable.loss) else None
     if not is_small:
         return None
     end, constant = float(result.loss[-1]), constant_loss(loss, y)
@@ -69,9 +69,9 @@ def _find_attainable_loss(model: Model, loss: Loss, samples: Samples, result: Fi
     lowest, params, _ = descend(objective, result.params, times=1, steps=MAX_EVALUATIONS)
     if min(end, lowest) > POOR_SHARE * constant and not model.vectors:
         # Another minimum may be far lower, but a global search takes longer than the fit.
-        found = find_attainable_loss(model, loss, samples, result.params)
-        if found.loss < lowest:
-            return found
+        attainable = find_attainable_loss(model, loss, samples, result.params)
+        if attainable.loss < lowest:
+            return attainable
     return AttainableLoss(lowest, constant, params, "L-BFGS")
 
 

@@ -209,14 +209,14 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             raise AttributeError(f"this {type(self).__name__} has no params_ before it is fitted")
         params, reason = self._units.unscale_params(self.model_, self._kept, is_sum=self._has_coef)
         if params is None:
-            raise AttributeError(f"params_ are not known: {reason} Predictions do not depend on them.")
+            raise AttributeError(f"params_ are unavailable: {reason} Predictions do not depend on them.")
         return params
 
     def _linear_params(self, name: str) -> tuple[Floats, Floats]:
         """Return the weights and the constants of a weighted sum; other models have no attribute of that name."""
         check_is_fitted(self)
         if not self._has_coef:
-            raise AttributeError(f"{name} is there for the model {LINEAR!r} alone, and params_ for all")
+            raise AttributeError(f"{name} exists only for the model {LINEAR!r} alone, and params_ for all")
         weights, constants = (self.model_.coef(self.params_, each) for each in self.model_.vectors)
         return weights, constants
 
@@ -311,8 +311,8 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         step = math.ceil(samples.y.size / SAMPLES_PER_START)
         x, y = samples.x[::step].T, samples.y[::step]
         with np.errstate(all="ignore"):
-            given, _ = samples.loss.evaluate(model.program, starts.T[:, :, np.newaxis], x, y)
-            losses = np.mean(samples.loss.recorded(given), axis=-1)
+            loss_arguments, _ = samples.loss.evaluate(model.program, starts.T[:, :, np.newaxis], x, y)
+            losses = np.mean(samples.loss.recorded(loss_arguments), axis=-1)
         best: Floats = starts[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
         return best
 
@@ -388,8 +388,8 @@ def take_features(x: Floats, places: tuple[int, ...]) -> Floats:
 def encode_targets(y: NDArray[Any], labels: Labels, what: str = "y") -> Floats:
     """Return targets as numbers: labels become their indices among the labels of all classes."""
     # As Python numbers, except for dates, which would become integers in some unit.
-    known = tuple(labels if labels.dtype.kind in "mM" else labels.tolist())
-    return Classes(known).encode(y, what) if known else y.astype(np.float64)
+    listed = tuple(labels if labels.dtype.kind in "mM" else labels.tolist())
+    return Classes(listed).encode(y, what) if listed else y.astype(np.float64)
 
 
 def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
@@ -405,5 +405,5 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
     if (weights < 0).any():
         raise ValueError(f"sample_weight must not be negative, and is {describe(float(weights.min()))}")
     if not weights.any():
-        raise ValueError("sample_weight must be positive for a sample, and is zero for all")
+        raise ValueError("sample_weight must be positive for at least one sample, not zero for all")
     return weights

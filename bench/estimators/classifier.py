@@ -115,12 +115,14 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         ValueError
             If an argument is invalid, a label is not among the classes, or the run diverges.
         """
-        known: Labels | None = getattr(self, "classes_", None)
-        labels = known if classes is None else self._read_classes(classes)
+        earlier_classes: Labels | None = getattr(self, "classes_", None)
+        labels = earlier_classes if classes is None else self._read_classes(classes)
         if labels is None:
-            raise ValueError("classes must be given in the first call of partial_fit: all labels that y may have")
-        if known is not None and not np.array_equal(known, labels):
-            raise ValueError(f"classes must be those of the first call, {known.tolist()}, not {labels.tolist()}")
+            raise ValueError("classes must list all labels of y in the first call of partial_fit")
+        if earlier_classes is not None and not np.array_equal(earlier_classes, labels):
+            raise ValueError(
+                f"classes must be the same as in the first call, {earlier_classes.tolist()}, not {labels.tolist()}"
+            )
         with self._keep_features():
             self._train_epoch(X, y, sample_weight, labels)
         return self
@@ -178,8 +180,8 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     def predict_log_proba(self, X: ArrayLike) -> Floats:
         """Return the logarithms of the probabilities of `predict_proba`."""
         with np.errstate(divide="ignore"):  # log(0) is -inf
-            found: Floats = np.log(self.predict_proba(X))
-        return found
+            logarithms: Floats = np.log(self.predict_proba(X))
+        return logarithms
 
     @property
     def coef_(self) -> Floats:
@@ -203,9 +205,9 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         return tags
 
     def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:
-        given = np.asarray(y)
-        if given.dtype.kind == "O" and given.ndim == 1:  # scikit-learn cannot compare these if some are missing
-            check_labels_present(given, "y")
+        labels = np.asarray(y)
+        if labels.dtype.kind == "O" and labels.ndim == 1:  # scikit-learn cannot compare these if some are missing
+            check_labels_present(labels, "y")
         return super()._read_arrays(X, y, first=first)
 
     def _find_labels(self, y: NDArray[Any]) -> Labels:
@@ -217,7 +219,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     def _make_loss(self, labels: Labels) -> Loss:
         loss = make_loss(self.loss if self.loss is not None else "logistic" if labels.size <= 2 else SOFTMAX)
         if not takes_classes(loss):
-            raise ValueError(f"loss must be one of classes for a classifier, not {loss.text!r}: {losses_of_classes()}")
+            raise ValueError(f"loss must be a classification loss, not {loss.text!r}: {losses_of_classes()}")
         if labels.size == 1:
             raise ValueError(f"y must hold two classes or more, and holds one class, {labels.tolist()[0]!r}")
         try:

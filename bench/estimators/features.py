@@ -63,9 +63,9 @@ def model_for_features(
     if not by_name and not by_number:
         if is_name(model):  # a misspelt model
             make_model(model, numbered)
-        known = list_names(dict.fromkeys([*own, *numbered]))
+        accepted = list_names(dict.fromkeys([*own, *numbered]))
         hint = '; a transformer keeps the names of columns with set_output(transform="pandas")' if not headings else ""
-        raise ValueError(f"model {model!r} must use a feature; there are {known}{hint}")
+        raise ValueError(f"model {model!r} must use a feature; available: {accepted}{hint}")
     places = tuple(place for place, name in enumerate(called) if name in used)
     return make_model(model, [called[place] for place in places]), places
 

@@ -168,5 +168,5 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     def _make_loss(self, labels: Labels) -> Loss:
         loss = make_loss("squared" if self.loss is None else self.loss)
         if loss.by_class:
-            raise ValueError(f"loss must be one of numbers for a regressor, not {loss.text!r}: see SGDCurveClassifier")
+            raise ValueError(f"loss must be a regression loss, not {loss.text!r}: see SGDCurveClassifier")
         return loss

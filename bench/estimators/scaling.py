@@ -65,13 +65,12 @@ class Units:
             -self.scaling.y_mean / self.scaling.y_scale,
             1 / self.scaling.y_scale,
         )
-        found, _ = _carry(model, params, inverse, is_sum=is_sum)
-        if found is None:
+        scaled, _ = _carry(model, params, inverse, is_sum=is_sum)
+        if scaled is None:
             raise ValueError(
-                "init has no counterpart in standardized units: set standardize=False, or leave out init, for a start "
-                "that is drawn"
+                "init has no counterpart in standardized units; set standardize=False, or omit init for a random start"
             )
-        return found
+        return scaled
 
     def unscale_params(self, model: Model, params: Floats, *, is_sum: bool) -> tuple[Floats | None, str | None]:
         """Return parameters of training, shape (P,), in the given units; None and the reason if there are none."""
@@ -91,10 +90,10 @@ def find_units(model: Model, loss: Loss, x: Floats, y: Floats, *, is_sum: bool) 
     ValueError
         If the deviation of a column is too small or too large for a float.
     """
-    found = ("both", loss.scales_targets) if is_sum else _find_center(model, loss)
-    if found is None:
+    chosen_center = ("both", loss.scales_targets) if is_sum else _find_center(model, loss)
+    if chosen_center is None:
         return Units()
-    center, targets = found
+    center, targets = chosen_center
     varies = targets and bool(y.min() < y.max())
     data = Dataset(x, y, model.inputs, "y", "X")
     scaling = find_scaling(data, targets=varies, center=center, constant=True)
@@ -126,8 +125,8 @@ def _can_scale(model: Model, center: str, targets: bool) -> bool:
 
 def _carry(model: Model, params: Floats, scaling: Scaling, *, is_sum: bool) -> tuple[Floats | None, str | None]:
     if not is_sum:
-        found = original_units(model, params, scaling)
-        return found.params, found.reason
+        carried = original_units(model, params, scaling)
+        return carried.params, carried.reason
     # The result of the algebra for a weighted sum, which is fitted faster than the algebra runs.
     weights, constants = (model.coef(params, name) for name in model.vectors)
     weights = scaling.y_scale * weights / scaling.x_scale

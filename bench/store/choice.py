@@ -90,7 +90,7 @@ class Choice:
         given = {"init": self.init, "seed": self.seed, **self.settings, **self.common, **changes}
         if given.get("patience") is not None and "validation" not in given:
             raise ValueError(
-                "validation must give the samples that the sweep held out, by whose loss this choice is kept; the run "
+                "validation must give the samples that the sweep held out, which choose the kept checkpoint; the run "
                 "does not store them"
             )
         return fit(self.model, x, y, **given)
@@ -99,8 +99,8 @@ class Choice:
         """Return Python that trains this choice."""
         head, tail = self.recipe["python"]
         init = repr(self.init.tolist()) if self.rule is None else self.rule
-        given = {name: repr(value) for name, value in {**self.settings, "seed": self.seed}.items()}
-        lines = ({"init": init} if init else {}) | given
+        settings = {name: repr(value) for name, value in {**self.settings, "seed": self.seed}.items()}
+        lines = ({"init": init} if init else {}) | settings
         return head + "".join(f"    {name}={value},\n" for name, value in lines.items()) + tail
 
     def to_study(self) -> str:

@@ -43,8 +43,8 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
     configs = _stored_configurations(rows, config_ids)
     place = np.full(len(rows.ids), NOT_STORED, np.int32)
     place[configs] = np.arange(configs.size)
-    known = pq.read_schema(paths[0]).names
-    names = [name for name in parts.CURVE_COLUMNS if name in known]
+    stored_names = pq.read_schema(paths[0]).names
+    names = [name for name in parts.CURVE_COLUMNS if name in stored_names]
     requested = rows.counts & (place[rows.config] != NOT_STORED)
     # Parts without any of the curves are not read, except one for the types of the columns.
     used = [(path, part) for path, part in zip(paths, rows.parts, strict=True) if requested[part].any()]
@@ -117,9 +117,9 @@ def _find_newest(
     config: NDArray[np.intp], checkpoints: Integers, after: Integers, slices: Sequence[slice]
 ) -> tuple[Flags, Flags]:
     """Return `counts` and `newest` of `_Rows`, by following configurations from part to part."""
-    known = config.max(initial=-1) + 1
-    reached = np.full(known, FROM_THE_START, np.int32)
-    begun, last = np.zeros((2, known), np.intp)
+    size = config.max(initial=-1) + 1
+    reached = np.full(size, FROM_THE_START, np.int32)
+    begun, last = np.zeros((2, size), np.intp)
     counts = np.zeros(config.size, np.bool_)
     for part in slices:
         here = config[part]

@@ -79,10 +79,10 @@ class StoredSweep:
             begun = (folder / PLAN_FILE).exists() or any(folder.glob("parts/*"))
             if not begun:
                 return None
-            found = read_sweep(folder)
-            found.run.within = self.run
-            frame = match_precision(found.frame, self.frame)
-            return replace(found, frame=frame.reset_index(drop=True), starts=found.starts[frame.index])
+            confirmed = read_sweep(folder)
+            confirmed.run.within = self.run
+            frame = match_precision(confirmed.frame, self.frame)
+            return replace(confirmed, frame=frame.reset_index(drop=True), starts=confirmed.starts[frame.index])
         except (ValueError, OSError) as error:
             warn(f"the runs on fresh seeds are ignored: {error}", RuntimeWarning, stacklevel=2)
             return None
@@ -144,7 +144,7 @@ def read_result(run: Run) -> StoredSweep:
         clock = Clock.from_identity(run.identity)
     except (KeyError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{run.folder / IDENTITY_FILE} is not that of a sweep: {reason}") from None
+        raise ValueError(f"{run.folder / IDENTITY_FILE} does not describe a sweep: {reason}") from None
     plan = read_plan(run)
     left_out = [name for name in plan.columns if name.startswith(START_PREFIX) or name == REFINED_COLUMN]
     _check_columns(run, model, plan.columns.tolist(), kinds)
@@ -171,12 +171,12 @@ def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.
     in_parts = run.columns
     stored = [(PLAN_FILE, plan, START_PREFIX)] + ([("parts", list(in_parts), PARAM_PREFIX)] if in_parts else [])
     for what, columns, prefix in stored:
-        found, expected = [name for name in columns if name.startswith(prefix)], param_columns(model, prefix)
-        if found != expected:
-            known = list_names(name.removeprefix(prefix) for name in expected)
+        names, expected = [name for name in columns if name.startswith(prefix)], param_columns(model, prefix)
+        if names != expected:
+            params = list_names(name.removeprefix(prefix) for name in expected)
             raise ValueError(
-                f"{run.folder} is damaged: {what} has the columns {list_names(found) or 'of no parameters'}, and "
-                f"{IDENTITY_FILE} the parameters {known}"
+                f"{run.folder} is damaged: {what} has the columns {list_names(names) or 'of no parameters'}, and "
+                f"{IDENTITY_FILE} the parameters {params}"
             )
     if missing := [name for name in _SETTING_COLUMNS if name not in plan]:
         raise ValueError(f"{run.folder} is damaged: {PLAN_FILE} has no column {missing[0]} of a sweep")

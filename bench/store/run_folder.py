@@ -233,7 +233,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     """
     folder = check_path("folder", folder, "a run folder")
     if not folder.exists():
-        raise ValueError(f"{folder} is not a run folder: it does not exist")
+        raise ValueError(f"no such folder: {folder}")
     for name in (IDENTITY_FILE, _STUDY_FILE, ENVIRONMENT, _PARTS_FOLDER):
         if not (folder / name).exists():
             raise ValueError(f"{folder} is not a run folder: it has no {name}")
@@ -272,11 +272,11 @@ def open_run(
 def check_study(study: str) -> None:
     """Refuse anything but a TOML text."""
     if not isinstance(study, str):
-        raise ValueError(f"study must be a TOML text, not {describe(study)}")
+        raise ValueError(f"study must be TOML text, not {describe(study)}")
     try:
         tomllib.loads(study)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"study must be a TOML text, and this is not: {error}") from None
+        raise ValueError(f"study must be TOML text: {error}") from None
 
 
 @contextmanager
@@ -297,7 +297,7 @@ def hold_run(folder: Path) -> Iterator[None]:
 def _lock_run(folder: Path) -> Iterator[None]:
     """Lock a run folder, which is created if it is missing; refuse a folder with other files."""
     if str(folder).startswith("~"):  # pyarrow and pandas expand it to the home folder, Python does not
-        raise ValueError(f"{folder} begins with ~, which the shell did not expand: write the home folder in full")
+        raise ValueError(f"{folder} begins with ~, which the shell did not expand; give the full path")
     # Checked before locking, which leaves a file in the folder.
     if not (folder / IDENTITY_FILE).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder and was not changed: choose {OUT_ADVICE}")
@@ -402,14 +402,14 @@ def _examine_parts(folder: Path, identity: Mapping[str, str]) -> dict[Path, str 
         flaws[path], columns[path] = _examine_part(path, owner)
     sound = [path for path, flaw in flaws.items() if not flaw]
     for usual, _ in Counter(columns[path] for path in sound).most_common(1):
-        flaws |= {path: "its columns are not those of the others" for path in sound if columns[path] != usual}
+        flaws |= {path: "its columns differ from the other parts" for path in sound if columns[path] != usual}
     return flaws
 
 
 def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
     """Return a description of the flaw of a part, or None, and its columns."""
     if not parts.part_number(path):
-        return "its name is not that of a part", ""
+        return "its name is not NUMBER.parquet", ""
     try:
         content = read_regular_file(path)
         if flaw := find_flaw(content, owner):
@@ -476,7 +476,7 @@ def explain_os_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if folder.exists():
-            remedy = f"what was stored before is safe: once it can be written, {RESUME_OPTION} continues from there"
+            remedy = f"stored results are safe; once the folder is writable, {RESUME_OPTION} continues from there"
         else:
             remedy = f"choose {OUT_ADVICE}"
         raise OSError(error.errno, f"{folder} cannot be written ({error.strerror}); {remedy}") from error

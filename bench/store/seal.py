@@ -52,7 +52,7 @@ def read_json(path: Path, owner: bytes = b"") -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(content)
         del facts[_SEAL_KEY]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged (it is not what `seal_json` writes)") from error
+        raise DamagedError(f"{path} is damaged (it was not written by `seal_json`)") from error
     return facts
 
 

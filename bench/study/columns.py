@@ -24,16 +24,20 @@ def expand_columns(study: Study) -> Study:
         return study
 
     y = str(data.y)
-    known = named_categories(data.path, data.x, y) if data.categories is None else Categories(data.categories)
-    if not known.levels and not any(map(has_wildcard, data.x)):
+    categories_of_table = (
+        named_categories(data.path, data.x, y) if data.categories is None else Categories(data.categories)
+    )
+    if not categories_of_table.levels and not any(map(has_wildcard, data.x)):
         return study
     headings = [heading for heading in column_headings(table_files(Path(data.path))[0], y) if heading != y]
-    found = [column for text in data.x for column in match_inputs(text, headings, known, data.path) or [text]]
-    join_columns(found, y)
-    check_count(data.path, len(found))
-    used = known.take(found)
+    columns = [
+        column for text in data.x for column in match_inputs(text, headings, categories_of_table, data.path) or [text]
+    ]
+    join_columns(columns, y)
+    check_count(data.path, len(columns))
+    used = categories_of_table.take(columns)
     categories = used and {column: list(values) for column, values in used.levels.items()}
-    return _with_columns(study, found, categories=categories or data.categories)
+    return _with_columns(study, columns, categories=categories or data.categories)
 
 
 def order_columns(study: Study, columns: Sequence[str]) -> Study:
@@ -47,12 +51,12 @@ def order_columns(study: Study, columns: Sequence[str]) -> Study:
     inputs: dict[str, str | list[str]] = {}
     for name, value in study.model.inputs.items():
         texts = [value] if isinstance(value, str) else value
-        found = [match_columns(text, columns, "x of data") for text in texts]
-        listed = [column for text, many in zip(texts, found, strict=True) for column in many or [text]]
+        positions = [match_columns(text, columns, "x of data") for text in texts]
+        listed = [column for text, many in zip(texts, positions, strict=True) for column in many or [text]]
         if unknown := next((column for column in listed if column not in columns), None):
             close = did_you_mean(unknown, columns)
             raise ValueError(f"inputs.{name} names {unknown!r}, which is not a column of x{close}")
-        inputs[name] = value if isinstance(value, str) and found == [None] else listed
+        inputs[name] = value if isinstance(value, str) and positions == [None] else listed
     ordered = read_inputs(inputs).columns
     if left := next((column for column in columns if column not in ordered), None):
         raise ValueError(f"inputs must have all columns of x, and {left!r} is in none of them")

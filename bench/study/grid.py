@@ -272,7 +272,7 @@ def _list_texts(name: str, texts: Any) -> list[Any]:
         raise ValueError(f"{name} must be text such as 'adam(beta1=0.9)', not an Optimizer: {made!r}")
     if ranged := next((text for text in listed if isinstance(text, str) and ":" in text), None):
         raise ValueError(
-            f"{name} {describe(ranged)}: a grid has values, and ranges such as lin:0:0.9 are for searches, under [tune]"
+            f"{name} {describe(ranged)} must be a value in a grid; ranges such as lin:0:0.9 belong under [tune]"
         )
     return listed
 
@@ -284,14 +284,14 @@ def _parse_values(name: str, values: Any, check: Callable[[Any], T]) -> tuple[T,
 
 def check_distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] = lambda value: value) -> tuple[T, ...]:
     """Return the values, after checking that no two of them mean the same."""
-    found: dict[Hashable, T] = {}
+    first_of: dict[Hashable, T] = {}
     for value in values:
         meaning = key(value)
-        if meaning in found:
-            other = found[meaning]
+        if meaning in first_of:
+            other = first_of[meaning]
             same = "is there twice" if other == value else f"is the same as {other!r}"
             raise ValueError(f"{name} must have distinct values, and {value!r} {same}")
-        found[meaning] = value
+        first_of[meaning] = value
     return tuple(values)
 
 

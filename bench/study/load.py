@@ -32,7 +32,7 @@ T = TypeVar("T", bound=Table)
 Locate = Callable[[Key], str]
 """Gives the beginning of an error about a key: its place."""
 
-_SUITE_REFUSAL = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
+_SUITE_REFUSAL = "{} is a suite of several problems; give one study, or use `sgdbench run`"
 # Learning rates of all epochs are checked when a study is read, up to this many epochs.
 MAX_CHECKED_EPOCHS = 1_000_000
 # At most this many files of a folder are compared with the name of a missing file.
@@ -195,7 +195,7 @@ def _describe_missing_study(path: Path) -> str:
     stem = closest_name(path.stem, [*studies, *suites, *(file.stem for file in files)])
     alike = [name for name in (*studies, *suites) if name == stem] + [str(file) for file in files if file.stem == stem]
     return (
-        f"no study or file is called {str(path)!r}{did_you_mean(str(path), alike)}; "
+        f"no such study or file: {str(path)!r}{did_you_mean(str(path), alike)}; "
         f"built in are the studies {', '.join(studies)} and the suite {', '.join(suites)}"
     )
 
@@ -275,12 +275,12 @@ def _begin_with_key(key: Key, message: str, joint: str = ": ") -> str:
 def _describe_unknown_key(key: Key) -> str:
     """Return the message that a key is unknown, with the one that may be meant."""
     *tables, last = map(str, key)
-    known = field_names(tuple(tables))
+    keys = field_names(tuple(tables))
 
-    close = meant_argument(last, known)
+    close = meant_argument(last, keys)
     homes = ((name, meant_argument(last, field_names((name,)), EXACT_MATCH)) for name in Study.model_fields)
     home, there = next(((name, one) for name, one in homes if one), ("", ""))
     meant = close or f"{there} in [{home}]"
     hint = f"; it belongs in [{home}]" if there == last else f" (did you mean {meant}?)" if close or home else ""
     place = f" in [{'.'.join(tables)}]" if tables else ""
-    return f"{quote_key(last)} is not a key{place}{hint}; known are {list_names(known)}"
+    return f"{quote_key(last)} is not a key{place}{hint}; available: {list_names(keys)}"

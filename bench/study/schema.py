@@ -71,20 +71,22 @@ class DataTable(Table, DataKeys):
     @classmethod
     def _check_name(cls, name: str, info: ValidationInfo) -> str:
         """Refuse an unknown name, and one that has no effect."""
-        known = BUILTIN_NAMES if info.field_name == "builtin" else CENTERED_PARTS
-        if name not in known:
-            raise ValueError(f"{info.field_name} must be one of {', '.join(known)}, not {name!r}")
+        accepted = BUILTIN_NAMES if info.field_name == "builtin" else CENTERED_PARTS
+        if name not in accepted:
+            raise ValueError(f"{info.field_name} must be one of {', '.join(accepted)}, not {name!r}")
         used = info.data.get("standardize", True) or is_recorded(info)
         if info.field_name == "center" and name != "both" and not used:
-            raise ValueError(f'center = {name!r} is for columns that are standardized: without that it must be "both"')
+            raise ValueError(f'center = {name!r} needs standardize = true; without it, center must be "both"')
         return name
 
     @model_validator(mode="after")
     def _check_source(self) -> "DataTable":
         """Refuse data without a source or with two sources."""
-        given = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
-        if given not in (["path", "x", "y"], ["builtin"]):
-            raise ValueError(f"data must have path, x and y, or else builtin, not {', '.join(given) or 'none of them'}")
+        sources = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
+        if sources not in (["path", "x", "y"], ["builtin"]):
+            raise ValueError(
+                f"data must have path, x and y, or else builtin, not {', '.join(sources) or 'none of them'}"
+            )
         if self.x and self.y in self.x:
             raise ValueError(f"x and y must be different columns, not both {self.y!r}")
         for name in ("validation", "test"):
@@ -92,9 +94,9 @@ class DataTable(Table, DataKeys):
             if share is not None and path is not None:
                 raise ValueError(f"data must have {name}, a share of the rows, or {name}_path, a file, not both")
             if path is not None and self.builtin is not None:
-                raise ValueError(f"{name}_path is for data with a path: of built-in data, {name} holds out a share")
+                raise ValueError(f"{name}_path is for data with a path; for built-in data, {name} is a share")
         if self.cache_dir is not None and self.builtin is not None:
-            raise ValueError("data must have a path for cache_dir: built-in data are not mapped")
+            raise ValueError("data must have a path for cache_dir; built-in data are not mapped")
         if (self.validation or 0) + (self.test or 0) >= 1:
             raise ValueError(
                 f"validation and test must leave rows to train on, and {self.validation} and {self.test} of them "
@@ -113,8 +115,8 @@ class ModelTable(Table, ModelKeys):
 
     def make(self, columns: Sequence[str], target: str | None = None) -> Model:
         """Make the model for some columns; none of its parameters may be named like the target."""
-        given = {name: getattr(self, name) for name in ("params", "hidden") if getattr(self, name) is not None}
-        model = make_model_for_columns(self.expression, columns, self.inputs, target, **given)
+        options = {name: getattr(self, name) for name in ("params", "hidden") if getattr(self, name) is not None}
+        model = make_model_for_columns(self.expression, columns, self.inputs, target, **options)
         return model if self.classes is None else model.with_classes(self.classes)
 
     @field_validator("inputs", mode="before")

@@ -63,9 +63,9 @@ class SearchSettings:
         # As int: NumPy integers may have few bits and overflow.
         object.__setattr__(self, "trials", check_integer("trials", self.trials))
         object.__setattr__(self, "sampler_seed", check_seed(self.sampler_seed, "sampler_seed"))
-        for name, value, known in (("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS)):
-            if not isinstance(value, str) or value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, not {describe(value)}")
+        for name, value, accepted in (("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS)):
+            if not isinstance(value, str) or value not in accepted:
+                raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {describe(value)}")
 
     def identity(self) -> dict[str, str]:
         """Return the settings that determine which trials are proposed, as text by name."""
@@ -138,9 +138,9 @@ class Template:
         return _fill(self.text, [own.draw(trial, name) for own, name in zip(self.ranges, self.names, strict=True)])
 
 
-def make_templates(kind: str, given: Any) -> tuple[Template, ...]:
+def make_templates(kind: str, value: Any) -> tuple[Template, ...]:
     """Return the templates of distinct texts, each an "optimizer" or each a "schedule"."""
-    texts = as_list(kind, given)
+    texts = as_list(kind, value)
     templates = tuple(make_template(kind, text) for text in texts)
     check_distinct(kind, texts)
     plain: dict[str, Any] = {kind: [template.text for template in templates if not template.ranges]}
@@ -359,8 +359,8 @@ def _free_period(text: str, epochs: int) -> str:
     low, high = max(1, epochs // 20), max(2, epochs)
     if name not in PERIODIC_SCHEDULES or high <= low:
         return text
-    given = dict(zip(("period", "gamma"), args, strict=False)) | kwargs
-    others = "".join(f", {option}={value!r}" for option, value in given.items() if option != "period")
+    options = dict(zip(("period", "gamma"), args, strict=False)) | kwargs
+    others = "".join(f", {option}={value!r}" for option, value in options.items() if option != "period")
     return f"{name}(logint:{low}:{high}{others})"
 
 
@@ -368,17 +368,17 @@ def _parse_rate(lr: Any) -> Range | float:
     """Return a range of learning rates, or a fixed one."""
     if not isinstance(lr, str):
         return check_real("lr", lr, lambda rate: rate > 0, 'a positive finite number or a range "log:low:high"')
-    found = parse_range("lr", lr)
-    if found.kind not in {"lin", "log"} or found.low <= 0:
+    rates = parse_range("lr", lr)
+    if rates.kind not in {"lin", "log"} or rates.low <= 0:
         raise ValueError(f'lr must be a positive number or a range "log:low:high" or "lin:low:high", not {lr!r}')
-    return found
+    return rates
 
 
 def _parse_sizes(sizes: Any) -> Range | tuple[int | str, ...]:
     """Return a range of batch sizes, or the sizes to choose from."""
     if isinstance(sizes, str) and sizes != "full":
-        found = parse_range("batch_size", sizes)
-        if found.kind not in {"int", "logint"} or found.low < 1:
+        parsed = parse_range("batch_size", sizes)
+        if parsed.kind not in {"int", "logint"} or parsed.low < 1:
             raise ValueError(f'batch_size must be a range "logint:1:64" or "int:1:64", or sizes, not {sizes!r}')
-        return found
+        return parsed
     return Grid(batch_size=sizes).batch_size

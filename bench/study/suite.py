@@ -39,7 +39,7 @@ def load_suite(name: str) -> Suite | None:
     if "problem" not in table:
         return None
     if unknown := next((key for key in table if key not in SUITE_KEYS), None):
-        raise ValueError(f"{path}: {unknown} is not a key of a suite; known are {', '.join(SUITE_KEYS)}")
+        raise ValueError(f"{path}: {unknown} is not a key of a suite; available: {', '.join(SUITE_KEYS)}")
     problems = table["problem"]
     texts = {key: table[key] for key in Named.model_fields if key in table}
     named = check_table(Named, texts, lambda key: f"{path}: ")
@@ -48,12 +48,12 @@ def load_suite(name: str) -> Suite | None:
     made = tuple(_make_study(table, problem, path) for problem in problems)
     folders = [folder_name(study.name) for study in made]
     if twice := next((one for one in folders if folders.count(one) > 1), None):
-        raise ValueError(f"{path}: each problem must have a name of its own, and two would have the folder {twice!r}")
+        raise ValueError(f"{path}: problem names must be distinct, but two would use the folder {twice!r}")
     tried = {study.name: study.make_grid().optimizer for study in made}
     if other := next((name for name, optimizers in tried.items() if set(optimizers) != set(tried[made[0].name])), None):
         raise ValueError(
-            f"{path}, problem {other!r}: grid.optimizer must have the optimizers of the other problems, over all of "
-            f"which they are compared, not {', '.join(tried[other])}"
+            f"{path}, problem {other!r}: grid.optimizer must list the optimizers of the other problems, not "
+            f"{', '.join(tried[other])}"
         )
     return Suite(named.name, named.title or named.name, named.description or "", made)
 

@@ -23,8 +23,8 @@ def describe_error(details: Mapping[str, Any], **words: str) -> str:
     `words` replace those for a kind of value, such as ``bool``.
     """
     kind, _, _ = details["type"].partition("_")
-    accepted, given = BOUND_WORDS.get(details["type"]) or (TYPE_WORDS | words).get(kind), details["input"]
+    accepted, value = BOUND_WORDS.get(details["type"]) or (TYPE_WORDS | words).get(kind), details["input"]
     if accepted is None:
         return str(details["msg"])
-    shown = str(given).lower() if isinstance(given, bool) and "bool" in words else describe(given)
+    shown = str(value).lower() if isinstance(value, bool) and "bool" in words else describe(value)
     return f"must be {accepted.format_map(details.get('ctx', {}))}, not {shown}"

@@ -54,8 +54,8 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         if _survives_power_failure.get():
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         # Libraries that write through a handle, such as pyarrow and Pillow, name no file.

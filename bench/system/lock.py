@@ -33,7 +33,7 @@ def lock_folder(
         holder = path.read_text(encoding="utf-8").strip() or "another process"
         if announce is None:
             raise ValueError(f"{folder} is in use by {holder}: wait for it to end, or choose another folder") from None
-        announce(f"{folder} is in use by {holder}, which is waited for.")
+        announce(f"Waiting for {holder}, which uses {folder}.")
         held = lock.acquire(blocking=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error

@@ -189,7 +189,7 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
     optimizer, params, tape = make_optimizer(problem.optimizer), len(problem.model.params), _start_tape(problem)
     theta = tape.symbols(params, by_run=True, by_sample=True)
     slots = [tuple(tape.symbols(optimizer.slots, by_run=True, by_sample=True)) for _ in theta]
-    known = tuple(tape.symbols(len(optimizer.clock_start), by_sample=True))
+    clock = tuple(tape.symbols(len(optimizer.clock_start), by_sample=True))
     lr, options = tape.symbol(by_run=True), tuple(optimizer.options.values())
     point = theta
     if optimizer.gradient_at:
@@ -204,9 +204,9 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
         sums, part = tape.symbols(params + optimizer.needs_loss, by_run=True, by_sample=True), tape.symbol()
         gradient = [total * part for total in sums]
     if optimizer.needs_loss:
-        known = (*known, gradient.pop())
+        clock = (*clock, gradient.pop())
     if optimizer.needs_norm:
-        known = (*known, sum((one * one for one in gradient[1:]), start=gradient[0] * gradient[0]))
+        clock = (*clock, sum((one * one for one in gradient[1:]), start=gradient[0] * gradient[0]))
     if optimizer.weight_decay:
         decay, network = optimizer.weight_decay, problem.model.network
         weights = np.ones(params, np.bool_) if network is None else network.weights
@@ -214,7 +214,7 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
             add_weight_decay(one, by, decay) if is_weight else by
             for one, by, is_weight in zip(point, gradient, weights, strict=True)
         ]
-    updated = [optimizer.rule(*own, lr, known, options) for own in zip(theta, slots, gradient, strict=True)]
+    updated = [optimizer.rule(*own, lr, clock, options) for own in zip(theta, slots, gradient, strict=True)]
     after, new_slots = zip(*updated, strict=True)
     return tape, [*theta, *chain.from_iterable(slots)], [*after, *chain.from_iterable(new_slots)]
 
@@ -235,9 +235,9 @@ class Evaluated(NamedTuple):
 
 def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
     """Return the terms of the sums over a batch: the gradient of a sample, and its loss if the rule needs it."""
-    found = _evaluate(problem, theta)
-    terms = [one * other for one, other in found.factors]
-    return [*terms, found.value()] if make_optimizer(problem.optimizer).needs_loss else terms
+    traced = _evaluate(problem, theta)
+    terms = [one * other for one, other in traced.factors]
+    return [*terms, traced.value()] if make_optimizer(problem.optimizer).needs_loss else terms
 
 
 def _evaluate(problem: Problem, theta: Sequence[Any]) -> Evaluated:
@@ -250,17 +250,17 @@ def _evaluate(problem: Problem, theta: Sequence[Any]) -> Evaluated:
     values = [*theta, *x, y if loss.of_residual else 0.0, *program.constants]
     for function, operands in program.instructions:
         values.append(tape.apply(function, [values[operand] for operand in operands]))
-    given = _arguments(loss, values[program.residual], y)
-    slope = loss.derivative(*given)
+    loss_arguments = _arguments(loss, values[program.residual], y)
+    slope = loss.derivative(*loss_arguments)
     factors = [(slope, values[derivative]) for derivative in program.derivatives]
     if program.weights:
         factors = [(derivative, slope) for _, derivative in factors]
-    return Evaluated(lambda: loss.value(*given), lambda: loss.recorded(given), factors)
+    return Evaluated(lambda: loss.value(*loss_arguments), lambda: loss.recorded(loss_arguments), factors)
 
 
-def _arguments(loss: Loss, found: Any, y: Any) -> tuple[Any, ...]:
+def _arguments(loss: Loss, prediction: Any, y: Any) -> tuple[Any, ...]:
     options = tuple(loss.options.values())
-    return (found, options) if loss.of_residual else (found, y, options)
+    return (prediction, options) if loss.of_residual else (prediction, y, options)
 
 
 class _Functions:
@@ -278,8 +278,8 @@ def _evaluate_layers(problem: Problem, network: Network, theta: Sequence[Any]) -
     loss, tape = make_loss(problem.loss), theta[0].tape
     x, y = np.array(tape.symbols(network.inputs, by_sample=True))[:, np.newaxis], tape.symbol(by_sample=True)
     parts, target = split_params(network, np.array([theta])), np.array([y]) if loss.of_residual else 0.0
-    found, go_back = run_layers(network, _Functions(tape), parts, x, target)
-    scores = found.ravel().tolist()
+    layer_scores, go_back = run_layers(network, _Functions(tape), parts, x, target)
+    scores = layer_scores.ravel().tolist()
     if loss.by_class:
         top = tape.symbol(by_run=True, by_sample=True)
         powers = [tape.apply("exp", [score - top]) for score in scores]
@@ -287,18 +287,18 @@ def _evaluate_layers(problem: Problem, network: Network, theta: Sequence[Any]) -
         inverse = tape.apply("reciprocal", [total])
         slopes = [power * inverse for power in powers]
     else:
-        given = _arguments(loss, scores[0], y)
-        slopes = [loss.derivative(*given)]
+        loss_arguments = _arguments(loss, scores[0], y)
+        slopes = [loss.derivative(*loss_arguments)]
 
     def value() -> Any:
-        return tape.apply("log", [total]) - scores[0] if loss.by_class else loss.value(*given)
+        return tape.apply("log", [total]) - scores[0] if loss.by_class else loss.value(*loss_arguments)
 
     def recorded() -> Any:
-        return value() if loss.by_class else loss.recorded(given)
+        return value() if loss.by_class else loss.recorded(loss_arguments)
 
     factors: list[Any] = [None] * network.params
     places = split_params(network, np.arange(network.params)[np.newaxis])
-    for place, (slope, source) in zip(places, go_back(np.array(slopes).reshape(found.shape)), strict=True):
+    for place, (slope, source) in zip(places, go_back(np.array(slopes).reshape(layer_scores.shape)), strict=True):
         inputs = np.ones(1) if source is None else source.ravel()
         for own, by in zip(place[0], slope.ravel(), strict=True):
             for parameter, given_to in zip(own, inputs, strict=True):

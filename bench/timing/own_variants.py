@@ -58,9 +58,9 @@ def register_variant(
         raise ValueError(f"the name of a variant must be one line of text, not {describe(name)}")
     if any(name == variant.name for variant in VARIANTS):
         raise ValueError(f"the variant {name!r} is built in: choose another name")
-    known = set(Variant._fields) - {"name", "about", "prepare", "tolerance", "kernel"}
-    if unknown := sorted(set(facts) - known):
-        raise ValueError(f"the variant {name!r} has no fact {unknown[0]}; known are {list_names(sorted(known))}")
+    limits = set(Variant._fields) - {"name", "about", "prepare", "tolerance", "kernel"}
+    if unknown := sorted(set(facts) - limits):
+        raise ValueError(f"the variant {name!r} has no fact {unknown[0]}; available: {list_names(sorted(limits))}")
     tolerance = check_not_negative("tolerance", tolerance)
     facts["threads"] = check_integer("threads", facts.get("threads", 1))
     if not isinstance(optimizers := facts.get("optimizers", {}), Mapping):

@@ -164,7 +164,7 @@ def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
         if not good.all():
             raise ValueError(f"{name} must hold positive, finite times, not {times[~good][0]:g}")
     if paired and numerator.size != denominator.size:
-        raise ValueError(f"pairs must be as many times of each, not {numerator.size} and {denominator.size}")
+        raise ValueError(f"pairs must be equally many times of each, not {numerator.size} and {denominator.size}")
     if paired:
         ratios = numerator / denominator
         low, high = _interval(np.log(ratios))
@@ -235,7 +235,7 @@ def _size_sample(name: str, call: Callable[[], object], least: float, clock: Cal
         if seconds >= least and (seconds >= UNINTERRUPTED_SECONDS or _sample(call, size, clock) >= least):
             return _Size(loops, warms=seconds < loops * WARM_SECONDS)
         loops *= 2
-    raise ValueError(f"the clock stands still, or is too coarse: {loops:,} calls of {name!r} took no {least:g} s")
+    raise ValueError(f"the clock is stuck or too coarse: {loops:,} calls of {name!r} took no {least:g} s")
 
 
 def _sample(call: Callable[[], object], size: _Size, clock: Callable[[], float]) -> float:

@@ -135,7 +135,7 @@ class Errors(NamedTuple):
 
 def errors(trained: Trained, expected: Trained, y: Floats = NO_TARGETS) -> Errors:
     """Return how far a result is from the expected one, where y are the targets."""
-    largest = max(largest_error(found, wanted) for found, wanted in zip(trained, expected, strict=True))
+    largest = max(largest_error(computed, reference) for computed, reference in zip(trained, expected, strict=True))
     if trained.params.shape != expected.params.shape:
         return Errors(np.inf, np.inf)
     return Errors(largest, largest_loss_error(trained.losses, expected.losses, y))

@@ -142,9 +142,9 @@ class Variant(NamedTuple):
         if optimizer.name not in self.optimizers:
             return f"does not support {optimizer.name}"
         usual = make_optimizer(optimizer.name)
-        given = {name for name, value in optimizer.options.items() if value != usual.options.get(name, 0.0)}
-        given |= {*optimizer.flags, *["weight_decay"] * bool(optimizer.weight_decay)}
-        missing = sorted(given - set(self.optimizers[optimizer.name]))
+        options = {name for name, value in optimizer.options.items() if value != usual.options.get(name, 0.0)}
+        options |= {*optimizer.flags, *["weight_decay"] * bool(optimizer.weight_decay)}
+        missing = sorted(options - set(self.optimizers[optimizer.name]))
         return f"supports {optimizer.name} only without {' and '.join(missing)}" if missing else ""
 
     def missing(self) -> str | None:

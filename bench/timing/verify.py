@@ -54,20 +54,20 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
             found = errors(Trained(params[:runs], losses[:, :runs]), expected, problem.y)
         if not found.largest <= bound:
             raise NotVerifiedError(
-                f"not verified: the {which} call is off by {found.largest:.3g}, and may be by {bound:g}", found
+                f"not verified: the {which} call is off by {found.largest:.3g}; allowed: {bound:g}", found
             )
     return call, found
 
 
 def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem], Value]:
     """Cache the result for a problem as long as the problem exists; a longer cache would keep its data alive."""
-    known: WeakKeyDictionary[Problem, Value] = WeakKeyDictionary()
+    values: WeakKeyDictionary[Problem, Value] = WeakKeyDictionary()
 
     @wraps(compute)
     def remembered(problem: Problem) -> Value:
-        if problem not in known:
-            known[problem] = compute(problem)
-        return known[problem]
+        if problem not in values:
+            values[problem] = compute(problem)
+        return values[problem]
 
     return remembered
 
@@ -96,15 +96,15 @@ def _reference_result(problem: Problem) -> Trained:
     if problem.reference_cost <= MAX_SAMPLE_UPDATES:
         return _train_by_reference(problem)
     one = _first_run(problem)
-    known = one if one.reference_cost <= MAX_SAMPLE_UPDATES else _part(one)
-    expected = _train_by_reference(known)
-    off = errors(fused.ready(known)(), expected, known.y).largest
-    if off <= fused.bound(known):
+    part = one if one.reference_cost <= MAX_SAMPLE_UPDATES else _part(one)
+    expected = _train_by_reference(part)
+    off = errors(fused.ready(part)(), expected, part.y).largest
+    if off <= fused.bound(part):
         return _train_distinct_runs(fused, problem)
-    if known is one:
+    if part is one:
         return expected
     raise NotVerifiedError(
-        f"not verified: that would take the reference long, and fused, its substitute, is off by {off:.3g}"
+        f"not verified: the reference would take too long, and fused, its substitute, has error {off:.3g}"
     )
 
 

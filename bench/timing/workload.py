@@ -50,7 +50,7 @@ def study_problems(
     if _diverges(problem):
         raise ValueError(
             f"{study.name}: the run from the first start at the smallest rate, {lr:g}, with {optimizer} and batches of "
-            f"{size} diverges: a study with a smaller lr has a speed to be measured"
+            f"{size} diverges; use a study with a smaller lr"
         )
     return problem, batch_of_runs(problem)
 

@@ -32,7 +32,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def meant_argument(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+def meant_argument(name: str, accepted: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name that an unknown one probably stands for; None if there is none.
 
     Names that other tools give an argument are matched first: ``learning_rate`` is ``lr``, although ``validation`` is
@@ -40,8 +40,8 @@ def meant_argument(name: str, known: Iterable[str], cutoff: float = 0.6) -> str 
     """
     from kernels.base.checks import closest_name  # noqa: PLC0415 (imports NumPy, which a mistake alone needs)
 
-    known = list(known)
-    own = {other: ours for ours in known for other in OTHER_NAMES.get(ours, ())} | {ours: ours for ours in known}
+    accepted = list(accepted)
+    own = {other: ours for ours in accepted for other in OTHER_NAMES.get(ours, ())} | {ours: ours for ours in accepted}
     close = closest_name(name.replace("-", "_"), own, cutoff)
     return None if close is None else own[close]
 
@@ -49,12 +49,12 @@ def meant_argument(name: str, known: Iterable[str], cutoff: float = 0.6) -> str 
 def suggest_arguments(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Make a TypeError about an unknown keyword of `function` suggest the argument that was probably meant."""
     keywords = [one.name for one in signature(function).parameters.values() if one.kind != Parameter.POSITIONAL_ONLY]
-    known = frozenset(keywords)
+    accepted = frozenset(keywords)
 
     @wraps(function)
     def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         for name in kwargs:
-            if name not in known and (meant := meant_argument(name, keywords)):
+            if name not in accepted and (meant := meant_argument(name, keywords)):
                 called = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
                 raise TypeError(f"{called} has no argument {name!r} (did you mean {meant!r}?)")
         return function(*args, **kwargs)

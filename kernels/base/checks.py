@@ -60,8 +60,8 @@ def check_integer(name: str, value: object, least: int = 1, most: int | None = N
     below = 2**53 if most is None else most + 1
     if is_whole(value) and least <= int(value) < below:
         return int(value)
-    wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
-    raise ValueError(f"{name} must be a whole number {wanted}, not {describe(value)}")
+    accepted = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"{name} must be a whole number {accepted}, not {describe(value)}")
 
 
 def check_bool(name: str, value: bool) -> bool:
@@ -82,8 +82,8 @@ def check_target(target: float | None, *, nonnegative: bool = True) -> float:
     """Return the loss at which a run stops; -inf, which no run reaches, for None. Some losses can be negative."""
     if target is None:
         return -math.inf
-    wanted = "a finite number >= 0" if nonnegative else "a finite number"
-    return check_real("target", target, lambda value: value >= 0 or not nonnegative, wanted)
+    accepted = "a finite number >= 0" if nonnegative else "a finite number"
+    return check_real("target", target, lambda value: value >= 0 or not nonnegative, accepted)
 
 
 def check_unmasked(name: str, values: ArrayLike) -> None:
@@ -130,16 +130,16 @@ def describe(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def closest_name(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+def closest_name(name: str, accepted: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name closest to an unknown one, ignoring case, or None if none is close."""
-    spelt = {other.lower(): other for other in known}
+    spelt = {other.lower(): other for other in accepted}
     close = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=cutoff)
     return spelt[close[0]] if close else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, accepted: Iterable[str]) -> str:
     """Return a hint at the known name closest to an unknown one, to append to a message; empty if none is close."""
-    close = closest_name(name, known)
+    close = closest_name(name, accepted)
     return f" (did you mean {close!r}?)" if close else ""
 
 

@@ -25,7 +25,7 @@ def find_flaw(content: bytes, owner: bytes = b"") -> str | None:
     if start < 0:
         return "it holds no checksum"
     intact = content[start : start + len(PLACEHOLDER)] == _checksum(content, start, owner)
-    return None if intact else "its content has changed, or is that of another run"
+    return None if intact else "its content was changed, or it belongs to another run"
 
 
 def _checksum(content: bytes, start: int, owner: bytes) -> bytes:

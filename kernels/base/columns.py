@@ -124,8 +124,8 @@ def check_row_order(x: Any, y: Any) -> None:
     columns, which, remedy = [x], "x and y", "take y.loc[x.index]"
     if isinstance(x, Mapping):
         columns, which, remedy = list(x.values()), "the columns of x and y", "pandas.DataFrame aligns them"
-    given = [getattr(one, "index", None) for one in (*columns, y)]
-    indexes: list[Any] = [index for index in given if hasattr(index, "equals")]  # list.index is a method
+    indices = [getattr(one, "index", None) for one in (*columns, y)]
+    indexes: list[Any] = [index for index in indices if hasattr(index, "equals")]  # list.index is a method
     for other in indexes[1:]:
         first, ends = indexes[0], (*other[:1], *other[-1:])
         with suppress(TypeError):  # lists and unhashable labels are not compared
@@ -135,7 +135,7 @@ def check_row_order(x: Any, y: Any) -> None:
             places = {label: place for place, label in enumerate(first.tolist())}
             order, every = [places.get(label) for label in other.tolist()], range(len(other))
             if order != list(every) and set(order) == set(every):
-                raise ValueError(f"{which} must be in the same order, and their indexes are not: {remedy}")
+                raise ValueError(f"{which} must be in the same order, but their indexes differ: {remedy}")
 
 
 def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[Floats, ...]:
@@ -143,8 +143,8 @@ def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[F
     if table.ndim == 1:
         table = table[:, np.newaxis]
     if table.ndim != 2 or table.shape[1] != len(inputs):
-        wanted = f"(n, {len(inputs)})" if len(inputs) > 1 else "(n,) or (n, 1)"
-        raise ValueError(f"x must have shape {wanted} for the inputs {list_names(inputs)}, not {np.shape(x)}")
+        shape = f"(n, {len(inputs)})" if len(inputs) > 1 else "(n,) or (n, 1)"
+        raise ValueError(f"x must have shape {shape} for the inputs {list_names(inputs)}, not {np.shape(x)}")
     if by_row:
         return tuple(np.ascontiguousarray(table).T)
     return tuple(np.ascontiguousarray(column) for column in table.T)

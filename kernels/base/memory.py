@@ -9,8 +9,8 @@ _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memor
 
 def available_memory() -> int | None:
     """Return the number of bytes that this process can allocate without swapping, or None if unknown."""
-    found = [_available_on_machine(), *map(_limit_of_group, _CGROUPS), *_limits_of_process()]
-    return min((amount for amount in found if amount is not None), default=None)
+    limits = [_available_on_machine(), *map(_limit_of_group, _CGROUPS), *_limits_of_process()]
+    return min((amount for amount in limits if amount is not None), default=None)
 
 
 def check_memory(needed: int, room: float | None, asked: str, rest: str = "") -> None:

@@ -88,13 +88,15 @@ class Listing(Mapping[str, Callable[..., T]]):
 
     def entries(self) -> list[Entry]:
         """Return a line for each function."""
-        found = []
+        entries = []
         for name, function in self.items():
             options = inspect.signature(function).parameters.values()
-            given = [one.name if one.default is one.empty else option_text(one.name, one.default) for one in options]
+            options_text = [
+                one.name if one.default is one.empty else option_text(one.name, one.default) for one in options
+            ]
             description, *_ = (inspect.getdoc(function) or "").split("\n\n")
-            found.append(Entry(name, ", ".join(given), " ".join(description.split())))
-        return found
+            entries.append(Entry(name, ", ".join(options_text), " ".join(description.split())))
+        return entries
 
     def __repr__(self) -> str:
         lines = [f"{name}({options})\n    {description}".rstrip() for name, options, description in self.entries()]
@@ -139,10 +141,10 @@ class Table(Listing[T]):
 
 def registered_in(made: Any, kind: str) -> list[Registered]:
     """Return the registered rules that an optimizer or a loss is built from; none if all are built in."""
-    known = REGISTERED[kind].get(made.name)
-    found = [known.variants.get(made.text, known)] if known else []
+    registered = REGISTERED[kind].get(made.name)
+    registrations = [registered.variants.get(made.text, registered)] if registered else []
     inner = getattr(made, "inner", None)
-    return found if inner is None else [*found, *registered_in(inner, kind)]
+    return registrations if inner is None else [*registrations, *registered_in(inner, kind)]
 
 
 def registered_named(kind: str, text: str) -> list[Registered]:

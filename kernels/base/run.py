@@ -115,10 +115,10 @@ def start_lowest(params: Floats, patience: float) -> Floats:
     A row holds the lowest validation loss and the samples seen then; with finite patience also the training loss and
     the parameters there. These stay at the start, `params`, if a run never has a finite validation loss.
     """
-    known = np.full((len(params), 2), NO_LOWEST)
+    lowest = np.full((len(params), 2), NO_LOWEST)
     if np.isinf(patience):
-        return known
-    return np.column_stack([known, np.full(len(params), np.nan), params])
+        return lowest
+    return np.column_stack([lowest, np.full(len(params), np.nan), params])
 
 
 class Scratch(NamedTuple):

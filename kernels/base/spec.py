@@ -85,7 +85,7 @@ def make_from_spec(
     if name not in table:
         hint = getattr(table, "hint", "")  # `kernels.base.registry.Table` has one
         close = did_you_mean(name, table)
-        raise ValueError(f"{what} {name!r} is not known{close}; known are {list_names(table)}{hint}")
+        raise ValueError(f"unknown {what} {name!r}{close}; available: {list_names(table)}{hint}")
 
     def made(option: Option) -> Option | T:
         return inner(option) if inner and isinstance(option, str) else option
@@ -118,8 +118,8 @@ def spec_text(name: str, options: Mapping[str, float], inner: str | None = None)
 
 def option_text(name: str, value: Any) -> str:
     """Return an option with its value, as it is written in a text: ``beta1=0.9``, ``amsgrad=true``, ``inner=sgd``."""
-    written = str(value).lower() if isinstance(value, bool) else getattr(value, "text", None) or repr(value)
-    return f"{name}={written}"
+    text = str(value).lower() if isinstance(value, bool) else getattr(value, "text", None) or repr(value)
+    return f"{name}={text}"
 
 
 def _literal(node: ast.expr, composed: bool) -> Option:

@@ -89,8 +89,8 @@ def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
 
 def canonical_shuffling(text: str) -> str:
     """Return the canonical text of a shuffle, ``"all"`` samples or blocks as for `make_shuffle`, with all options."""
-    known: dict[str, Callable[..., object]] = {"all": lambda: "all", "blocks": _blocks}
-    return str(make_from_spec(text, known, "shuffling"))
+    builders: dict[str, Callable[..., object]] = {"all": lambda: "all", "blocks": _blocks}
+    return str(make_from_spec(text, builders, "shuffling"))
 
 
 def _blocks(size: int = DEFAULT_BLOCK_SIZE, buffer: int = DEFAULT_BUFFER_SIZE) -> BlockShuffle:

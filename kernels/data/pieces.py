@@ -33,8 +33,8 @@ def mean_over(samples: Samples, function: Callable[[tuple[Floats, ...], Floats],
 @np.errstate(over="ignore")  # infinity is a valid result
 def variance(values: Floats) -> float:
     """Return the population variance of numbers; exactly 0 if all are equal, although their mean may be rounded."""
-    _, (found,) = column_moments([y - values[0]] for _, y in in_pieces(((), values)))
-    return float(found)
+    _, (variances,) = column_moments([y - values[0]] for _, y in in_pieces(((), values)))
+    return float(variances)
 
 
 def column_moments(pieces: Iterable[Sequence[Floats]]) -> tuple[Floats, Floats]:

@@ -143,15 +143,15 @@ def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64", passes: int
     few or visited often: vectors that straddle two lines make a single run with 784 inputs a fifth slower.
     """
     n, count = columns[0].size, len(columns)
-    found = _rows_of_columns(columns)
-    if found is not None:
-        row, first = count * found.itemsize, found.ctypes.data
+    joined = _rows_of_columns(columns)
+    if joined is not None:
+        row, first = count * joined.itemsize, joined.ctypes.data
         most = MAX_COPIED_NUMBERS if passes >= PASSES_WORTH_A_COPY else CHEAPLY_COPIED_NUMBERS
-        if row % CACHE_LINE or not first % CACHE_LINE or found.size > most:
-            return found
+        if row % CACHE_LINE or not first % CACHE_LINE or joined.size > most:
+            return joined
     rows = allocate_aligned(n * count, dtype)
-    if found is not None:
-        rows[:] = found
+    if joined is not None:
+        rows[:] = joined
     else:
         for place, column in enumerate(columns):
             rows[place::count] = column

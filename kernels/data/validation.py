@@ -140,8 +140,10 @@ def choose_split(n: int, validation: float | None = None, test: float | None = N
         taken += count
         if share is not None and not (count and taken < n):
             both = test is not None and name == "validation" and count
-            held = f"{share} holds out {count} of {n}" + (f" besides the {taken - count} for the test" if both else "")
-            raise ValueError(f"{name} must hold out at least one sample and leave one to train on, and {held}")
+            besides = f", and the test {taken - count}" if both else ""
+            raise ValueError(
+                f"{name}={share} would hold out {count} of {n} samples{besides}; both parts need at least one"
+            )
         part = np.zeros(n, np.bool_)
         part[places[taken - count : taken]] = True
         parts.append(part)
@@ -153,5 +155,5 @@ def check_patience(patience: int | None, validation: object) -> float:
     if patience is None:
         return np.inf
     if validation is None:
-        raise ValueError("patience needs validation: samples that are held out")
+        raise ValueError("patience needs held-out samples; give validation")
     return float(check_integer("patience", patience))

@@ -121,7 +121,7 @@ def register_optimizer(
     except (TypeError, ValueError):
         given_starts = f"{describe(clock_start)} and {describe(slots_start)}"
         raise ValueError(f"clock_start and slots_start must be tuples such as (0.0,), not {given_starts}") from None
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "slots": slots,
         "clock": clock,
         "clock_start": starts[0],
@@ -132,7 +132,7 @@ def register_optimizer(
     }
     about = Candidate("optimizer", rule, name)
     if about.takes_options_only:
-        if options or bounds or any(given.values()):
+        if options or bounds or any(settings.values()):
             raise about.error("all its parameters have defaults, so it must return an Optimizer with slots and all")
         _register_made(about, Optimizer, about.own)
         return rule
@@ -140,7 +140,7 @@ def register_optimizer(
     chosen = Options(about, options, bounds)
 
     def build(*args: Any, **kwargs: Any) -> Optimizer:
-        return Optimizer(about.name, about.own, chosen.read(*args, **kwargs), **given)
+        return Optimizer(about.name, about.own, chosen.read(*args, **kwargs), **settings)
 
     _register_made(about, Optimizer, chosen.sign(build))
     return rule
@@ -299,8 +299,8 @@ def register_model(
         made = model if isinstance(model, Model) else Model(model, inputs)
         made.program  # noqa: B018 (derived, so that errors come here)
         digest = _digest_of_model(made)
-        known = Registered("model", name, builder_of(made), (module, name), place, made.expression, digest)
-        REGISTERED["model"][name] = known
+        registered = Registered("model", name, builder_of(made), (module, name), place, made.expression, digest)
+        REGISTERED["model"][name] = registered
         return model
     about = Candidate("model", model, name)
     about.check_parameters((), options_follow=True)
@@ -356,10 +356,12 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
         code = trace_optimizer(made) if isinstance(made, Optimizer) else trace_loss(made)
         if [one.text for one in code.values()] != [one.text for one in traced.values()]:
             own = digest_of(digest, *(one.text for one in code.values()))
-            known.variants[made.text] = replace(known, name=made.text, source=_source(about, chosen), digest=own)
+            registered.variants[made.text] = replace(
+                registered, name=made.text, source=_source(about, chosen), digest=own
+            )
         return replace(made, is_exact=all(one.is_exact for one in code.values()))
 
-    known = about.register(make_known, _source(about, functions), digest)
+    registered = about.register(make_known, _source(about, functions), digest)
 
 
 def _source(about: Candidate, functions: list[FunctionType]) -> str:
@@ -385,10 +387,10 @@ def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mappi
 
 def _check_pair(about: Candidate, pair: FunctionType, of_residual: bool, options: tuple[float, ...]) -> None:
     """Refuse a loss that does not return two values."""
-    given = (np.array([0.5, -2.0]),) if of_residual else (np.array([0.5, -2.0]), np.array([1.0, 0.0]))
+    tried = (np.array([0.5, -2.0]),) if of_residual else (np.array([0.5, -2.0]), np.array([1.0, 0.0]))
     takes = ", ".join(RESIDUAL_PARAMETERS if of_residual else PREDICTION_PARAMETERS)
-    with explained(about, given=f"; it is given ({takes})"):
-        returned = pair(*given, options)
+    with explained(about, arguments=f"; it is given ({takes})"):
+        returned = pair(*tried, options)
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise about.error(f"it must return its value and its derivative, not {describe(returned)}")
 
@@ -397,7 +399,7 @@ def _call_schedule(about: Candidate, epoch: Floats, epochs: int, options: Mappin
     """Return a schedule's factors for all epochs of a run, after checking that a second call returns the same."""
 
     def call() -> Floats:
-        with explained(about, advice="it is given all epochs at once: use np.where(epoch < 5, 1.0, 0.5)"):
+        with explained(about, advice="it receives all epochs at once; use np.where(epoch < 5, 1.0, 0.5)"):
             factors = np.asarray(about.own(epoch.copy(), epochs, **options), np.float64)
         if factors.shape not in {(), epoch.shape}:
             raise about.error(f"it must return a factor for each of {epochs} epochs, not {describe(factors)}")

@@ -21,10 +21,10 @@ TOLERANCE = 1e-9
 
 
 @contextmanager
-def explained(about: Candidate, given: str = "", advice: str = NO_BRANCHES) -> Iterator[None]:
+def explained(about: Candidate, arguments: str = "", advice: str = NO_BRANCHES) -> Iterator[None]:
     """Raise any error in the block as one sentence about the candidate, with the line in its file.
 
-    If a tuple or an array has another length than the rule expects, the sentence ends with `given`, what the rule
+    If a tuple or an array has another length than the rule expects, the sentence ends with `arguments`, what the rule
     receives; if the rule branches on an array, it ends with `advice`.
     """
     try:
@@ -44,7 +44,7 @@ def explained(about: Candidate, given: str = "", advice: str = NO_BRANCHES) -> I
         if "truth value of an array" in message:
             fault = f"branches on an array: {advice}"
         elif any(words in message for words in ("values to unpack", "tuple index", "broadcast together")):
-            fault = message.strip() + given
+            fault = message.strip() + arguments
         place = f"in line {line}: " if line else ""
         raise about.error(f"{place}{' '.join(fault.split())}") from None
 
@@ -95,8 +95,8 @@ def _compare_values(about: Candidate, loss: Loss, traced: Mapping[str, Traced]) 
         )
 
 
-def _compare(about: Candidate, what: str, found: list[Any], expected: Any) -> None:
-    for one, other in zip(found, expected, strict=True):
+def _compare(about: Candidate, what: str, returned: list[Any], expected: Any) -> None:
+    for one, other in zip(returned, expected, strict=True):
         shape = np.broadcast_shapes(np.shape(one), np.shape(other))
         alone, joint = (np.array(np.broadcast_to(value, shape), float) for value in (one, other))
         if largest_error(alone, joint) > TOLERANCE:
@@ -127,9 +127,11 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
         raise about.error(f"its clock must return a tuple of {size}, as clock_start is, not {_form(clock)}")
     if np.shape(point) != theta.shape:
         raise about.error(f"its gradient_at must return a point for theta, not {_form(point)}")
-    known = (*clock, *[1.0] * (optimizer.needs_loss + optimizer.needs_norm))
-    with explained(about, f"; it is given {len(slots)} slots, a clock of {len(known)} and {len(options)} options"):
-        returned = optimizer.rule(theta, slots, gradient, LEARNING_RATE, known, options)
+    clock_and_loss = (*clock, *[1.0] * (optimizer.needs_loss + optimizer.needs_norm))
+    with explained(
+        about, f"; it is given {len(slots)} slots, a clock of {len(clock_and_loss)} and {len(options)} options"
+    ):
+        returned = optimizer.rule(theta, slots, gradient, LEARNING_RATE, clock_and_loss, options)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], tuple):
         valid = "theta and a tuple of slots, as in `return theta - lr * gradient, ()`"
         raise about.error(f"it must return {valid}, not {_form(returned)}")
@@ -140,11 +142,11 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
             raise about.error(f"it returns {_form(value)} for {what} where theta is an array of shape (2,)")
     if optimizer.per_sample:
         decayed = add_weight_decay(theta, gradient, optimizer.weight_decay)
-        expected = optimizer.rule(theta, slots, decayed, LEARNING_RATE, known, options)[0]
+        expected = optimizer.rule(theta, slots, decayed, LEARNING_RATE, clock_and_loss, options)[0]
         with explained(about):
-            found = optimizer.per_sample(theta, 0.5, 2.0 * gradient, LEARNING_RATE)
-        if not np.allclose(found, expected, rtol=TOLERANCE):
-            raise about.error(f"its per_sample takes {theta} to {found}, and its rule to {expected}")
+            per_sample = optimizer.per_sample(theta, 0.5, 2.0 * gradient, LEARNING_RATE)
+        if not np.allclose(per_sample, expected, rtol=TOLERANCE):
+            raise about.error(f"its per_sample takes {theta} to {per_sample}, and its rule to {expected}")
 
 
 def _form(value: Any) -> str:

@@ -110,9 +110,9 @@ class Candidate:
 
     def register(self, build: Callable[..., Any], source: str, digest: str) -> Registered:
         """Register the builder, replacing an earlier one from the same function, and return its entry."""
-        known = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
-        REGISTERED[self.kind][self.name] = known
-        return known
+        registered = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
+        REGISTERED[self.kind][self.name] = registered
+        return registered
 
 
 class Options:
@@ -179,11 +179,11 @@ def value_and_derivative(pair: Callable[..., Any], of_residual: bool) -> tuple[C
 def check_name(kind: str, name: object, origin: tuple[str, str], file: str) -> None:
     """Refuse a name that a text cannot call, that is built in, or that another function has registered."""
     if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name.lower() in {"true", "false"}:
-        raise ValueError(f"the name of a rule must be one that Python could use, such as heavy, not {describe(name)}")
+        raise ValueError(f"the name of a rule must be a Python identifier such as heavy, not {describe(name)}")
     if name in TABLES[kind].built_in:
         raise ValueError(f"{kind} {name!r} is built in: choose another name")
     if kind == "model" and not is_name(name):
-        raise ValueError(f"{name!r} means something in an expression: choose another name for the model")
+        raise ValueError(f"{name!r} is reserved in expressions; choose another name for the model")
     before = REGISTERED[kind].get(name)
     if before is None or before.origin == origin:
         return
@@ -207,4 +207,4 @@ def _explain_binding(message: str, function: FunctionType | None) -> str:
         if message == f"uses {function.__name__!r}, which is not defined":  # before its decorator has returned
             return "calls itself; a kernel has no recursion"
     later = message.endswith("which is not defined")
-    return message + (" yet: what a rule uses must stand above it" if later else "")
+    return message + (" yet; define it above the rule" if later else "")

@@ -40,26 +40,26 @@ class Classes:
         """Return labels as classes, shape (n,); an unknown label is refused with its place."""
         check_unmasked(what, y)
         try:
-            given = np.asarray(y)
+            y_labels = np.asarray(y)
         except ValueError:
             raise ValueError(f"{what} must hold one label for each sample, not a ragged list") from None
-        comparable = given
-        if given.dtype == object:  # pandas' missing values cannot be compared; an array is not a single label
-            labels = [label if isinstance(_plain(label), Label) else None for label in given.ravel()]
-            comparable = np.array(labels, object).reshape(given.shape)
-        found = np.full(given.shape, np.nan)
+        comparable = y_labels
+        if y_labels.dtype == object:  # pandas' missing values cannot be compared; an array is not a single label
+            labels = [label if isinstance(_plain(label), Label) else None for label in y_labels.ravel()]
+            comparable = np.array(labels, object).reshape(y_labels.shape)
+        numbers = np.full(y_labels.shape, np.nan)
         for number, label in enumerate(self.labels):
             same = np.asarray(comparable == label, dtype=np.bool_)
-            if same.shape == given.shape:
-                found[same] = number
-        if np.isnan(found).any():
-            row = int(np.argmax(np.isnan(found)))
+            if same.shape == y_labels.shape:
+                numbers[same] = number
+        if np.isnan(numbers).any():
+            row = int(np.argmax(np.isnan(numbers)))
             accepted = (
                 " or ".join(map(repr, self.labels)) if len(self.labels) == 2 else f"one of {_list_labels(self.labels)}"
             )
-            value = _plain(given.ravel()[row])
+            value = _plain(y_labels.ravel()[row])
             raise ValueError(f"{what} must be {accepted}, and is {describe(value)} in {locate(row)}")
-        return found
+        return numbers
 
     def decode(self, classes: NDArray[np.int64]) -> NDArray[Any]:
         """Return the labels of classes, shape (n,)."""
@@ -97,36 +97,36 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
     """
     check_unmasked(what, y)
     try:
-        given = np.asarray(y)
+        values = np.asarray(y)
     except (ValueError, TypeError, RuntimeError):
         return None  # a ragged list or no array, refused by the check of numbers
-    if given.ndim > 1 and given.dtype.kind in "bUTO":
-        raise ValueError(f"{what} must have shape ({len(given)},), one label for each sample, not {given.shape}")
-    if given.ndim != 1 or not given.size or given.dtype.kind not in "iufbOUTSmM":
+    if values.ndim > 1 and values.dtype.kind in "bUTO":
+        raise ValueError(f"{what} must have shape ({len(values)},), one label for each sample, not {values.shape}")
+    if values.ndim != 1 or not values.size or values.dtype.kind not in "iufbOUTSmM":
         return None
     if not takes_classes(loss):
-        if isinstance(found := _plain(given[0]), str | bool):
+        if isinstance(found := _plain(values[0]), str | bool):
             raise ValueError(
                 f"{what} must hold real numbers for the loss {loss.name!r}, not labels such as {describe(found)}: "
                 f"{losses_of_classes()}"
             )
         return None
-    if given.dtype.kind in "OSmM":
-        check_labels_present(given, what)
-        found = list(map(_plain, given)) if given.dtype.kind == "O" else list(given)
+    if values.dtype.kind in "OSmM":
+        check_labels_present(values, what)
+        found = list(map(_plain, values)) if values.dtype.kind == "O" else list(values)
         if others := [type(label).__name__ for label in found if not isinstance(label, Label)]:
             raise ValueError(
                 f"{what} must hold labels that are numbers, texts or truth values, not values of type {others[0]}: "
                 "astype(str) makes texts of them"
             )
         return classes_of(set(found), loss, what)
-    if given.dtype.kind == "f" and not np.isfinite(given).all():
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         return None  # refused by the check of numbers
-    labels = [_plain(label) for label in np.unique(given)]
+    labels = [_plain(label) for label in np.unique(values)]
     several = loss.by_class and len(labels) > 1
     known = list(range(len(labels) if several else 2))
     are_classes = labels == known or (several and set(labels) <= set(range(scores)))
-    return None if given.dtype.kind not in "bUT" and are_classes else classes_of(labels, loss, what)
+    return None if values.dtype.kind not in "bUT" and are_classes else classes_of(labels, loss, what)
 
 
 def count_classes(loss: Loss, classes: Classes | None, y: Floats) -> int:
@@ -149,7 +149,7 @@ def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *target
     if model.classes == 1:
         return model.with_classes(count)
     if count > model.classes or (classes and count < model.classes):
-        raise ValueError(f"y must hold {model.classes} classes for a model of as many, and holds {count}")
+        raise ValueError(f"y must hold {model.classes} classes, one for each score of the model, not {count}")
     return model
 
 
@@ -205,10 +205,8 @@ def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classe
             else f"{len(ordered):,} values: {_list_labels(ordered)}"
         )
         accepted = f"2 to {most} classes" if loss.by_class else "two classes"
-        hint = "; of more than two the loss is softmax" if 2 < len(ordered) <= MAX_CLASSES else ""
-        raise ValueError(
-            f"{what} must hold {accepted} for the loss {loss.name!r}, such as 0 and 1, and holds {held}{hint}"
-        )
+        hint = "; use softmax for more than two" if 2 < len(ordered) <= MAX_CLASSES else ""
+        raise ValueError(f"{what} must hold {accepted} for the loss {loss.name!r}, such as 0 and 1, not {held}{hint}")
     return Classes(tuple(ordered))
 
 

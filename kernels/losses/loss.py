@@ -114,8 +114,8 @@ class Loss:
         See `kernels.model.evaluate.evaluate`. A prediction is computed as the residual for a target of 0, in the same
         order of operations.
         """
-        found, derivatives = evaluate(program, theta, x, y if self.of_residual else np.zeros(np.shape(y))[()])
-        return self.arguments(found, y), derivatives
+        outputs, derivatives = evaluate(program, theta, x, y if self.of_residual else np.zeros(np.shape(y))[()])
+        return self.arguments(outputs, y), derivatives
 
     def arguments(self, found: Floats, y: Floats) -> tuple[Any, ...]:
         """Return the arguments of `value` and `derivative`, from the residual or prediction and the targets."""

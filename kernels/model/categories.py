@@ -63,16 +63,16 @@ class Categories:
     @cached_property
     def indicators(self) -> dict[str, tuple[str, str]]:
         """The column and the value of each indicator, by its name."""
-        found: dict[str, tuple[str, str]] = {}
+        indicators: dict[str, tuple[str, str]] = {}
         for column, (_, *others) in self.levels.items():
             for value in others:
                 name = stem = indicator_name(column, value)
                 number = 1
-                while name in found or name in self.levels:
+                while name in indicators or name in self.levels:
                     number += 1
                     name = f"{stem[: MAX_NAME - 4]}_{number}"
-                found[name] = column, value
-        return found
+                indicators[name] = column, value
+        return indicators
 
     def of_column(self, column: str) -> list[str]:
         """Return the names of the indicators of a column; its own name if it has none."""
@@ -150,7 +150,7 @@ class Categories:
             label = labels[places[row]] if places[row] >= 0 else None
             listed = f"{', '.join(map(repr, values[:MAX_VALUES_SHOWN]))}{', ...' * (len(values) > MAX_VALUES_SHOWN)}"
             is_what = "is missing" if label is None else f"is {describe(label)}{did_you_mean(label, values)}"
-            raise ValueError(f"{what} {is_what} in {locate(row)}; accepted are the values that training had: {listed}")
+            raise ValueError(f"{what} {is_what} in {locate(row)}; expected the values that training had: {listed}")
         dummies = pd.get_dummies(pd.Categorical.from_codes(codes, pd.Index(values)), drop_first=True, dtype=np.float64)
         return dict(zip(self.of_column(column), dummies.to_numpy().T, strict=True))
 

@@ -93,8 +93,8 @@ def closest_column(name: str, columns: Iterable[str], cutoff: float = 0.6) -> st
     if close := closest_name(name, called, cutoff):
         return called[close]
     words = set(column_name(name).lower().split("_"))
-    found = {column for form, column in called.items() if words <= set(form.lower().split("_"))}
-    return found.pop() if len(found) == 1 and len(name) >= SHORTEST_WORD else None
+    matching = {column for form, column in called.items() if words <= set(form.lower().split("_"))}
+    return matching.pop() if len(matching) == 1 and len(name) >= SHORTEST_WORD else None
 
 
 def did_you_mean_column(name: str, columns: Iterable[str]) -> str:

@@ -139,11 +139,11 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
         our_moves = np.maximum(our_moves, np.abs(ours_near - ours))
         finite |= np.isfinite(ours_near)  # at a single point it may be infinite, like the derivative of arcsin at 1
     expected[0] -= y
-    known = np.isfinite(expected) & np.isfinite(expected_moves)
-    both = known & np.isfinite(ours) & np.isfinite(our_moves)
+    comparable = np.isfinite(expected) & np.isfinite(expected_moves)
+    both = comparable & np.isfinite(ours) & np.isfinite(our_moves)
     scale = SMALLEST_SCALE + np.abs(expected) + (expected_moves + our_moves) / PERTURBATION
     errors = np.where(both, np.abs(ours - expected) / scale, 0.0)
-    return Comparison(errors.max(axis=1), np.any(known & ~finite, axis=1), np.any(both, axis=1))
+    return Comparison(errors.max(axis=1), np.any(comparable & ~finite, axis=1), np.any(both, axis=1))
 
 
 def _move(rng: np.random.Generator, values: Any) -> Any:

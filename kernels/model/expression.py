@@ -402,7 +402,7 @@ def _function_name(node: ast.Call) -> str:
         raise _error_at(node.func, "{} is not a function; a product needs its sign, as in 2*(x + 1)")
     if node.func.id not in _SPELLINGS:
         close = did_you_mean(node.func.id, _SPELLINGS)
-        raise _error_at(node.func, f"unknown function {{}}{close}; known are {list_names(_SPELLINGS)}")
+        raise _error_at(node.func, f"unknown function {{}}{close}; available: {list_names(_SPELLINGS)}")
     function = _SPELLINGS[node.func.id]
     count = len(signature(FUNCTIONS[function]).parameters)
     if len(node.args) != count or node.keywords:

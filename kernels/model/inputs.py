@@ -67,9 +67,9 @@ def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
     return Inputs(columns, groups, single)
 
 
-def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
+def check_names(what: str, texts: Sequence[str]) -> tuple[str, ...]:
     """Return names after checking that they are valid in an expression and distinct."""
-    listed = check_sequence(what, given)
+    listed = check_sequence(what, texts)
     for name in listed:
         if not is_name(name):
             fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
@@ -77,9 +77,9 @@ def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
     return check_distinct(what, listed)
 
 
-def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
+def check_distinct(what: str, texts: Sequence[str]) -> tuple[str, ...]:
     """Return texts after checking that they are distinct."""
-    listed = check_sequence(what, given)
+    listed = check_sequence(what, texts)
     if wrong := [name for name in listed if not isinstance(name, str) or not name]:
         raise ValueError(f"{what} must be texts, not {describe(wrong[0])}")
     if len(set(listed)) < len(listed):

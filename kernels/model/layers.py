@@ -83,14 +83,14 @@ def build_network(
 
 def flat_names(vectors: Mapping[str, Vector]) -> tuple[str, ...]:
     """Return a name for each parameter: ``b``, ``w[hp]``, or ``W[2,hp]`` for the third class or unit."""
-    found: list[str] = []
+    flat: list[str] = []
     for name, (_, shape, columns) in vectors.items():
         places = [""]
         for axis, length in enumerate(shape):
             labels = columns if columns and axis == len(shape) - 1 else tuple(map(str, range(length)))
             places = [f"{place},{label}" if place else label for place in places for label in labels]
-        found += [f"{name}[{place}]" if shape else name for place in places]
-    return tuple(found)
+        flat += [f"{name}[{place}]" if shape else name for place in places]
+    return tuple(flat)
 
 
 def _drafts(code: str, inputs: Inputs) -> list[Draft]:
@@ -132,7 +132,7 @@ def _draft(code: str, inputs: Inputs) -> Draft:
     fresh = (name for number in count(1) if (name := f"dot{number}") not in taken)
     pieces: dict[tuple[str, str], str] = {}
     text = code
-    found: dict[str, Piece] = {}
+    drafted: dict[str, Piece] = {}
     spans = find_products(code)
     for piece in spans:
         key = (piece.weights, piece.operand)
@@ -143,11 +143,11 @@ def _draft(code: str, inputs: Inputs) -> Draft:
                     f"{piece.weights!r} is multiplied with {other} and with {piece.operand}; give one another name"
                 )
             pieces[key] = next(fresh)
-            found[pieces[key]] = piece
+            drafted[pieces[key]] = piece
     for piece in reversed(spans):
         text = f"{text[: piece.start]}{pieces[piece.weights, piece.operand]}{text[piece.stop :]}"
     weights, tree = {piece.weights for piece in spans}, parse(text)
-    others = [name for name in names(tree) if name not in found]
+    others = [name for name in names(tree) if name not in drafted]
     for name in others:
         if name in weights:
             raise ValueError(f"{name!r} is a vector in {name} @ ... and a number elsewhere; give one another name")
@@ -163,7 +163,7 @@ def _draft(code: str, inputs: Inputs) -> Draft:
             f"{added!r} in {code!r} is the column {inputs.columns[inputs.single[added]]!r}, which x holds too; a "
             f"constant needs a name that no column has, such as {free}"
         )
-    return Draft(text, found, tuple(name for name in others if name not in single), single)
+    return Draft(text, drafted, tuple(name for name in others if name not in single), single)
 
 
 def _added(node: Node) -> Iterator[str]:

@@ -85,7 +85,7 @@ class Model:
         self.given_inputs: Given = columns.columns
         if isinstance(inputs, Mapping):  # copied, because lists of columns may grow
             self.given_inputs = {name: one if isinstance(one, str) else list(one) for name, one in inputs.items()}
-        found = names(parse(expression, products=True))
+        used = names(parse(expression, products=True))
         self.expression, self.inputs, self.headings = expression, columns.columns, columns.columns
         self.classes, self.hidden = classes, hidden
         self.categories: Categories | None = None
@@ -102,11 +102,11 @@ class Model:
             self.hidden = None if hidden is None else check_integer("hidden", hidden, 1, MAX_UNITS)
             self._drafts, self.vectors = plan_network(expression, columns, classes, self.hidden)
             self.params = flat_names(self.vectors)
-            self._check_inputs(found)
+            self._check_inputs(used)
             return
         self.inputs = tuple(columns.single)
         self.params = check_names(
-            "params", [name for name in found if name not in columns.single] if params is None else params
+            "params", [name for name in used if name not in columns.single] if params is None else params
         )
         if not self.params:
             raise ValueError(f"the expression {expression!r} has no parameters besides its inputs {self.inputs}")
@@ -115,13 +115,13 @@ class Model:
         for name in self.inputs:
             if name in self.params:
                 raise ValueError(f"{name!r} is both an input and a parameter")
-        for name in found:
+        for name in used:
             if name not in self.params + self.inputs:
                 raise ValueError(f"the expression uses {name!r}, which is neither in inputs nor in params")
         for name in self.params:
-            if name not in found:
+            if name not in used:
                 raise ValueError(f"the parameter {name!r} does not occur in the expression {expression!r}")
-        self._check_inputs(found)
+        self._check_inputs(used)
 
     def _check_inputs(self, found: Sequence[str]) -> None:
         """Refuse an unused input: a misspelt or renamed column would become a parameter."""
@@ -265,9 +265,11 @@ class Model:
         They are contiguous, except for models with long vectors, where columns of an array are views of its rows.
         """
         x = x if self.categories is None else self.categories.encode(x)
-        given = [name for name in column_names(x) or [] if isinstance(name, str)]
-        if given and not set(self.headings) <= set(given):  # a heading that is not a name may be given by its name
-            called = headings_by_name(given, self.headings)
+        headings = [name for name in column_names(x) or [] if isinstance(name, str)]
+        if headings and not set(self.headings) <= set(
+            headings
+        ):  # a heading that is not a name may be given by its name
+            called = headings_by_name(headings, self.headings)
             if set(self.headings) <= set(called):
                 x = {name: cast(Mapping[str, ArrayLike], x)[called[name]] for name in self.headings}
         return input_columns(self.headings, x, by_row=bool(self.vectors) and self.by_row)
@@ -287,14 +289,15 @@ class Model:
             If there is no parameter of that name.
         """
         if not isinstance(name, str):
-            raise ValueError(f"name must be that of a parameter, not {describe(name)}")
+            raise ValueError(f"name must be the name of a parameter, not {describe(name)}")
         params = self._check_count("params", check_array("params", params))
         if not self.vectors and name in self.params:
             return np.asarray(params[self.params.index(name)])
         if name not in self.vectors:
-            known = tuple(self.vectors or self.params)
+            accepted = tuple(self.vectors or self.params)
             raise ValueError(
-                f"there is no parameter {describe(name)}{did_you_mean(name, known)}; these are {list_names(known)}"
+                f"there is no parameter {describe(name)}{did_you_mean(name, accepted)}; these are "
+                f"{list_names(accepted)}"
             )
         first, shape, _ = self.vectors[name]
         return params[first : first + math.prod(shape)].reshape(shape)
@@ -329,8 +332,8 @@ class Model:
         params = by_name(params)
         if isinstance(params, Mapping):
             params = self._flatten(params, what) if self.vectors else dict(params)
-            named, known = list_names(self.params), set(self.params)
-            if unknown := next((name for name in params if name not in known), None):
+            named, accepted = list_names(self.params), set(self.params)
+            if unknown := next((name for name in params if name not in accepted), None):
                 close = did_you_mean(str(unknown), self.params)
                 raise ValueError(
                     f"{what} has a value for {unknown}, which is not a parameter{close}; these are {named}"
@@ -355,7 +358,7 @@ class Model:
 
     def _flatten(self, params: Mapping[str, ArrayLike | Mapping[str, float]], what: str) -> dict[str, Any]:
         """Return a value per parameter, from numbers and arrays by the names of vectors or of parameters."""
-        found: dict[str, Any] = {}
+        flat: dict[str, Any] = {}
         for name, value in params.items():
             values = {name: value}
             if name in self.vectors:
@@ -372,17 +375,17 @@ class Model:
                     raise ValueError(f"{what}[{name!r}] must have shape {shape}, not {given.shape}")
                 names = self.params[first : first + math.prod(shape)]
                 values = dict(zip(names, np.broadcast_to(given, shape).ravel().tolist(), strict=True))
-            if twice := found.keys() & values.keys():
+            if twice := flat.keys() & values.keys():
                 raise ValueError(f"{what} has two values for {min(twice)}, by its name and in its vector")
-            found |= values
-        return found
+            flat |= values
+        return flat
 
     def sympy(self) -> tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]:
         """Return the model as a sympy expression, with the symbols of its parameters and of its inputs."""
         from kernels.model.derive import to_sympy  # noqa: PLC0415 (sympy, only when asked for)
 
         if self.vectors:
-            raise ValueError(f"{self.expression!r} has vectors, which sympy's expressions have not")
+            raise ValueError(f"{self.expression!r} has vectors, which sympy expressions cannot represent")
         params, inputs = (tuple(to_sympy(Name(name)) for name in group) for group in (self.params, self.inputs))
         return to_sympy(parse(self.expression)), params, inputs
 

@@ -145,7 +145,7 @@ def __dir__() -> list[str]:
     return sorted(MODELS.built_in)
 
 
-def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
+def make_model(text: str, inputs: Given = ("x",), **options: Any) -> Model:
     """Return the ready-made model that a text names, such as ``"polynomial(3)"``, or else the model of an expression.
 
     Parameters
@@ -162,10 +162,10 @@ def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
     """
     called = tuple(inputs)
     if not is_ready_made(text, called) and not _must_be_ready_made(text, called):
-        return Model(text, inputs, **given)
+        return Model(text, inputs, **options)
     model = _make_ready_made(text)
-    if given:
-        raise ValueError(f"{' and '.join(given)} must be omitted for the ready-made model {text!r}")
+    if options:
+        raise ValueError(f"{' and '.join(options)} must be omitted for the ready-made model {text!r}")
     if model.vectors and model.given_inputs == (ALL_INPUTS,):
         return model.with_inputs(inputs)
     if len(model.inputs) != len(inputs):
@@ -240,8 +240,8 @@ def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str
         return make_model(text)
     if not inputs:
         close = next((hint for name in used if (hint := did_you_mean_column(name, called))), "")
-        known = f"; these are {list_names(tuple(called))}" if called else ", which have no texts for names"
-        raise ValueError(f"the expression {text!r} must use one of the columns of x{close}{known}")
+        described = f"; these are {list_names(tuple(called))}" if called else ", which have no texts for names"
+        raise ValueError(f"the expression {text!r} must use one of the columns of x{close}{described}")
     refuse_misspelt(text, used, inputs, tuple(called))
     return make_model(text, tuple(inputs) if all(name == inputs[name] for name in inputs) else inputs)
 
@@ -299,7 +299,7 @@ def _name_in(text: str) -> str:
 
 
 def make_model_for_columns(
-    expression: str, columns: Sequence[str], inputs: Given | None = None, target: str | None = None, **given: Any
+    expression: str, columns: Sequence[str], inputs: Given | None = None, target: str | None = None, **options: Any
 ) -> Model:
     """Return the model of an expression, or the ready-made model of that name, for the columns of some data.
 
@@ -323,22 +323,22 @@ def make_model_for_columns(
     ValueError
         If the expression cannot be parsed, or it is not clear which of its names stand for data.
     """
-    model = _make_model_for_columns(expression, tuple(columns), inputs, **given)
+    model = _make_model_for_columns(expression, tuple(columns), inputs, **options)
     _refuse_target(model, expression, target)
     return model
 
 
-def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: Given | None, **given: Any) -> Model:
+def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: Given | None, **options: Any) -> Model:
     if isinstance(inputs, Mapping):
-        return _make_model_of_groups(expression, columns, inputs, **given)
+        return _make_model_of_groups(expression, columns, inputs, **options)
     if inputs is not None:
         if len(inputs) != len(columns):
             raise ValueError(
                 f"inputs must give each of the columns {list_names(columns)} a name, not {list_names(inputs)}"
             )
-        return make_model(expression, inputs, **given)
+        return make_model(expression, inputs, **options)
     if has_vectors(expression):
-        return make_model(expression, column_names(columns), **given)
+        return make_model(expression, column_names(columns), **options)
     usual = number_columns(len(columns))
     try:
         used = () if is_ready_made(expression) else names(parse(expression))
@@ -346,7 +346,7 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
         used = ()
     ways = list(dict.fromkeys([column_names(columns), usual]))
     if not used or (is_name(expression) and not any(expression in way for way in ways)):
-        return make_model(expression, usual, **given)
+        return make_model(expression, usual, **options)
     fitting = [way for way in ways if set(way) <= set(used)]
     if len(fitting) != 1:
         alternatives = [list_names(way, " and ") for way in ways]
@@ -359,11 +359,11 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
             else f"must use {' or '.join(alternatives)} as the data{close}, or inputs must name them"
         )
         raise ValueError(f"the expression {expression!r} {problem}")
-    return make_model(expression, fitting[0], **given)
+    return make_model(expression, fitting[0], **options)
 
 
 def _make_model_of_groups(
-    expression: str, columns: tuple[str, ...], inputs: Mapping[str, str | Sequence[str]], **given: Any
+    expression: str, columns: tuple[str, ...], inputs: Mapping[str, str | Sequence[str]], **options: Any
 ) -> Model:
     """Return the model of an expression for columns that are named singly or in groups."""
     known = read_inputs(inputs)
@@ -371,10 +371,10 @@ def _make_model_of_groups(
         named = list_names(known.columns)
         raise ValueError(f"inputs must name the columns {list_names(columns)} in this order, not {named}")
     if has_vectors(expression):
-        return make_model(expression, inputs, **given)
+        return make_model(expression, inputs, **options)
     if group := next(iter(known.groups), None):
         raise ValueError(
             f"inputs[{group!r}] is a group of columns, which stands on the right of @, as in w @ {group}, and the "
             f"expression {expression!r} has none"
         )
-    return make_model(expression, tuple(inputs), **given)
+    return make_model(expression, tuple(inputs), **options)

@@ -167,11 +167,11 @@ class Network(NamedTuple):
     @property
     def weights(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
         """Whether each parameter is a weight, shape (params,); weight decay does not apply to scalars."""
-        found = np.zeros(self.params, np.bool_)
+        is_weight = np.zeros(self.params, np.bool_)
         for layer in self.layers:
             for symbol in layer.symbols:
-                found[_places(symbol, layer.units)] = symbol.source != SCALAR
-        return found
+                is_weight[_places(symbol, layer.units)] = symbol.source != SCALAR
+        return is_weight
 
     @property
     def start_scale(self) -> Floats:
@@ -319,14 +319,14 @@ def _source(symbol: Symbol, x: Floats, values: list[Floats]) -> Floats:
 def dots(weights: Floats, columns: Floats) -> Floats:
     """Return dot products of weights, shape (units, size), with samples, shape (size, n), in NumPy's order."""
     count = columns.shape[1]
-    found = np.empty((len(weights), count), weights.dtype)
+    sums = np.empty((len(weights), count), weights.dtype)
     step = max(1, PRODUCTS_AT_A_TIME // weights.size)
     for first in range(0, count, step):
         # With the products of a sample adjacent, each row is added pairwise.
         rows = np.ascontiguousarray(columns[:, first : first + step].T)
         products = weights[:, np.newaxis, :] * rows
-        found[:, first : first + step] = np.add.reduce(products, axis=-1, initial=-0.0)
-    return found
+        sums[:, first : first + step] = np.add.reduce(products, axis=-1, initial=-0.0)
+    return sums
 
 
 class Derivatives(Sequence[Floats]):

@@ -51,14 +51,14 @@ def params_from_columns(model: Model, columns: Any, prefix: str = PARAM_PREFIX) 
     """Return parameters, shape (rows, P), from the columns of a data frame or of a mapping."""
     parts = _parts(model)
     count = len(columns[prefix + parts[0][0]])
-    found = np.empty((count, len(model.params)))
+    params = np.empty((count, len(model.params)))
     for name, first, size in parts:
         column = columns[prefix + name]
         if size:
-            found[:, first : first + size] = np.stack([*column]) if count else np.empty((0, size))
+            params[:, first : first + size] = np.stack([*column]) if count else np.empty((0, size))
         else:
-            found[:, first] = column
-    return found
+            params[:, first] = column
+    return params
 
 
 def params_of_row(model: Model, row: Any) -> Floats:

@@ -76,13 +76,13 @@ class Program(NamedTuple):
     @property
     def linear_params(self) -> list[int]:
         """Indices of parameters in which f is jointly linear for any values of the others, chosen greedily."""
-        found: list[int] = []
+        linear: list[int] = []
         of_derivatives = self._params_of_derivatives()
         for k in range(self.params):
-            together = {*found, k}
+            together = {*linear, k}
             if not any(together & of_derivatives[member] for member in together):
-                found.append(k)
-        return found
+                linear.append(k)
+        return linear
 
     def _params_of_derivatives(self) -> list[frozenset[int]]:
         """Return the parameters that each derivative depends on."""
@@ -131,9 +131,9 @@ def _check_numbers(numbers: Iterable[int], values: int) -> None:
             raise ValueError(f"a program refers to value {number!r} where there are {values}")
 
 
-def run_program(program: Program, given: Sequence[Any], *, single: bool) -> tuple[Floats, list[Floats]]:
+def run_program(program: Program, inputs: Sequence[Any], *, single: bool) -> tuple[Floats, list[Floats]]:
     """Return the residual and the derivatives for the values of the parameters, the inputs and y, with NumPy."""
-    values = [*given, *np.array(program.constants)]
+    values = [*inputs, *np.array(program.constants)]
     if single:  # with a float64, or with a condition, NumPy would compute in float64
         values = [np.float32(value) for value in values]
     for function, operands in program.instructions:

@@ -152,8 +152,8 @@ def add_weight_decay(theta, gradient, weight_decay):
 
 def check_fractions(**options: float) -> dict[str, float]:
     """Return options after checking that they are in [0, 1)."""
-    wanted = "a number in [0, 1)"
-    return {name: check_real(name, value, lambda number: 0 <= number < 1, wanted) for name, value in options.items()}
+    accepted = "a number in [0, 1)"
+    return {name: check_real(name, value, lambda number: 0 <= number < 1, accepted) for name, value in options.items()}
 
 
 def check_nonnegative(**options: float) -> dict[str, float]:

@@ -211,7 +211,8 @@ def _check_parameters(schedule: Callable[[int], float]) -> None:
         parameters.bind(0)
     except TypeError:
         raise ValueError(
-            f"schedule must be a function of the epoch alone, not of {parameters}; a registered one goes by its name"
+            f"schedule must be a function of the epoch alone, not of {parameters}; give a registered schedule by its "
+            "name"
         ) from None
 
 

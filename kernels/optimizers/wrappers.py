@@ -114,8 +114,8 @@ def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: floa
     M. R. Zhang et al., Lookahead optimizer: k steps forward, 1 step back (NeurIPS 2019). Same as ``optax.lookahead``.
     """
     _check_inner("lookahead", inner)
-    wanted = "a whole number of at least 1"
-    period = check_real("sync_period", sync_period, lambda number: number >= 1.0 and number.is_integer(), wanted)
+    accepted = "a whole number of at least 1"
+    period = check_real("sync_period", sync_period, lambda number: number >= 1.0 and number.is_integer(), accepted)
     own = {"sync_period": period, "slow_step_size": check_positive("slow_step_size", slow_step_size)}
     made = _wrap("lookahead", inner, lookahead_rule(inner.rule), own, count_up_to_period, (0.0, 0.0))
     return _with_iterate(made)
@@ -155,7 +155,7 @@ def _check_inner(name: str, inner: object) -> None:
         raise ValueError(f"{name} is made of another optimizer, as in {name}(adam), not of {describe(inner)}")
     if inner.gradient_at:
         raise ValueError(
-            f"{name} takes an optimizer whose gradients are taken where it stands, not {inner.name}; averages go "
+            f"{name} takes an optimizer that evaluates gradients at its parameters, not {inner.name}; put averages "
             "outside, as in averaged(clipped(adam))"
         )
 

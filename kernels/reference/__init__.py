@@ -131,15 +131,15 @@ def _step(
     options = as_scalars(optimizer.options.values(), theta)
     point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
     if isinstance(program, Network):
-        found = _by_layers(program, loss, point, x, y)
+        evaluated = _by_layers(program, loss, point, x, y)
     else:
-        found = _by_program(program, loss, point, x, y)
+        evaluated = _by_program(program, loss, point, x, y)
     if y.ndim == 0 and optimizer.per_sample:
-        return optimizer.per_sample(theta, found.slope, found.derivative, lr), state
-    gradient = found.slope * found.derivative
+        return optimizer.per_sample(theta, evaluated.slope, evaluated.derivative, lr), state
+    gradient = evaluated.slope * evaluated.derivative
     known = clock = optimizer.clock(clock, options) if optimizer.clock else clock
     if optimizer.needs_loss:
-        losses = loss.value(*found.given)
+        losses = loss.value(*evaluated.given)
         known = (*known, losses if y.ndim == 0 else _sum(losses) * (1.0 / y.size))
     if optimizer.needs_norm:
         known = (*known, sum((number * number for number in gradient[1:]), start=gradient[0] * gradient[0]))
@@ -162,13 +162,15 @@ def _decaying(program: Program | Network) -> NDArray[np.bool_] | None:
 
 def _by_program(program: Program, loss: Loss, point: Floats, x: Floats, y: Floats) -> _Gradient:
     """Return the gradient of a program; if it has weights, that of one sample has the form of `_by_layers`."""
-    given, derivatives = loss.evaluate(program, point, x, y)
-    slope = loss.derivative(*given)
+    loss_arguments, derivatives = loss.evaluate(program, point, x, y)
+    slope = loss.derivative(*loss_arguments)
     if y.ndim == 0:
         factors = np.array(derivatives)
-        return _Gradient(given, factors, slope) if program.weights else _Gradient(given, slope, factors)
+        return (
+            _Gradient(loss_arguments, factors, slope) if program.weights else _Gradient(loss_arguments, slope, factors)
+        )
     mean = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
-    return _Gradient(given, mean, np.ones_like(mean))
+    return _Gradient(loss_arguments, mean, np.ones_like(mean))
 
 
 def _by_layers(network: Network, loss: Loss, point: Floats, x: Floats, y: Floats) -> _Gradient:
@@ -182,8 +184,8 @@ def _by_layers(network: Network, loss: Loss, point: Floats, x: Floats, y: Floats
         network, point, x.reshape(network.inputs, -1), targets if loss.of_residual else np.zeros_like(targets)
     )
     scores = forward.values[-1] if network.scores > 1 else forward.values[-1][0]
-    given = loss.arguments(scores, targets)
-    slopes = loss.derivative(*given).reshape(network.scores, -1)
+    loss_arguments = loss.arguments(scores, targets)
+    slopes = loss.derivative(*loss_arguments).reshape(network.scores, -1)
     slope, derivative = np.empty(network.params, point.dtype), np.ones(network.params, point.dtype)
     for term in forward.terms(slopes):
         if not one:
@@ -193,8 +195,8 @@ def _by_layers(network: Network, loss: Loss, point: Floats, x: Floats, y: Floats
         derivative[term.places].reshape(by_unit)[:] = term.slope
         slope[term.places].reshape(by_unit)[:] = 1.0 if term.source is None else term.source[:, 0]
     if one:
-        given = tuple(part[..., 0] if isinstance(part, np.ndarray) else part for part in given)
-    return _Gradient(given, slope, derivative)
+        loss_arguments = tuple(part[..., 0] if isinstance(part, np.ndarray) else part for part in loss_arguments)
+    return _Gradient(loss_arguments, slope, derivative)
 
 
 def _choose(weights: NDArray[np.bool_], decayed: Any, plain: Any) -> tuple[Floats, tuple[Floats, ...]]:
@@ -205,8 +207,8 @@ def _choose(weights: NDArray[np.bool_], decayed: Any, plain: Any) -> tuple[Float
 
 def _recorded_loss(program: Program | Network, loss: Loss, theta: Floats, x: Floats, y: Floats) -> float:
     """Return the mean squared residual, or the mean loss, over samples; x has shape (inputs, n)."""
-    given, _ = loss.evaluate(program, theta, x, y)
-    return float(np.add.reduce(loss.recorded(given)) / y.size)
+    loss_arguments, _ = loss.evaluate(program, theta, x, y)
+    return float(np.add.reduce(loss.recorded(loss_arguments)) / y.size)
 
 
 def _sum(terms: Floats) -> Floats:

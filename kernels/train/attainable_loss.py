@@ -98,16 +98,16 @@ class AttainableLoss:
         """Return a sentence on the lowest loss and how far `loss` is above it."""
         if not math.isfinite(self.loss):
             return f"unknown: {self.note}"
-        found = f"{self.loss:.6g} by {self.method}" + (f" ({self.note})" if self.note else "")
+        lowest = f"{self.loss:.6g} by {self.method}" + (f" ({self.note})" if self.note else "")
         if math.isnan(self.improvement):
-            return f"{found}, which is no improvement over {self.baseline}"
+            return f"{lowest}, which is not below the loss of {self.baseline}"
         if not math.isfinite(loss):
-            return found
+            return lowest
         remaining = self.remaining(loss)
         if remaining >= 1:
             known = "predicting a constant" if self.baseline == BEST_CONSTANT else self.baseline
-            return f"{found}; the run is no better than {known} ({self.constant_loss:.6g})"
-        return f"{found}; {format_share(remaining)} of the achievable improvement is still missing"
+            return f"{lowest}; the run is no better than {known} ({self.constant_loss:.6g})"
+        return f"{lowest}; {format_share(remaining)} of the achievable improvement is still missing"
 
     def lowered(self, loss: float, params: Floats, method: str, dtype: str = "float64") -> "AttainableLoss":
         """Return a copy with a lower loss found elsewhere if it is lower by more than rounding, else `self`."""
@@ -144,20 +144,20 @@ def find_attainable_loss(model: Model, loss: Loss, samples: Samples, starts: Arr
     x, y = samples
     name = "objective" if loss.name == "objective" else "loss"
     if model.is_linear and loss.by_class:
-        found = lowest_of_scores(model, loss, x, y)
+        minimum = lowest_of_scores(model, loss, x, y)
     elif model.is_linear and name == "loss":
-        found = lowest_of_linear(model, loss, x, y)
+        minimum = lowest_of_linear(model, loss, x, y)
     else:
         some = np.unique(np.reshape(starts, (-1, len(model.params))), axis=0)[:MAX_STARTS]
-        found = lowest_of_nonlinear(model, loss, x, y, list(some))
-    if found is None or found.loss == -np.inf:
-        return unknown_loss(f"no finite {name} was found" if found is None else f"the {name} has no lower bound")
+        minimum = lowest_of_nonlinear(model, loss, x, y, list(some))
+    if minimum is None or minimum.loss == -np.inf:
+        return unknown_loss(f"no finite {name} was found" if minimum is None else f"the {name} has no lower bound")
     if name == "loss":
-        return AttainableLoss(found.loss, constant_loss(loss, y), found.params, found.method, found.note)
+        return AttainableLoss(minimum.loss, constant_loss(loss, y), minimum.params, minimum.method, minimum.note)
     # A function of the parameters has no predictions, and so no best constant.
     objective = mean_and_gradient(model.program, loss, x, y)
     baseline = min((value for start in some if np.isfinite(value := objective(start)[0])), default=math.nan)
-    return AttainableLoss(found.loss, baseline, found.params, found.method, found.note, BEST_START)
+    return AttainableLoss(minimum.loss, baseline, minimum.params, minimum.method, minimum.note, BEST_START)
 
 
 def _too_large(model: Model, loss: Loss, n: int) -> str:
@@ -165,7 +165,7 @@ def _too_large(model: Model, loss: Loss, n: int) -> str:
     most = MAX_PARAMS if model.is_linear else MAX_NONLINEAR_PARAMS
     if len(model.params) > most:
         kind = "linear" if model.is_linear else "nonlinear"
-        return f"it is not searched for in {kind} models with more than {most:,} parameters"
+        return f"it is not computed for {kind} models with more than {most:,} parameters"
     if n > MAX_SAMPLES and not (loss.is_squared and model.is_linear):
         return f"with more than {MAX_SAMPLES:,} samples it is computed only for the squared loss of linear models"
     return ""
@@ -189,8 +189,8 @@ def constant_loss(loss: Loss, y: Floats) -> float:
 
     def mean_loss(constant: float) -> float:
         with np.errstate(all="ignore"):
-            given = loss.arguments(constant - y if loss.of_residual else np.full(y.size, constant), y)
-            return float(np.mean(loss.recorded(given)))
+            loss_arguments = loss.arguments(constant - y if loss.of_residual else np.full(y.size, constant), y)
+            return float(np.mean(loss.recorded(loss_arguments)))
 
     if loss.is_squared:
         return variance(y)

@@ -216,7 +216,7 @@ def _train_side_by_side(
 def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
     """Return space for as many blocks as the runs fill; the state of a lane begins at a cache line."""
     count, checkpoints, epochs = len(runs.params), hyper.checkpoints.size, len(hyper.rates)
-    params, memory, known = (rows.shape[1] for rows in (runs.params, runs.memory, runs.lowest))
+    params, memory, lowest = (rows.shape[1] for rows in (runs.params, runs.memory, runs.lowest))
     numbers = 2 * (params + memory) + checkpoints + epochs
     blocks = min(-(-count // width), max(1, NUMBERS_AT_A_TIME // (width * numbers)))
     settings = hyper.settings.shape[0] * (1 if hyper.settings.ndim == 1 else width)
@@ -228,7 +228,7 @@ def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
         checkpoints=np.empty((blocks, width), np.int64),
         now=allocate_aligned(blocks * (params + memory) * width).reshape(blocks, -1),
         validation_losses=np.empty((blocks, checkpoints if runs.validation_losses.size else 0, width)),
-        lowest=np.empty((blocks, width, known)),
+        lowest=np.empty((blocks, width, lowest)),
         rates=np.empty((blocks, epochs, width)),
         settings=np.empty((blocks, settings)),
     )

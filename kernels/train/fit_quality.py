@@ -39,7 +39,7 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     """Return the standard errors and correlations of parameters, from the QR factor of the Jacobian."""
     size, n = params.size, samples[1].size
     if n <= size:
-        return unknown(size, f"there are no more samples than parameters, {n} for {size}")
+        return unknown(size, f"there must be more samples than parameters, not {n} for {size}")
     # The residual is appended as a column; its norm is that of the factor's last column.
     factor = triangle_of_pieces(make_rows(model.program, x, y, params) for x, y in in_pieces(samples))
     if not np.isfinite(factor).all():
@@ -48,10 +48,10 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     # Columns are scaled to one norm, so that the rank does not depend on units.
     scale = np.sqrt(np.add.reduce(jacobian * jacobian))
     if not scale.all():
-        return unknown(size, f"the samples do not determine {model.params[int(np.argmin(scale))]}")
+        return unknown(size, f"the data do not identify {model.params[int(np.argmin(scale))]}")
     _, singular, directions = np.linalg.svd(jacobian / scale, full_matrices=False)
     if singular[-1] <= singular[0] * n * np.finfo(float).eps:
-        return unknown(size, "the samples do not determine all parameters: the matrix J^T J is singular")
+        return unknown(size, "the data do not identify all parameters: the matrix J^T J is singular")
     half = directions / singular[:, np.newaxis]
     inverse = half.T @ half
     deviation = np.sqrt(np.add.reduce(residual * residual) / (n - size))
@@ -75,9 +75,9 @@ def least_squares(model: Model, samples: Samples) -> tuple[Floats, float]:
     if not np.isfinite(factor).all():
         return np.full(params, np.nan), np.nan
     design, targets = factor[:, :-1], factor[:, -1]
-    found = solve_least_squares(design, targets, samples[1].size)
-    residual = design @ found - targets
-    return found, float(residual @ residual / samples[1].size)
+    solution = solve_least_squares(design, targets, samples[1].size)
+    residual = design @ solution - targets
+    return solution, float(residual @ residual / samples[1].size)
 
 
 def solve_least_squares(design: Floats, targets: Floats, samples: int) -> Floats:
@@ -86,5 +86,5 @@ def solve_least_squares(design: Floats, targets: Floats, samples: int) -> Floats
     scale = np.abs(design).max(axis=0, initial=0.0)
     scale[scale == 0] = 1.0
     rcond = np.finfo(float).eps * max(samples, scale.size)
-    found: Floats = np.linalg.lstsq(design / scale, targets, rcond=rcond)[0] / scale
-    return found
+    solution: Floats = np.linalg.lstsq(design / scale, targets, rcond=rcond)[0] / scale
+    return solution

@@ -213,8 +213,8 @@ class FitResult:
         if not takes_classes(self.criterion):
             raise ValueError(f"the loss {self.trained!r} has no classes; predict(x) returns the value of the model")
         scores = self.predict(x)
-        found = np.argmax(scores, axis=1) if self.criterion.by_class else (scores > 0.0).astype(np.int64)
-        return self.classes.decode(found) if self.classes else found
+        numbers = np.argmax(scores, axis=1) if self.criterion.by_class else (scores > 0.0).astype(np.int64)
+        return self.classes.decode(numbers) if self.classes else numbers
 
     @property
     def param_names(self) -> tuple[str, ...]:
@@ -264,8 +264,8 @@ class FitResult:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """Other measures of `params` on the training samples, by name; see `metrics_on`."""
-        known = {"rmse": self.rmse, "r2": self.r2} if self.criterion.of_residual else {}
-        return known | mean_metrics(self.model, self.criterion, self.params, self.x, self.y)
+        metrics = {"rmse": self.rmse, "r2": self.r2} if self.criterion.of_residual else {}
+        return metrics | mean_metrics(self.model, self.criterion, self.params, self.x, self.y)
 
     @cached_property
     def test_loss(self) -> float | None:
@@ -356,9 +356,9 @@ class FitResult:
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
         if self.params.size > MAX_PARAMS_WITH_ERRORS:
-            return unknown(0, f"they are not computed for more than {MAX_PARAMS_WITH_ERRORS:,} parameters")
+            return unknown(0, f"not computed for more than {MAX_PARAMS_WITH_ERRORS:,} parameters")
         if self.trained != "squared":
-            return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
+            return unknown(self.params.size, f"available for the squared loss only, not for {self.trained}")
         return estimate_uncertainty(self.model, self.params, (self.x, self.y))
 
     @property
@@ -376,8 +376,8 @@ class FitResult:
         See `kernels.train.attainable_loss.find_attainable_loss`. Except for least squares of linear models, it takes a
         moment to compute.
         """
-        found = find_attainable_loss(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
-        return found.lowered(self.kept.loss, self.params, "this run", self.dtype)
+        attainable = find_attainable_loss(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
+        return attainable.lowered(self.kept.loss, self.params, "this run", self.dtype)
 
     @property
     def remaining(self) -> float:
@@ -445,9 +445,9 @@ class FitResult:
         if self.test is None:
             return []
         names = {"rmse": "RMSE", "r2": "R²"}
-        known = "".join(f", {names.get(name, name)} {value:.6g}" for name, value in self.test_metrics.items())
+        metrics = "".join(f", {names.get(name, name)} {value:.6g}" for name, value in self.test_metrics.items())
         size = f"{self.test[1].size:,} samples that had no part in the run"
-        return [f"  test        {self.test_loss:.6g}{known} on {size}"]
+        return [f"  test        {self.test_loss:.6g}{metrics} on {size}"]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per checkpoint.
@@ -560,10 +560,10 @@ def _load_view(name: str) -> Callable[..., Any]:
     """Return a function that shows fits, from the package that provides it as an entry point of `kernels.views`."""
     from importlib.metadata import entry_points  # noqa: PLC0415 (only when asked for)
 
-    found = entry_points(group="kernels.views", name=name)
-    if not found:
+    views = entry_points(group="kernels.views", name=name)
+    if not views:
         raise ModuleNotFoundError("no installed package draws fits: run `pip install -e .` in the clone of sgdbench")
-    view: Callable[..., Any] = next(iter(found)).load()
+    view: Callable[..., Any] = next(iter(views)).load()
     return view
 
 
@@ -571,8 +571,8 @@ def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y
     """Return the mean recorded loss at parameters of shape (P,) over samples, piece by piece."""
 
     def loss_of(x: tuple[Floats, ...], y: Floats) -> float:
-        given, _ = loss.evaluate(model.program, params, stack_columns(x, y.size), y)
-        return float(np.mean(loss.recorded(given)))
+        loss_arguments, _ = loss.evaluate(model.program, params, stack_columns(x, y.size), y)
+        return float(np.mean(loss.recorded(loss_arguments)))
 
     with np.errstate(all="ignore"):
         return mean_over((x, y), loss_of)
@@ -603,11 +603,11 @@ def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], 
     For a residual they are ``"rmse"`` and ``"r2"`` (nan if y does not vary), otherwise those of `Loss.metrics`, such as
     ``"accuracy"``.
     """
-    known = mean_metrics(model, loss, params, x, y)
+    metrics = mean_metrics(model, loss, params, x, y)
     if not loss.of_residual:
-        return known
+        return metrics
     mean, spread = mean_square(model, params, x, y), variance(y)
-    return {"rmse": math.sqrt(mean), "r2": 1 - mean / spread if spread else math.nan} | known
+    return {"rmse": math.sqrt(mean), "r2": 1 - mean / spread if spread else math.nan} | metrics
 
 
 def whole_or_fraction(seen: int, per_epoch: int) -> float:

@@ -24,7 +24,7 @@ UNBOUNDED_BELOW = -1e12
 """A loss below this counts as unbounded."""
 FULLY_SEARCHED_SAMPLES = 20_000
 """With more samples, a subset is searched first; a linear program of as many rows takes some seconds."""
-UNSETTLED_NOTE = "the search had not settled: the lowest loss may lie lower"
+UNSETTLED_NOTE = "the search did not converge; the lowest loss may be lower"
 
 
 class Found(NamedTuple):
@@ -71,10 +71,10 @@ def mean_and_gradient(program: Program | Network, loss: Loss, x: tuple[Floats, .
 
     def evaluate_at(theta: Floats) -> tuple[float, Floats]:
         with np.errstate(all="ignore"):
-            given, derivatives = loss.evaluate(program, theta, columns, y)
-            slope = np.broadcast_to(factor * loss.derivative(*given), y.shape)
+            loss_arguments, derivatives = loss.evaluate(program, theta, columns, y)
+            slope = np.broadcast_to(factor * loss.derivative(*loss_arguments), y.shape)
             gradient = np.array([np.mean(slope * derivative) for derivative in derivatives])
-            return float(np.mean(np.broadcast_to(loss.recorded(given), y.shape))), gradient
+            return float(np.mean(np.broadcast_to(loss.recorded(loss_arguments), y.shape))), gradient
 
     return evaluate_at
 
@@ -84,13 +84,13 @@ def _mean_by_layers(network: Network, loss: Loss, x: Floats, y: Floats, theta: F
     factor = 2.0 if loss.is_squared else 1.0
     with np.errstate(all="ignore"):
         forward = run_network(network, theta, x, y if loss.of_residual else np.zeros_like(y))
-        given = loss.arguments(forward.values[-1] if network.scores > 1 else forward.values[-1][0], y)
-        slopes = np.reshape(factor * loss.derivative(*given), (network.scores, -1))
+        loss_arguments = loss.arguments(forward.values[-1] if network.scores > 1 else forward.values[-1][0], y)
+        slopes = np.reshape(factor * loss.derivative(*loss_arguments), (network.scores, -1))
         gradient = np.empty(network.params)
         for term in forward.terms(slopes):
             sums = term.slope.sum(axis=1) if term.source is None else (term.slope @ term.source.T).ravel()
             gradient[term.places] = sums / y.size
-        return float(np.mean(loss.recorded(given))), gradient
+        return float(np.mean(loss.recorded(loss_arguments))), gradient
 
 
 def descend(
@@ -137,10 +137,10 @@ def descend(
         with _blas_of_scipy().limit(limits=1):
             end = minimize(scaled, where / sizes, jac=True, method="L-BFGS-B", options=options)
         reached = end.x * sizes
-        found = guarded(reached)[0]
-        lower = value - found
-        if found <= value:
-            value, where = found, reached
+        lowest = guarded(reached)[0]
+        lower = value - lowest
+        if lowest <= value:
+            value, where = lowest, reached
         if value < UNBOUNDED_BELOW or lower <= SETTLED_DECREASE * abs(value) + 1e-300:
             return value, where, True
         if value - left * lower > below:
@@ -171,8 +171,8 @@ def settle_at_kinks(objective: Objective, start: Floats, most: int) -> tuple[flo
     value, where, left = objective(start)[0], start, most
     options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 400 * start.size, "adaptive": True}
     while left > 0:
-        given = options | {"maxfev": left}
-        end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=given)
+        settings = options | {"maxfev": left}
+        end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=settings)
         if not end.fun < value * (1 - SETTLED_DECREASE):
             break
         value, where, left = float(end.fun), np.asarray(end.x), left - end.nfev

@@ -31,7 +31,7 @@ def first_spurious_zero(model: Model, loss: Loss, params: Floats, data: Data, lo
     columns = tuple(column[:CHECKED_SAMPLES] for column in columns)
     with np.errstate(all="ignore"):
         residuals = model.predict_columns(params, columns) - y, -y
-        found, nothing = (np.mean(loss.recorded(loss.arguments(residual, y))) for residual in residuals)
-    if found <= nothing / 2:
+        mean, nothing = (np.mean(loss.recorded(loss.arguments(residual, y))) for residual in residuals)
+    if mean <= nothing / 2:
         return None
     return int(np.append(-1, np.flatnonzero(losses))[-1]) + 1

@@ -37,7 +37,7 @@ LINEAR_PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
 }
 CONVEX_LOSSES = ("huber", "logcosh", "logistic", "poisson", *LINEAR_PIECES)
 """The losses whose mean over the samples of a linear model has no minimum but the lowest."""
-LOCAL_SEARCHES_NOTE = "the lowest of {0} local searches; another minimum may lie lower"
+LOCAL_SEARCHES_NOTE = "the lowest of {0} local searches; another minimum may be lower"
 SEPARABLE_NOTE = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
 
 
@@ -47,10 +47,10 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
     The search uses the design's singular directions as coordinates, and scales residuals to the targets, so that
     neither units nor near collinearity matter.
     """
-    found = _basis(model, x, y.size)
-    if found is None:
+    basis_of_model = _basis(model, x, y.size)
+    if basis_of_model is None:
         return None
-    basis, back, offset = found
+    basis, back, offset = basis_of_model
     start = _least_squares_start(loss, basis, offset, y)
 
     if loss.name in LINEAR_PIECES and y.size <= FULLY_SEARCHED_SAMPLES:
@@ -87,10 +87,10 @@ def lowest_of_scores(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
 
     All scores share the design matrix of one score.
     """
-    found = _basis(model.with_classes(1), x, y.size)
-    if found is None:
+    basis_of_model = _basis(model.with_classes(1), x, y.size)
+    if basis_of_model is None:
         return None
-    basis, back, offset = found
+    basis, back, offset = basis_of_model
     options, classes = tuple(loss.options.values()), y[:, np.newaxis].astype(np.int64)
 
     def evaluate_at(where: Floats) -> tuple[float, Floats]:
@@ -149,8 +149,8 @@ def _mean_of_basis(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Obje
     def evaluate_at(where: Floats) -> tuple[float, Floats]:
         with np.errstate(all="ignore"):
             prediction = basis @ where + offset
-            given = loss.arguments(prediction - y if loss.of_residual else prediction, y)
-            return float(np.mean(loss.recorded(given))), basis.T @ loss.derivative(*given) / y.size
+            loss_arguments = loss.arguments(prediction - y if loss.of_residual else prediction, y)
+            return float(np.mean(loss.recorded(loss_arguments))), basis.T @ loss.derivative(*loss_arguments) / y.size
 
     return evaluate_at
 
@@ -175,12 +175,12 @@ def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start:
     from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
 
     if loss.of_residual:
-        rows, known = basis, basis @ start + offset - y
-        unit = float(np.median(np.abs(known))) or 1.0
+        rows, residual = basis, basis @ start + offset - y
+        unit = float(np.median(np.abs(residual))) or 1.0
     else:
-        (rows, known), start, unit = _by_side(basis, offset, y), np.zeros(basis.shape[1]), 1.0
+        (rows, residual), start, unit = _by_side(basis, offset, y), np.zeros(basis.shape[1]), 1.0
     *pieces, (last, least) = LINEAR_PIECES[loss.name](*loss.options.values())
-    gains = [((slope - last) * known + add - least) / unit for slope, add in pieces]
+    gains = [((slope - last) * residual + add - least) / unit for slope, add in pieces]
     turned = np.concatenate([(slope - last) * rows for slope, _ in pieces])
     total = -last * rows.sum(axis=0)
     options = {"time_limit": 20.0}

@@ -162,13 +162,13 @@ def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats, 
 
     columns, params = stack_columns(x, y.size), len(model.params)
     # MINPACK requests derivatives at the point of its last residual.
-    known: dict[bytes, tuple[Floats, Sequence[Floats]]] = {}
+    evaluated: dict[bytes, tuple[Floats, Sequence[Floats]]] = {}
 
     def at(theta: Floats) -> tuple[Floats, Sequence[Floats]]:
-        if (place := theta.tobytes()) not in known:
-            known.clear()
-            known[place] = evaluate(model.program, theta, columns, y)
-        return known[place]
+        if (place := theta.tobytes()) not in evaluated:
+            evaluated.clear()
+            evaluated[place] = evaluate(model.program, theta, columns, y)
+        return evaluated[place]
 
     def residual(theta: Floats) -> Floats:
         values = np.broadcast_to(at(theta)[0], y.shape)

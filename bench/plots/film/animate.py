@@ -85,6 +85,8 @@ class FilmAnimation(FuncAnimation):
         mp4 = ["-f", "mp4", "-movflags", "+faststart"]
         writers = {".gif": _GifWriter(self.film), ".html": _PageWriter(self.film)}
         writer = writers.get(path.suffix) or FFMpegWriter(FRAMES_PER_SECOND, extra_args=mp4)
+        # Otherwise matplotlib warns of an animation that was never rendered if the file cannot be opened.
+        self._draw_was_started = True
         with rc_context(STYLE), replace_atomically(path) as temporary:
             try:
                 super().save(temporary, writer, dpi=self._dpi)

@@ -147,25 +147,25 @@ def _losses(form: Form, problem: Problem, epoch: Callable[[Any], None], rates: A
 
 def _make_torch_optimizer(optimizer: Optimizer, model: Model, theta: Sequence[Any]) -> Any:
     """Return the optimizer of torch.optim with the same options; scalars of models with vectors do not decay."""
-    given: dict[str, Any] = optimizer.options | dict.fromkeys(optimizer.flags, True)
+    options: dict[str, Any] = optimizer.options | dict.fromkeys(optimizer.flags, True)
     if optimizer.weight_decay:
-        given["weight_decay"] = optimizer.weight_decay
+        options["weight_decay"] = optimizer.weight_decay
     for name, (first, second) in PAIRED_OPTIONS.items():
-        if first in given:
-            given[name] = given.pop(first), given.pop(second)
+        if first in options:
+            options[name] = options.pop(first), options.pop(second)
     name = optimizer.name
     if name == "nesterov":
-        given["nesterov"] = given["momentum"] > 0
-    given |= {"fused": True} if name in FUSED_OPTIMIZERS else {"foreach": False}
+        options["nesterov"] = options["momentum"] > 0
+    options |= {"fused": True} if name in FUSED_OPTIMIZERS else {"foreach": False}
     for part in theta:
         part.grad = torch.zeros_like(part)
     groups: list[Any] = [*theta]
-    if model.network is not None and given.get("weight_decay"):
+    if model.network is not None and options.get("weight_decay"):
         groups = [{"params": []}, {"params": [], "weight_decay": 0.0}]
         for (symbol, _), part in zip(network_symbols(model.network), theta, strict=True):
             groups[symbol.source == SCALAR]["params"].append(part)
     kinds = {name.lower(): kind for name, kind in vars(torch.optim).items()}
-    return kinds["sgd" if name in ("momentum", "nesterov") else name](groups, **given)
+    return kinds["sgd" if name in ("momentum", "nesterov") else name](groups, **options)
 
 
 def _form(problem: Problem, theta: Sequence[Any]) -> Form:
@@ -186,8 +186,8 @@ def _layered(problem: Problem, network: Network, theta: Sequence[Any]) -> Form:
 
     def adding(targets: Sequence[Any]) -> Callable[..., None]:
         def add(scale: Any, columns: Any, y: Any) -> None:
-            found, go_back = run(columns, y)
-            terms = go_back(loss.slope(found, y, scale))
+            scores, go_back = run(columns, y)
+            terms = go_back(loss.slope(scores, y, scale))
             for target, (slopes, source) in zip(targets, terms, strict=True):
                 if source is None:
                     target.add_(slopes.sum(-1, keepdim=True))
@@ -250,8 +250,8 @@ def _stepwise(problem: Problem, theta: Any) -> Form:
 
         def add(scale: Any, *columns: Any) -> None:
             *x, y = columns
-            found, derivatives = by_hand(parts, x, y if of_residual else 0.0)
-            slope = found * scale if of_residual else loss.slope(found, y, scale)
+            values, derivatives = by_hand(parts, x, y if of_residual else 0.0)
+            slope = values * scale if of_residual else loss.slope(values, y, scale)
             for row, derivative in zip(rows, derivatives, strict=True):
                 if summed:
                     row.add_((slope * derivative).sum(0))

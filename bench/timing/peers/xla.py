@@ -101,10 +101,12 @@ def forms(problem: Problem) -> list[Form]:
     if problem.model.network is not None:
         network = layered_network(problem)
         return [_matrix_form(problem) if network is None else _layered_form(problem, network)]
-    found = _formula_forms(problem)
+    formula_forms = _formula_forms(problem)
     if problem.model.is_linear and problem.loss == "squared":
-        found.append(_matrix_form(problem)._replace(data=found[0].data, mean_loss=found[0].mean_loss))
-    return found
+        formula_forms.append(
+            _matrix_form(problem)._replace(data=formula_forms[0].data, mean_loss=formula_forms[0].mean_loss)
+        )
+    return formula_forms
 
 
 def _formula_forms(problem: Problem) -> list[Form]:
@@ -118,19 +120,19 @@ def _formula_forms(problem: Problem) -> list[Form]:
 
     def separate_gradients(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         if size == 1:
-            found, derivatives = run(theta, batch)
-            slope = loss.slope(found, batch[-1], scale)
+            values, derivatives = run(theta, batch)
+            slope = loss.slope(values, batch[-1], scale)
             return tuple(slope * derivative for derivative in derivatives)
-        found, derivatives = run(_with_samples(theta), batch)
-        slope = loss.slope(found, batch[-1], 1.0)
+        values, derivatives = run(_with_samples(theta), batch)
+        slope = loss.slope(values, batch[-1], 1.0)
         return tuple(scale * jnp.mean(slope * derivative, axis=-1) for derivative in derivatives)
 
     def stacked_gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         return (jnp.stack(separate_gradients(tuple(theta[0]), batch, scale)),)
 
     def mean_loss(theta: Arrays, data: Arrays) -> Any:
-        found, _ = run(_with_samples(theta[0] if theta[0].ndim == 2 else theta), data)
-        return jnp.mean(loss.value(found, data[-1]), axis=-1)
+        values, _ = run(_with_samples(theta[0] if theta[0].ndim == 2 else theta), data)
+        return jnp.mean(loss.value(values, data[-1]), axis=-1)
 
     return [
         Form(lambda params: list(params.T), columns, separate_gradients, columns, mean_loss),
@@ -176,8 +178,8 @@ def _layered_form(problem: Problem, network: Network) -> Form:
 
     def gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         rows, y = batch if size > 1 else (part[None] for part in batch)
-        found, go_back = run(theta, rows, y)
-        terms = go_back(loss.slope(found, y.T, scale / size))
+        scores, go_back = run(theta, rows, y)
+        terms = go_back(loss.slope(scores, y.T, scale / size))
         return tuple(
             slopes.sum(-1, keepdims=True) if source is None else slopes @ source.mT for slopes, source in terms
         )

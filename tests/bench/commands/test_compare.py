@@ -106,7 +106,7 @@ def test_two_runs_are_compared_by_times_and_by_epochs(compared, runs):
     assert [(row["row"], row["verdict"]) for row in told["times"]] == [("fused", PAST_GATE)]
     assert told["times"][0]["ratio"] == pytest.approx(1.3)
     assert told["times"][0]["A_seconds"] == pytest.approx(1e-9, rel=0.01)
-    assert "not the same work" not in notes["Times"]
+    assert "different work" not in notes["Times"]
     assert notes["Only in A"] == "C."
     assert notes["Only in B"] == "lanes."
     assert notes["C was not timed in B"] == "there is no compiler."
@@ -125,8 +125,11 @@ def test_times_of_other_work_are_said_to_be_so(ran, runs, tmp_path):
     store_tables(tmp_path / "line", speed_rounds=rounds)
     rounds.to_parquet(tmp_path / "speed_rounds.parquet")
     for other, sentence in (
-        ("line", "A sample-update is not the same work in both, as they differ in model: no ratio is that of a change"),
-        (".", "whether a sample-update is the same work in both is not known"),
+        (
+            "line",
+            "A sample-update is different work in A and B (they differ in model); no ratio measures a code change",
+        ),
+        (".", "a sample-update may be different work in each"),
     ):
         assert sentence in ran("compare", runs / "a", tmp_path / other)
 
@@ -144,7 +147,7 @@ def test_the_best_of_each_is_the_choice_that_is_announced(ran, refused, compared
     assert notes["Different"] == "shuffling: all in A, blocks(size=4, buffer=262144) in B."
     said = "Left out: 1 row of choices that differ less, or not at all; --json has all.\n"
     assert said in ran("compare", "a", "b")
-    assert refused("compare", "a", "a") == "sgdbench: A and B are both a: they must be two\n"
+    assert refused("compare", "a", "a") == "sgdbench: A and B are both a; give two different ones\n"
 
 
 def test_a_run_of_which_everything_diverged_has_no_best_choice(ran, tmp_path):
@@ -223,7 +226,7 @@ def test_epochs_to_other_targets_at_other_checkpoints_and_of_other_losses_are_no
         given = {"record": "epoch", "epochs": 9, "target": 0.1, "kernel": "reference"} | changed
         sweep("a*x", X, X, Grid(lr=[0.5], init=[0], seed=range(6)), **given, out=name)
     err = refused("compare", "a", "b")
-    assert "a and b have nothing in common that could be compared. Epochs: " in err
+    assert "a and b have no row in common. Epochs: " in err
     assert f"Epochs: not compared: {reason}" in err
 
 
@@ -239,7 +242,7 @@ def test_losses_of_one_name_and_other_sources_are_not_compared(refused):
         given = {"loss": "own", "epochs": 3, "kernel": "reference", "confirm": 0, "out": name}
         sweep("a*x", X, X, Grid(lr=[0.1], init=[0], seed=range(6)), **given)
     forget_rules()  # of which the edited one is not that of the first run, as a warning says
-    assert "Losses: not compared: the loss own has another source in A than in B" in refused("compare", "a", "b")
+    assert "Losses: not compared: the source of the loss own differs between A and B" in refused("compare", "a", "b")
     *_, page = write_reports([Path("a"), Path("b")])
     assert "loss, another one for each run" in str(Reader(page.read_text("utf-8")).data)
 
@@ -260,7 +263,7 @@ def timed(tmp_path):
 def test_what_sgdbench_speed_writes_can_be_compared(sgdbench):
     code, out, _ = sgdbench("compare", "before", "after", "--gate", "1.05")
     assert code == 1
-    assert "not the same work in both, as they differ in work: no ratio is that of a change." in out
+    assert "different work in A and B (they differ in work); no ratio measures a code change." in out
     assert "Different: work: a*x, 1 samples in A, a*x, 2 samples in B." in out
     assert "Verdict: 1 of 1 row is above the gate 1.05: fused (2, " in out
 
@@ -323,13 +326,13 @@ def test_settings_reach_both_variants_and_both_are_verified(sgdbench, small, mon
 
     def refusing(variant, problem):
         seen.append((variant.name, problem.batch_size, problem.shuffle, problem.optimizer))
-        raise NotVerifiedError("not verified: the first call is off by 1, and may be by 0")
+        raise NotVerifiedError("not verified: the first call is off by 1; allowed: 0")
 
     monkeypatch.setattr("bench.compare.sources.verify", refusing)
     args = ["--study", "small.toml", "--batch-size", "16", "--shuffle", "--optimizer", "adam"]
     code, out, err = sgdbench("compare", "fused", "lanes", *args)
     assert (code, out) == (1, "")
-    assert err == "sgdbench: fused is not verified: the first call is off by 1, and may be by 0; nothing is compared\n"
+    assert err == "sgdbench: fused is not verified: the first call is off by 1; allowed: 0; nothing was compared\n"
     assert seen == [("fused", 16, True, "adam")]
 
 

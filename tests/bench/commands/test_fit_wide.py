@@ -82,7 +82,7 @@ def test_lines_of_many_parameters_have_the_length_of_the_gradient(ran, cancer):
             ["--loss", "squared", "--x", "x=c*", "--model", "a*x + b"],
             "is a group of columns, which stands on the right of @, as in w @ x",
         ),
-        (["--loss", "softmax", "--plot", "p.png"], "--plot draws a curve, and W @ x + b has scores of 3 classes"),
+        (["--loss", "softmax", "--plot", "p.png"], "--plot draws a curve, but W @ x + b has scores of 3 classes"),
     ],
 )
 def test_bad_input_is_one_line(refused, wine, options, words):

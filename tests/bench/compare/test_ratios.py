@@ -62,7 +62,7 @@ def test_pairs_of_a_seed_that_differ_alike_from_all_starts_count_once():
     assert three[["ratio", "low", "high"]].tolist() == one[["ratio", "low", "high"]].tolist() == [6.5, 3, 10]
     of_few = (repeat(values, 3).query("seed < 5") for values in (7 + 0 * once, 7 * ratios))
     few = compare_ranked_runs(EPOCHS_COST, *of_few).iloc[1]
-    assert few["note"] == "fewer than 6 seeds, from whose starts runs differ alike"
+    assert few["note"] == "fewer than 6 independent seeds"
 
 
 @pytest.mark.parametrize(

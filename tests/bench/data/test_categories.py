@@ -121,7 +121,7 @@ def test_a_run_and_all_that_it_hands_out_know_the_categories(ran, sgdbench, diam
     assert "cut (5 values; compared with &#39;Ideal&#39;)" in (tmp_path / "a" / "report.html").read_text("utf-8")
     code, _, said = sgdbench("run", "study.toml", *quick, "--out", "c", "--test", str(unknown))
     assert code == 2
-    assert "unknown.csv: column 'cut' is 'Superb' in line 2; accepted are the values that training had: 'Ideal'" in said
+    assert "unknown.csv: column 'cut' is 'Superb' in line 2; expected the values that training had: 'Ideal'" in said
 
 
 def test_a_study_by_hand_names_the_column(diamonds, table):

@@ -121,7 +121,7 @@ class TestCommand:
         code, out, err = sgdbench("info", "--verify")
         assert (code, err) == (0, "")
         assert out.splitlines()[-1].startswith(
-            "Verified: all 6 digests of results are the published ones, in code for "
+            "Verified: all 6 digests of results match the published ones, in code for "
         )
 
     def test_names_what_differs(self, sgdbench, monkeypatch):
@@ -138,7 +138,7 @@ class TestCommand:
     def test_is_told_what_to_compile_only_where_it_verifies(self, sgdbench):
         assert sgdbench("info", "--every-optimizer")[::2] == (
             2,
-            "sgdbench: --every-optimizer says what --verify compiles: give both\n",
+            "sgdbench: --every-optimizer needs --verify; give both\n",
         )
 
 

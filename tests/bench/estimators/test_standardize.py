@@ -95,7 +95,7 @@ def test_parameters_that_are_lost_to_rounding_are_an_error_and_predictions_are_r
     x = np.linspace(2000, 2003, 100)[:, np.newaxis]
     ours = SGDCurveRegressor("polynomial(9)", random_state=0, kernel="reference", epochs=200).fit(x, np.sin(x[:, 0]))
     assert ours.score(x, np.sin(x[:, 0])) > 0.9
-    with pytest.raises(AttributeError, match=r"params_ are not known: .* are lost to rounding"):
+    with pytest.raises(AttributeError, match=r"params_ are unavailable: .* are lost to rounding"):
         ours.params_  # noqa: B018
     with pytest.raises(AttributeError, match="has no params_ before it is fitted"):
         clone(ours).params_  # noqa: B018

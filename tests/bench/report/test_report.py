@@ -211,7 +211,7 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(run_a_part, 
     monkeypatch.setattr(bench.commands.run, "check", wrong)
     assert not run_a_part()
     assert not (tmp_path / "run" / "report.md").exists()
-    assert "the kernel and the reference give different results; no report is written" in capsys.readouterr().err
+    assert "the kernel and the reference give different results; no report was written" in capsys.readouterr().err
 
 
 def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch, capsys):
@@ -229,7 +229,7 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
     assert line.startswith(
         "sgdbench: the trained program is not the model 'a*x**2 + b*x + c': the derivative by a differs"
     )
-    assert line.endswith("; no report is written")
+    assert line.endswith("; no report was written")
 
 
 @pytest.mark.usefixtures("nothing_timed")
@@ -242,7 +242,7 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
     monkeypatch.setattr(bench.commands.measure, "recorded_paths", elsewhere)
     assert not run_a_part()
     assert not (tmp_path / "run" / "report.md").exists()
-    assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
+    assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report was written\n"
 
 
 @pytest.mark.parametrize("promised", [True, False])

@@ -259,7 +259,7 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     assert "epochs must be at least 20" in refused("run", small, "--out", tmp_path / "out", "--resume")
     assert (tmp_path / "out" / "suite.toml").read_bytes() == record
     (tmp_path / "out" / "suite.toml").write_text(SMALL)
-    assert "suite.toml is not what a run of a suite writes: it has no 'problems'; run the suite again" in refused(
+    assert "suite.toml was not written by a run of a suite: it has no 'problems'; run the suite again" in refused(
         "report", tmp_path / "out"
     )
 

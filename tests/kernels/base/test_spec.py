@@ -85,7 +85,7 @@ def test_bind_errors(text, reason):
 
 
 def test_error_of_an_unknown_name():
-    known = "thing 'lin' is not known (did you mean 'line'?); known are line, nothing"
+    known = "unknown thing 'lin' (did you mean 'line'?); available: line, nothing"
     assert refusal_of(make_from_spec, "lin(1)", TABLE, "thing") == known
 
 

@@ -215,7 +215,7 @@ def test_the_lowest_loss_of_a_large_network_is_not_searched_for():
     x, y = load_wine(return_X_y=True)
     found = lowest(mlp(8, inputs=[f"x{k}" for k in range(13)]), x, y)
     assert math.isnan(found.loss)
-    assert found.note == "it is not searched for in nonlinear models with more than 100 parameters"
+    assert found.note == "it is not computed for nonlinear models with more than 100 parameters"
 
 
 def test_the_lowest_loss_on_very_many_samples_is_that_of_least_squares_alone(monkeypatch):

@@ -70,10 +70,10 @@ def test_the_optimum_of_a_linear_model_is_that_of_the_least_squares():
 @pytest.mark.parametrize(
     ("model", "x", "settings", "reason"),
     [
-        ("a*x + b", [1.0, 2.0], {}, "there are no more samples than parameters, 2 for 2"),
-        ("a*x + b*x", X, {}, "the samples do not determine all parameters: the matrix J^T J is singular"),
-        ("a*x + b", np.zeros(9), {}, "the samples do not determine a"),
-        ("a*x + b", X, {"loss": "huber(1.0)"}, "they are known for the squared loss only, not for huber(delta=1.0)"),
+        ("a*x + b", [1.0, 2.0], {}, "there must be more samples than parameters, not 2 for 2"),
+        ("a*x + b*x", X, {}, "the data do not identify all parameters: the matrix J^T J is singular"),
+        ("a*x + b", np.zeros(9), {}, "the data do not identify a"),
+        ("a*x + b", X, {"loss": "huber(1.0)"}, "available for the squared loss only, not for huber(delta=1.0)"),
         ("a*x + b", X, {"lr": 1e200}, "the run diverged"),
     ],
 )

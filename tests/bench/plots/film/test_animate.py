@@ -1,10 +1,12 @@
 """Animations as files, and the picture of which they are made."""
 
+import gc
 import json
 import os
 import re
 import shutil
 import subprocess
+import warnings
 from base64 import b64decode
 from dataclasses import replace
 from io import BytesIO
@@ -269,3 +271,13 @@ def test_the_part_before_ctrl_c_is_animated(sgdbench, monkeypatch):
     assert "interrupted" in out
     assert err.startswith("sgdbench: interrupted after epoch ")
     assert len(read_gif("bend.gif")) > 4
+
+
+def test_a_film_that_cannot_be_written_leaves_no_warning(short, classic, tmp_path):
+    (tmp_path / "file").touch()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(OSError, match="file"):
+            short.animate(*classic).save(tmp_path / "file" / "film.gif")
+        gc.collect()
+    assert not [str(one.message) for one in caught if "rendering" in str(one.message)]
