@@ -112,14 +112,14 @@ def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys
         ('name = "two"', "", "two.toml: name is missing"),
         ('title = "Two <problems>"', "title = 3", "two.toml: title must be text, not 3"),
         ('name = "two"', 'name = "a\\nb"', "two.toml: name must be one line of 1 to 100 visible characters, not 'a"),
-        ('name = "bowl <b>"', 'name = "line/"', "two.toml: each problem must have a name of its own, and two would"),
+        ('name = "bowl <b>"', 'name = "line/"', "two.toml: problem names must be distinct, but two would"),
         ("epochs = 2 }", "epochs = -2 }", "problem 'bowl <b>': epochs must be"),
         ('expression = "a*x**2 + b*x + c"', 'expression = "a*x**2 + b*x +"', "problem 'line': expression, column 15"),
         ("run = { target = 1e-3 }", "run = 3", "problem 'line': run must be a table"),
         (
             "batch_size = 4",
             "optimizer = 'sgd'",
-            "problem 'bowl <b>': grid.optimizer must have the optimizers of the other",
+            "problem 'bowl <b>': grid.optimizer must list the optimizers of the other",
         ),
     ],
 )
