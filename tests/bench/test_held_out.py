@@ -143,7 +143,7 @@ def test_held_out_rows_must_be_alike_and_a_share_one(tmp_path, monkeypatch):
     assert found.validation[1].tolist() == [1, 2]
     told = "validation must be a share of the samples between 0 and 1, not -0.2"
     assert refusal_of(hold_out_share, data, -0.2) == told
-    told = "data must not hold out samples for validation already: those would be lost"
+    told = "data must not hold out samples for validation already, which would be lost"
     assert refusal_of(hold_out_share, found, 0.5) == refusal_of(add_held_out, found, data) == told
     assert hold_out_share(found, test=0.4).test[1].size == 1
 

@@ -29,7 +29,7 @@ def test_gates_are_read_and_an_option_takes_the_place_of_the_default(tmp_path):
         ("[gates]\nx = 0", "gates.x must be a positive finite ratio such as 1.05, not 0.0"),
         ("[gates]\nx = nan", "gates.x must be"),
         ("[gates]\nx.y = 1.0", "gates.x must be a positive finite ratio such as 1.05, not {'y': 1.0}"),
-        ("[gates]\n[gate]\nx = 1", "accepted is one table [gates]"),
+        ("[gates]\n[gate]\nx = 1", "expected one table [gates]"),
         ("[gates", "is not valid TOML"),
         (b"\xff", "is not valid TOML"),
         pytest.param("[gates]\nx = " + 5000 * "[", "nested too deeply", id="deep"),

@@ -236,7 +236,7 @@ def test_the_classes_of_partial_fit_may_be_many():
 
 
 def test_errors_of_partial_fit():
-    with pytest.raises(ValueError, match="classes must be given in the first call of partial_fit: all labels that y"):
+    with pytest.raises(ValueError, match="classes must list all labels of y in the first call of partial_fit"):
         classifier().partial_fit(X, Y)
     ours = classifier().partial_fit(X, Y, classes=[0, 1, 2, 3])
     assert ours.predict_proba(X).shape == (6, 4)

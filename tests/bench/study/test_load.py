@@ -212,7 +212,7 @@ def test_text_files_of_other_systems(write):
         ),
         ("epochs = 20", "confirm = 10000000", ", line 28: run.confirm must be a whole number from 0 to 1000000, not"),
         ("target = 1\n", "target_loss = 'squard'\n", ", line 29: run.target_loss: unknown loss 'squard' (did"),
-        ('"adam"', '"adam(lin:0:0.9)"', ", line 18: grid.optimizer 'adam(lin:0:0.9)' must be a value in a grid; ranges"),
+        ('"adam"', '"adam(lin:0:0.9)"', ", line 18: grid.optimizer 'adam(lin:0:0.9)' must be a value in a grid; "),
         ('inputs = ["u", "v"]', "inputs = [", " is not valid TOML: "),
         ("epochs = 20", "epochs = " + "[" * 5000, " is nested too deeply"),
         ("epochs = 20", "epochs = " + "9" * 5000, " is not valid TOML: Exceeds the limit (4300 digits) for integer"),

@@ -197,7 +197,7 @@ def test_rows_of_pandas_in_another_order_are_refused():
     columns = {"power": frame["power"], "weight": frame["weight"][::-1]}
     for table, targets in ((columns, y), (columns, Y), (dict(frame), y[::-1])):
         message = refusal_of(lambda table=table, targets=targets: fit(MODEL, table, targets))
-        assert message.startswith("the columns of x and y must be in the same order, and their indexes are not")
+        assert message.startswith("the columns of x and y must be in the same order, but their indexes differ")
     for other in (y, y.set_axis(range(1, N + 1)), y.set_axis([0] * N)):  # other labels say nothing of an order
         fit(MODEL, frame, other, kernel="reference", epochs=1)
     kinds = pd.MultiIndex.from_product([range(N // 2), [0, 1]]), pd.array(range(N), "Int64"), list("ab" * (N // 2))
