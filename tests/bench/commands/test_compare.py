@@ -68,9 +68,9 @@ def test_only_regular_files_are_read(tmp_path):
     endless = tmp_path / "endless.json"
     endless.symlink_to("/dev/zero")
     for path, what in ((endless, "it is a device, and only regular files are read"), (tmp_path, "Is a directory")):
-        with pytest.raises(ValueError, match=rf": {what}; accepted is one table \[gates\]"):
+        with pytest.raises(ValueError, match=rf": {what}; expected one table \[gates\]"):
             load_gates(None, path)
-        with pytest.raises(ValueError, match=f": {what}; accepted is what pytest --benchmark-json"):
+        with pytest.raises(ValueError, match=f": {what}; expected the output of pytest --benchmark-json"):
             read_run(path)
 
 

@@ -21,7 +21,7 @@ def test_commas_in_parentheses_do_not_split(text, parts):
 
 @pytest.mark.parametrize("text", ["sgd,adam(0.9, 0.99", "f(1),g)2(", "]"])
 def test_unbalanced_brackets_are_refused(text):
-    assert refusal_of(parse.split_list, text) == f"brackets must be balanced, and in {text!r} they are not"
+    assert refusal_of(parse.split_list, text) == f"brackets must be balanced, not {text!r}"
 
 
 def test_figures_are_asked_for_by_their_format(ran, monkeypatch):

@@ -133,7 +133,7 @@ def test_starts_and_targets_are_in_the_units_given():
     stops = SGDCurveRegressor(target=1.5 * lowest, **QUICK | {"epochs": 50}).fit(x, y)
     assert stops.status_ == "converged"
     assert stops.loss_curve_[-1] <= 1.5 * lowest < stops.loss_curve_[-2]
-    with pytest.raises(ValueError, match="init has no counterpart in standardized units: set standardize=False"):
+    with pytest.raises(ValueError, match="init has no counterpart in standardized units; set standardize=False"):
         SGDCurveRegressor("a*exp(b*x1) + c", init=[1e300, 1e-8, 0], **QUICK).fit(x * 1e9, y)
 
 

@@ -407,7 +407,7 @@ def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
     ("folders", "out", "complaint"),
     [
         (["run", "run"], None, "each folder must come once, and run comes twice"),
-        (["run"], "page.html", "--out is for several folders"),
+        (["run"], "page.html", "--out needs several folders"),
         (["run", "other"], "page", "--out must name a page, such as comparison.html, not 'page'"),
         (["nowhere"], None, "nowhere is not a run folder"),
         (["loop"], None, "loop is not a run folder"),

@@ -283,7 +283,7 @@ class TestRecords:
         first_part(folder).unlink()
         for identity in ({}, {"model": "a*"}, {**read_identity(folder), "samples": "many"}):
             (folder / "sgdbench.json").write_bytes(seal_json({"format": 4, "identity": identity}))
-            assert "is not that of a sweep" in refusal_of(load_run, folder)
+            assert "does not describe a sweep" in refusal_of(load_run, folder)
 
     def test_runs_on_fresh_seeds_that_are_damaged_are_named_and_left_out(self, tmp_path):
         another_run(tmp_path, epochs=40, target=0.1, confirm=2)
@@ -354,7 +354,7 @@ class TestParts:
     @pytest.mark.parametrize(
         ("flaw", "content"),
         [
-            (".* or is that of another run", add_checksum(b"text" + LAST_LINE, b"another")),
+            (".* or it belongs to another run", add_checksum(b"text" + LAST_LINE, b"another")),
             ("it holds no checksum", b"text"),
         ],
     )

@@ -291,7 +291,7 @@ def test_a_suite_that_was_stopped_and_a_problem_without_a_target(refused, tmp_pa
     )
     (tmp_path / "suite.toml").write_text("title = ''\ndescription = ''\nproblems = { sgd = 'sgd', adam = 'adam' }")
     assert "have runs of different optimizers: run the suite with --resume" in refused("report", tmp_path)
-    assert "is the folder of a suite: compare the folders of its problems" in refused("compare", tmp_path, tmp_path)
+    assert "is the folder of a suite; compare the problem folders" in refused("compare", tmp_path, tmp_path)
     (tmp_path / "suite.toml").write_text("title = ''\ndescription = ''\nproblems = { sgd = 'sgd', nag = 'nag' }")
     assert "the problem 'nag' in" in refused("report", tmp_path)
 

@@ -92,5 +92,5 @@ def test_states_and_rows_that_are_none_are_refused():
     for epochs in (-1, 1.5):
         with pytest.raises(ValueError, match="the epochs of the state must be a whole number of at least 0, not "):
             partial_fit(model, X, X[:, 0], state._replace(epochs=epochs), kernel="reference")
-    with pytest.raises(ValueError, match="x and y must be in the same order, and their indexes are not"):
+    with pytest.raises(ValueError, match="x and y must be in the same order, but their indexes differ"):
         partial_fit(model, frame, frame["x1"][::-1], state, kernel="reference")
