@@ -312,7 +312,7 @@ def _parameter_facts(fitted: TableFit, quality: TableQuality) -> dict[str, list[
     if not quality.uncertainty.reason:
         columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr[:MAX_PARAMS_SHOWN]]
     if quality.optimum is not None:
-        columns["lowest loss"] = _write_params(fitted, quality.optimum)
+        columns["at lowest loss"] = _write_params(fitted, quality.optimum)
     return columns
 
 

@@ -18,10 +18,10 @@ from bench.data.label_numbers import LabelNumbers, is_label
 from bench.data.table_errors import (
     STREAM_ADVICE,
     NoNumbersError,
+    describe_gap,
     either,
     explain_failures,
     find_columns,
-    missing_or_infinite,
 )
 from bench.data.text_table import text_columns, text_headings
 from bench.system.files import TABLE_SUFFIXES
@@ -240,7 +240,7 @@ def check_finite(path: Path, names: Sequence[str], batch: Batch) -> None:
         row = find_non_finite(values)
         if row is not None:
             raise ValueError(
-                f"{path}: row {batch.first + row + 1}, column {name!r} is {missing_or_infinite(values[row])}; fill it "
+                f"{path}: row {batch.first + row + 1} {describe_gap(values[row], name)}; fill it "
                 "in, or write the file without such rows"
             )
 

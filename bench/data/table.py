@@ -11,7 +11,7 @@ import numpy as np
 from bench.data.batches import locate_row, read_rows
 from bench.data.builtin_curves import GENERATED_CURVES, ROWS_WITHOUT_DATA
 from bench.data.categories import NO_CATEGORIES, make_inputs
-from bench.data.table_errors import either, join_names, missing_or_infinite
+from bench.data.table_errors import describe_gap, either, join_names
 from bench.system.files import TABLE_SUFFIXES
 from kernels.base.checks import describe, list_names
 from kernels.base.run import Floats
@@ -139,10 +139,10 @@ def read_table(
     if dropped and not drop_missing:
         row = int(complete.argmin())
         column = int(finite[row].argmin())
-        found = missing_or_infinite(values[row, column])
+        gap = describe_gap(values[row, column], names[column])
         raise ValueError(
-            f"{path}: {locate_row(path, names, row)}, column {names[column]!r} is {found} ({dropped} of {len(values)} "
-            "rows are incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
+            f"{path}: {locate_row(path, names, row)} {gap} ({dropped} of {len(values)} rows are incomplete); "
+            "fill it in, or skip such rows with --drop-missing (drop_missing=True)"
             + (", or leave out columns of text with --no-categories" if names[column] in texts else "")
         )
     if dropped == len(values):

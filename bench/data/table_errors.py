@@ -33,6 +33,8 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLE_SUFFIXES) -> It
         check_regular_file(path)
         with path.open("rb"):
             pass
+    except FileNotFoundError:
+        raise ValueError(f"no such file: {path}") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}; give a {either(accepted)} file") from error
     try:
@@ -104,9 +106,9 @@ def match_columns(text: str, headings: Sequence[str], place: str) -> list[str] |
     return matched
 
 
-def missing_or_infinite(value: float) -> str:
-    """Return the word for a number that is not finite in a table."""
-    return "missing" if np.isnan(value) else "infinite"
+def describe_gap(value: float, column: str) -> str:
+    """Return what a row of a table, the subject of the sentence, has in a column whose value is not finite."""
+    return f"has no value in column {column!r}" if np.isnan(value) else f"holds {value:g} in column {column!r}"
 
 
 def either(words: Sequence[str]) -> str:

@@ -66,7 +66,7 @@ class RunStates:
         reached = problem.clock.times(sizes, checkpoints).epoch
         most = int(np.ceil(reached.max(initial=0)))
         if most > epochs:
-            raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
+            raise ValueError(f"epochs must be at least {most}, not {epochs}: {run.folder} already holds {most}")
         last = problem.clock.last_checkpoints(sizes, epochs)
         shorter = (stored["status"] == MAX_EPOCHS).to_numpy() & (checkpoints < last)
         if whole and shorter.any():

@@ -358,7 +358,7 @@ def describe_sample(starts: int, seeds: facts.Seeds) -> str:
 def describe_no_choice(fact: facts.NoChoice) -> str:
     """Return advice for the case that every run or trial diverged."""
     if fact.at_start:
-        return "The loss is not finite where runs start: no rate helps, but other starts, another model or data might."
+        return "The loss is not finite at the start, so no rate helps: change the starts, the model or the data."
     return "Lower learning rates would help."
 
 
@@ -534,7 +534,7 @@ def _say_lowest_loss(fact: facts.LowestLoss) -> str:
     found = f"{text(known.loss, 6)}, found by {known.method}"
     note = f" ({known.note})" if known.note else ""
     if np.isnan(known.improvement):
-        return f"The lowest loss is {found}{note}; it is no improvement over that of {known.baseline}."
+        return f"The lowest loss is {found}{note}; it is not below the loss of {known.baseline}."
     if not np.isfinite(fact.loss):
         return f"The lowest loss is {found}{note}."
     return f"{_describe_end(fact, found)}{note}."
@@ -707,7 +707,7 @@ _PROBLEMS = {
 def say_fit_advice(fact: facts.FitAdvice) -> str:
     """Return why a fit fell short, and what helps."""
     if fact.problem == "not finite":
-        return "The loss is not finite where the run starts: no rate helps, but another start, model or data might."
+        return "The loss is not finite at the start, so no rate helps: change the start, the model or the data."
     if fact.problem == "overfits":
         return "The loss on held-out rows no longer falls: more --epochs would not lower it."
     is_above = fact.stable and fact.lr > fact.stable

@@ -117,10 +117,15 @@ class Table(Listing[T]):
     ----------
     hint : str
         The end of the message about an unknown name: how to register one.
+    names_elsewhere : dict of str to str
+        Names that other libraries use, and the names here. They are suggested, not accepted.
     """
 
-    def __init__(self, kind: str, built_in: Mapping[str, Callable[..., T]]) -> None:
+    def __init__(
+        self, kind: str, built_in: Mapping[str, Callable[..., T]], names_elsewhere: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(built_in)
+        self.names_elsewhere = dict(names_elsewhere or {})
         self.registered = REGISTERED[kind]
         self.hint = f"; your own come with --plugin FILE or kernels.register_{kind}"
 

@@ -45,6 +45,8 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
         node = ast.Constant(None)
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     if not isinstance(call.func, ast.Name):
+        if text.count("(") > text.count(")"):
+            raise ValueError(f"{what} {text!r}: the parenthesis is not closed")
         raise ValueError(f"{what} {text!r} does not have the form name or name(options)")
 
     kwargs: dict[str, Option] = {}
@@ -83,18 +85,16 @@ def make_from_spec(
     """
     name, args, kwargs = parse_spec(text, what, composed=inner is not None)
     if name not in table:
-        hint = getattr(table, "hint", "")  # `kernels.base.registry.Table` has one
-        close = did_you_mean(name, table)
+        hint = getattr(table, "hint", "")  # `kernels.base.registry.Table` has one, and `names_elsewhere`
+        elsewhere = getattr(table, "names_elsewhere", {}).get(name.lower())
+        close = f" (did you mean {elsewhere!r}?)" if elsewhere else did_you_mean(name, table)
         raise ValueError(f"unknown {what} {name!r}{close}; available: {list_names(table)}{hint}")
 
     def made(option: Option) -> Option | T:
         return inner(option) if inner and isinstance(option, str) else option
 
     signature = inspect.signature(table[name])
-    options = signature.parameters.values()
-    takes = (
-        ", ".join(f"{one.name}=..." if one.kind is one.KEYWORD_ONLY else one.name for one in options) or "no options"
-    )
+    takes = ", ".join(signature.parameters) or "no options"
     for option in kwargs:
         if option not in signature.parameters:
             close = did_you_mean(option, signature.parameters)

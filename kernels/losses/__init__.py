@@ -21,6 +21,16 @@ LOSSES: Table[Loss] = Table(
         "poisson": prediction_losses.poisson,
         "objective": prediction_losses.objective,
     },
+    names_elsewhere={
+        "mse": "squared",
+        "l2": "squared",
+        "mae": "absolute",
+        "l1": "absolute",
+        "pinball": "quantile",
+        "log_loss": "logistic",
+        "bce": "logistic",
+        "cross_entropy": "softmax",
+    },
 )
 
 

@@ -57,7 +57,7 @@ class Categories:
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{column} ({len(values)} values; compared with {values[0]!r})" for column, values in self.levels.items()
+            f"{column} ({len(values)} values; baseline {values[0]!r})" for column, values in self.levels.items()
         )
 
     @cached_property

@@ -109,7 +109,8 @@ class Model:
             "params", [name for name in used if name not in columns.single] if params is None else params
         )
         if not self.params:
-            raise ValueError(f"the expression {expression!r} has no parameters besides its inputs {self.inputs}")
+            named = f"inputs ({', '.join(self.inputs)})" if self.inputs else "numbers"
+            raise ValueError(f"the expression {expression!r} has no parameter to fit, only {named}")
         if len(self.params) > MAX_PARAMS:
             raise ValueError(f"the expression has {len(self.params)} parameters; at most {MAX_PARAMS} are accepted")
         for name in self.inputs:
@@ -353,7 +354,8 @@ class Model:
         if vector.shape != (len(self.params),):
             count = len(self.params)
             required = f"{count} number{'s' if count > 1 else ''} for {list_names(self.params)}"
-            raise ValueError(f"{what} must be {required}, not an array of shape {vector.shape}")
+            got = str(vector.size) if vector.ndim == 1 else f"an array of shape {vector.shape}"
+            raise ValueError(f"{what} must be {required}, not {got}")
         return vector
 
     def _flatten(self, params: Mapping[str, ArrayLike | Mapping[str, float]], what: str) -> dict[str, Any]:

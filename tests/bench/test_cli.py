@@ -287,7 +287,7 @@ def test_info_has_the_versions_and_the_place_of_the_kernels(ran):
 
 
 def test_what_would_act_on_a_terminal_is_taken_out_of_what_is_said(refused):
-    assert "a b [2J.csv cannot be read" in refused("fit", "a\nb\x1b[2J.csv", "--y", "mpg")
+    assert "no such file: a b [2J.csv" in refused("fit", "a\nb\x1b[2J.csv", "--y", "mpg")
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_a
     assert (code, best["verdict"], choice["verdict"], told["epochs"]) == (0, "lower", "lower", [])
     assert notes["Losses"] == "at the end of each run, on the held-out samples, as no run reached a target."
     assert notes["Different"] == "record: epoch in A, log:1 in B; epochs: 2 in A, 3 in B."
-    assert "Losses: not compared: the held-out samples are not the same" in refused("compare", "b", "not held out")
+    assert "Losses: not compared: the held-out samples differ" in refused("compare", "b", "not held out")
     # With patience a run keeps other parameters than those of its end.
     said = "with the parameters that each run keeps, on the held-out samples"
     assert compared("a", "patient")[2]["Losses"].startswith(said)

@@ -118,7 +118,7 @@ def test_bad_input_is_one_line(args, words, refused):
 @pytest.mark.usefixtures("repository")
 def test_trees_without_src_import_their_own_package_and_turns_that_take_too_long_are_refused(refused):
     """That is after what each benchmark imported was looked at."""
-    said = "raise --time-limit, which is 1, or choose benchmarks"
+    said = "but --time-limit is 1; raise it, or choose benchmarks"
     assert said in refused("compare", "--against", "HEAD", "--time-limit", "1")
 
 

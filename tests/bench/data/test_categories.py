@@ -108,7 +108,7 @@ def test_a_run_and_all_that_it_hands_out_know_the_categories(ran, sgdbench, diam
     out = ran("run", "study.toml", *quick, "--out", "a", "--test", str(more))
     assert "\nOn test rows: " in f"\n{out}"
     result = load_run("a")
-    assert str(result.model.categories).startswith("cut (5 values; compared with 'Ideal'), color (7 values")
+    assert str(result.model.categories).startswith("cut (5 values; baseline 'Ideal'), color (7 values")
     names = {}
     exec(result.best().code(), names)
     fitted, loss = names["fitted"], result.frame["final_loss"].min()
@@ -118,7 +118,7 @@ def test_a_run_and_all_that_it_hands_out_know_the_categories(ran, sgdbench, diam
     (tmp_path / "copied.toml").write_text(result.best().to_study(), "utf-8")
     ran("run", "copied.toml", "--out", "b", "--confirm", "0")
     assert load_run("b").frame["final_loss"].min() == pytest.approx(loss)
-    assert "cut (5 values; compared with &#39;Ideal&#39;)" in (tmp_path / "a" / "report.html").read_text("utf-8")
+    assert "cut (5 values; baseline &#39;Ideal&#39;)" in (tmp_path / "a" / "report.html").read_text("utf-8")
     code, _, said = sgdbench("run", "study.toml", *quick, "--out", "c", "--test", str(unknown))
     assert code == 2
     assert "unknown.csv: column 'cut' is 'Superb' in line 2; expected the values that training had: 'Ideal'" in said
@@ -216,7 +216,7 @@ def test_missing_texts_are_missing_values(ran, sgdbench, diamonds, tmp_path, mon
     given = ["fit", "gap.csv", "--y", "price", "--standardize", "--lr", "0.001", "--epochs", "1"]
     given += ["--kernel", "reference"]
     _, _, said = sgdbench(*given)
-    assert "gap.csv: line 5, column 'cut' is missing (1 of 2000 rows are incomplete)" in said
+    assert "gap.csv: line 5 has no value in column 'cut' (1 of 2000 rows are incomplete)" in said
     assert said.rstrip().endswith("or leave out columns of text with --no-categories")
     assert json.loads(ran(*given, "--drop-missing", "--json"))["rows_dropped"] == 1
 
@@ -242,7 +242,8 @@ def test_predictions_take_frames_with_texts(diamonds, table, expression):
     trained = fit(model, diamonds, diamonds["price"] / 1e4, epochs=1, lr=0.01, kernel="reference")
     np.testing.assert_array_equal(trained.predict(diamonds[["cut", "carat"]]), trained.predict(data.x))
     with pytest.raises(
-        ValueError, match=r"^x\['cut'\] is 'Idael' \(did you mean 'Ideal'\?\) in row 7 \(counted from 0\); acc"
+        ValueError,
+        match=r"^x\['cut'\] is 'Idael' \(did you mean 'Ideal'\?\) in row 7 \(counted from 0\); expected the values",
     ):
         model.predict(fitted.params, diamonds.assign(cut=diamonds["cut"].where(diamonds.index != 7, "Idael")))
     renamed = diamonds.rename(columns={"carat": "Carat (g)"})  # a heading by its name in expressions

@@ -317,7 +317,7 @@ class TestExtension:
         assert_same(swept(tmp_path, grid), swept(grid=grid))
 
     def test_fewer_epochs_than_are_stored_are_refused(self, undisturbed, stored):
-        with pytest.raises(ValueError, match=r"^epochs must be at least 12, which .* holds already, not 11$"):
+        with pytest.raises(ValueError, match=r"^epochs must be at least 12, not 11: .* already holds 12$"):
             swept(stored, epochs=11, study="epochs = 11")
         found = load_run(stored)
         assert found.run.study == "epochs = 12"

@@ -79,7 +79,7 @@ def test_where_all_diverged_there_is_no_choice(tmp_path):
     assert answer.tiles[0].value == "10 of 10"
     assert answer.notes == ["Lower learning rates would help."]
     lost = find_answer(data_of(tmp_path / "lost", lr=1e-9, init=[1e200, 0]))
-    assert lost.notes[0].startswith("The loss is not finite where runs start: no rate helps, but other starts, ")
+    assert lost.notes[0].startswith("The loss is not finite at the start, so no rate helps: change the ")
 
 
 def test_where_all_diverged_nothing_is_said_of_a_best_choice(tmp_path):

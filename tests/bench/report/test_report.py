@@ -409,8 +409,8 @@ def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
         (["run", "run"], None, "each folder must come once, and run comes twice"),
         (["run"], "page.html", "--out needs several folders"),
         (["run", "other"], "page", "--out must name a page, such as comparison.html, not 'page'"),
-        (["nowhere"], None, "nowhere is not a run folder"),
-        (["loop"], None, "loop is not a run folder"),
+        (["nowhere"], None, "no such folder: nowhere"),
+        (["loop"], None, "no such folder: loop"),
     ],
 )
 def test_folders_that_make_no_report_are_refused(tmp_path, monkeypatch, folders, out, complaint):

@@ -187,4 +187,4 @@ def test_one_run_is_not_all():
 
 def test_no_rate_helps_runs_that_start_where_the_loss_is_not_finite():
     assert describe_no_choice(facts.NoChoice("run")) == "Lower learning rates would help."
-    assert describe_no_choice(facts.NoChoice("run", at_start=True)).startswith("The loss is not finite where runs sta")
+    assert describe_no_choice(facts.NoChoice("run", at_start=True)).startswith("The loss is not finite at the start")

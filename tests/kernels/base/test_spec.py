@@ -48,7 +48,8 @@ NO_NUMBERS = ["'text'", "x", "True", "1e999", "1 + 1", "[[1]]"]
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        *((text, FORM) for text in ("", "1", "a.b(1)", "a(1)(2)", "a\0", "(" * 200, "f(x=*[1])")),
+        *((text, FORM) for text in ("", "1", "a.b(1)", "a(1)(2)", "a\0", "f(x=*[1])")),
+        ("(" * 200, "the parenthesis is not closed"),
         (None, "must be text of the form name or name(options), not None"),
         *((f"f({argument})", NUMBERS) for argument in NO_NUMBERS),
         *((f"f(x={argument})", NUMBERS) for argument in NO_NUMBERS),

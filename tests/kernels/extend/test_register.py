@@ -119,7 +119,9 @@ def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
     )
     assert load_study(study).make_grid().size == 2
     REGISTERED["optimizer"].clear()
-    with pytest.raises(ValueError, match=r"line 7: unknown grid.optimizer 'heavy'.*; .* --plugin FILE or kernels"):
+    with pytest.raises(
+        ValueError, match=r"line 7: grid.optimizer: unknown optimizer 'heavy'.*; .* --plugin FILE or kernels"
+    ):
         load_study(study)
 
 
@@ -440,7 +442,7 @@ def test_rules_on_record_are_sealed(rules, tmp_path):
     run(folder)
     path = folder / "rules.json"
     path.write_text(path.read_text().replace("SLOWER", "FASTER"))
-    with pytest.warns(RuntimeWarning, match=r"rules.json is damaged \(its content has changed.*own rules is ignored"):
+    with pytest.warns(RuntimeWarning, match=r"rules.json is damaged \(its content was changed.*own rules is ignored"):
         assert load_run(folder).run.rules == {}
 
 

@@ -105,7 +105,9 @@ def test_labels_of_a_table_are_refused_in_one_line(table, suffix):
     told = refusal_of(load_table, path, "x", "text")
     assert re.search(rf"t.{suffix}.* column 'text' .*; classes are for the losses logistic, hinge and", told)
     told = refusal_of(load_table, path, "x", "three", loss="hinge")
-    assert re.search(r"column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'; of more", told)
+    assert re.search(
+        r"column 'three' must hold two classes .*, not 3 values: 'a', 'b', 'c'; use softmax for more", told
+    )
     told = refusal_of(load_table, path, ["x", "text"], "sign", loss="hinge", categories={})  # as an input
     assert "column 'text' must" in told
     assert "classes" not in told
@@ -113,7 +115,7 @@ def test_labels_of_a_table_are_refused_in_one_line(table, suffix):
 
 def test_missing_labels_are_missing_values(tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n1,+\n2, - \n3,?\n4,\n5,+\n")
-    with pytest.raises(ValueError, match=r"line 4, column 'y' is missing \(2 of 5 rows are incomplete\)"):
+    with pytest.raises(ValueError, match=r"line 4 has no value in column 'y' \(2 of 5 rows are incomplete\)"):
         load_table(tmp_path / "t.csv", "x", "y", loss="hinge")
     data = load_table(tmp_path / "t.csv", "x", "y", loss="hinge", drop_missing=True)
     assert (data.classes.labels, data.y.tolist(), data.dropped) == (("+", "-"), [0, 1, 0], 2)

@@ -316,7 +316,7 @@ def test_a_model_that_is_no_better_than_a_constant_has_no_target():
     found = lowest("a*x", x, 5 + 0 * x)
     assert found.loss > found.constant_loss
     assert found.target is None
-    assert "no improvement" in found.describe(25.0)
+    assert "not below the loss of the best constant" in found.describe(25.0)
 
 
 def test_a_lower_end_of_a_run_takes_the_place_of_a_worse_one_only():
