@@ -7,6 +7,7 @@ thread is never released in the child, which would wait for it forever.
 import os
 from contextlib import AbstractContextManager
 from functools import partial
+from threading import RLock
 from typing import Any
 
 
@@ -21,5 +22,23 @@ def wait_when_forking(*locks: AbstractContextManager[Any]) -> None:
     if not hasattr(os, "register_at_fork"):  # Windows cannot fork
         return
     for lock in reversed(locks):  # handlers run in reverse order of registration
-        release = partial(lock.__exit__, None, None, None)
-        os.register_at_fork(before=lock.__enter__, after_in_parent=release, after_in_child=release)
+        held: list[AbstractContextManager[Any]] = []
+        release = partial(_release, held)
+        os.register_at_fork(before=partial(_acquire, lock, held), after_in_parent=release, after_in_child=release)
+
+
+def _acquire(lock: AbstractContextManager[Any], held: list[AbstractContextManager[Any]]) -> None:
+    lock.__enter__()
+    held.append(lock)
+
+
+def _release(held: list[AbstractContextManager[Any]]) -> None:
+    """Release the lock, unless it was registered while the fork already waited for another one."""
+    if held:
+        held.pop().__exit__(None, None, None)
+
+
+IMPORT_LOCK = RLock()
+"""Held by imports on first use: a forked process never finishes an import that another thread has begun."""
+
+wait_when_forking(IMPORT_LOCK)

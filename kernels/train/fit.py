@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
 from kernels.base.columns import Inputs, Params
+from kernels.base.forking import IMPORT_LOCK
 from kernels.base.memory import check_room
 from kernels.base.run import (
     CONVERGED,
@@ -208,7 +209,8 @@ def fit(
     recorded = Record(np.empty(checkpoints.size), trajectory, memory, validation_losses, np.array(NO_LOWEST))
 
     # Compile.
-    from kernels.train.trainer import make_trainer  # noqa: PLC0415 (numba is heavy; arguments are checked without it)
+    with IMPORT_LOCK:
+        from kernels.train.trainer import make_trainer  # noqa: PLC0415 (numba is heavy; arguments need no kernel)
 
     started = time.perf_counter()
     train = make_trainer(kernel, model, loss, optimizer, data)

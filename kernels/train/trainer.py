@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels.base.forking import IMPORT_LOCK
 from kernels.base.run import LAYOUT, Data, Hyperparameters, allocate_aligned, allocate_buffers, allocate_scratch
 from kernels.compile.build import build
 from kernels.compile.kinds import check_dtype
@@ -38,7 +39,8 @@ def make_trainer(
     """
     dtype = data.dtype
     if kernel == "reference":
-        from kernels.reference import remember_order, train  # noqa: PLC0415 (kernels never need it)
+        with IMPORT_LOCK:
+            from kernels.reference import remember_order, train  # noqa: PLC0415 (kernels never need it)
 
         check_dtype(dtype, kernel, model, loss, optimizer)
         return partial(train, model.program, loss, optimizer, data, visiting=remember_order(data))
