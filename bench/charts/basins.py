@@ -89,7 +89,7 @@ def _make_axis(places: Floats, title: str) -> Axis:
 
 
 def _draw_cells(own: pd.DataFrame, x: Floats, y: Floats, shades: Shades) -> Iterator[Layer]:
-    """Yield the cells of a panel, row by row, and the crosses of those that diverged."""
+    """Yield the cells of a panel, row by row, and crosses on the diverged ones."""
     lost = own["lost"].to_numpy()
     tones: list[float | str] = list(shades.tones_of(own["value"].to_numpy(float)).tolist())
     for place in np.flatnonzero(lost | ~np.isfinite(own["value"])):
@@ -129,7 +129,7 @@ def _mark_starts(starts: Mapping[str, Floats], axes: tuple[Axis, Axis]) -> Itera
 
 
 def _name_starts(starts: Mapping[str, Floats], axes: tuple[Axis, Axis], columns: int) -> list[Texts]:
-    """Return the names of starts, but for those that would overlap an earlier one."""
+    """Return the names of starts, without names that would overlap an earlier one."""
     taken: list[tuple[Floats, Floats]] = []
     shown: list[tuple[Floats, str]] = []
     for name, at, _ in _locate_starts(starts, axes):

@@ -114,7 +114,7 @@ def run_chart(
     target: float | None = None,
     notes: str = "",
 ) -> Chart:
-    """Return the chart of the loss of one run, whose end is told in the `notes`."""
+    """Return the loss chart of one run; the `notes` say how the run ended."""
     placed = shown.place(losses)
     panel = _make_panel(samples, placed[np.newaxis], shown, target)
     caption = "The loss on the training samples."

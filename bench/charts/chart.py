@@ -35,7 +35,7 @@ class Axis:
     ticks : sequence of Ticks
         Choices of ticks, the most numerous first: a renderer takes the first for which there is room.
     slanted : bool
-        Whether labels for which there is no room beside each other are slanted, and not thinned out.
+        Whether labels that do not fit side by side are slanted instead of thinned out.
     linear : Axis, optional
         The axis that a reader of the page may choose in place of a logarithmic one.
     """

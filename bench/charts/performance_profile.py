@@ -24,7 +24,7 @@ from bench.charts.ticks import linear_ticks, log_ticks, places
 from bench.tables.formatting import shorten, text
 from bench.tables.words import format_count
 
-# Costs this many times that of the best are at the edge of the chart, and have the lightest shade.
+# The chart ends, with the lightest shade, at this many times the lowest cost.
 FARTHEST = 100.0
 NAMED = 6
 LETTERS, PROBLEM_LETTERS = 24, 20  # of the names of optimizers and of problems

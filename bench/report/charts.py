@@ -156,7 +156,7 @@ def maps_by_start(run_data: RunData, outcomes: pd.DataFrame, measures: Sequence[
 
 
 def cells_by_map(run_data: RunData, rows: pd.DataFrame, most: int) -> dict[str, list[Chart | None]]:
-    """Return the loss curves of each cell of the maps, with at most so many points of all rows together, about."""
+    """Return the loss curves of each cell of the maps, thinned to about `most` points in all."""
     curves, by = run_data.result.curves, map_settings(run_data.outcomes)
     kinds = 1 + ("validation_loss" in curves)
     most = min(MOST_CHECKPOINTS, max(LEAST_CHECKPOINTS, most // kinds // max(1, len(rows))))
