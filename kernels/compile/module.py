@@ -4,6 +4,8 @@ import re
 from functools import cache as once
 
 from kernels.compile.build import Module
+from kernels.compile.layers import NetworkParts
+from kernels.compile.network_text import network_text
 from kernels.compile.scalar_parts import ScalarParts
 from kernels.compile.scalar_text import scalar_text
 from kernels.compile.spec import KernelSpec
@@ -38,14 +40,7 @@ IMPORTS = {
 def module_of(spec: KernelSpec) -> Module:
     """Return the module of a kernel."""
     is_network = isinstance(spec.model.program, Network)
-    if is_network:
-        # A model without vectors needs none of these eight modules.
-        from kernels.compile.layers import NetworkParts  # noqa: PLC0415
-        from kernels.compile.network_text import network_text  # noqa: PLC0415
-
-        body = network_text(NetworkParts(spec))
-    else:
-        body = scalar_text(ScalarParts(spec))
+    body = network_text(NetworkParts(spec)) if is_network else scalar_text(ScalarParts(spec))
     given = {"fma": spec.fma, "lanes": spec.width > 1 and not is_network}
     settings = ", ".join(f"{name}=True" for name, wanted in given.items() if wanted)
     used = set(re.findall(r"(?<![.\w])\w+", body)) | {"options"}
