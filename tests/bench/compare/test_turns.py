@@ -57,14 +57,14 @@ def compared(rng, rows, gate, b):
 @pytest.mark.parametrize(("gate", "rows", "most"), [(1.001, 1, 0.05), (1.05, 3, 0.01), (1.001, 10, 0.05)])
 def test_the_same_code_comes_past_a_gate_in_at_most_5_of_100(monkeypatch, gate, rows, most):
     """Whatever the number of rows, and though the measurement ends when intervals are narrow."""
-    monkeypatch.setattr(paired, "RESAMPLES", 199)
+    monkeypatch.setattr(paired, "RESAMPLES", 499)
     rng = np.random.default_rng(rows)
     runs = [compared(rng, rows, gate, 1.0)[0] for _ in range(300 // rows)]
     assert np.mean([(run["low"] > gate).any() for run in runs]) <= most
 
 
 def test_a_fifth_is_seen(monkeypatch):
-    monkeypatch.setattr(paired, "RESAMPLES", 199)
+    monkeypatch.setattr(paired, "RESAMPLES", 499)
     rng = np.random.default_rng(2)
     found = [compared(rng, 3, 1.05, 1.2) for _ in range(30)]
     assert np.mean([(table["low"] > 1.05).all() for table, _ in found]) >= 0.9
