@@ -1,4 +1,4 @@
-"""A process that forks while a thread compiles."""
+"""A process that forks while a thread compiles or imports."""
 
 import os
 
@@ -6,30 +6,28 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
 
-# Prints how a child ended that was forked while a thread was in {function}.
+# Prints how a child ended that was forked once a thread, which fits a model, had set `reached` and slept.
 FORK = """
-import os, signal, threading, time, warnings
+import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of every fork beside a thread
+signal.alarm(120)  # ends this process if the fork itself hangs; the child has no alarm
 from functools import partial
 from kernels import fit
-{imports}
 fit = partial(fit, kernel={kernel!r})
 x = [i / 50 for i in range(100)]
 reached = threading.Event()
 
-def slowly(*args, original={function}, **kwargs):
+def pause():
     if not reached.is_set():
         reached.set()
         time.sleep(0.3)
-    return original(*args, **kwargs)
-
-{function} = slowly
-thread = threading.Thread(target=fit, args=("a*x + b*x**{power}", x, x))
+{pausing}
+thread = threading.Thread(target=fit, args=({model!r}, x, x))
 thread.start()
 reached.wait()
 child = os.fork()
 if not child:
-    fit("a*x + b*x**{power}*x**2", x, x)
+    fit({model_of_child!r}, x, x)
     os._exit(0)
 thread.join()
 end = time.monotonic() + 60
@@ -38,6 +36,33 @@ while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < end
 if not ended[0]:
     os.kill(child, signal.SIGKILL)
 print("hangs" if not ended[0] else ended[1])
+"""
+
+PAUSE_IN_FUNCTION = """
+{imports}
+
+def slowly(*args, original={function}, **kwargs):
+    pause()
+    return original(*args, **kwargs)
+
+{function} = slowly
+"""
+
+# Pauses when the module begins to run: while it is searched, Python's own lock of imports makes a fork wait.
+PAUSE_IN_IMPORT = """
+from importlib.machinery import PathFinder
+
+class Finder:
+    def find_spec(name, path, target=None):
+        if name != {module!r}:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        run = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (pause(), run(module))
+        return spec
+
+assert {module!r} not in sys.modules
+sys.meta_path.insert(0, Finder)
 """
 
 
@@ -50,5 +75,15 @@ print("hangs" if not ended[0] else ended[1])
     ],
 )
 def test_a_child_forked_while_a_thread_compiles_does_not_hang(python, kernel, power, imports, function):
-    code = FORK.format(kernel=kernel, power=power, imports=imports, function=function)
-    assert python(code) == "0\n"
+    pausing = PAUSE_IN_FUNCTION.format(imports=imports, function=function)
+    model = f"a*x + b*x**{power}"
+    assert python(FORK.format(kernel=kernel, model=model, model_of_child=f"{model}*x**2", pausing=pausing)) == "0\n"
+
+
+# The imports of the last two take locks for which a fork waits too: those of `logging`, and those of the compiler.
+@pytest.mark.parametrize(
+    "module", ["kernels.train.trainer", "kernels.reference", "numba.core.byteflow", "kernels.loops.order"]
+)
+def test_a_fork_during_the_imports_of_a_first_fit_does_not_hang(python, module):
+    pausing = PAUSE_IN_IMPORT.format(module=module)
+    assert python(FORK.format(kernel="reference", model="a*x + b", model_of_child="a*x + b", pausing=pausing)) == "0\n"
