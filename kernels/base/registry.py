@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple, TypeVar
 
-from kernels.base.plugins import MODULE_PREFIX, load_installed
+from kernels.base.forking import IMPORT_LOCK
 from kernels.base.spec import option_text, parse_spec
 
 T = TypeVar("T")
@@ -57,6 +57,9 @@ class Registered:
     @property
     def plugin(self) -> str:
         """The path of the rule's file if it is a plug-in, else an empty text."""
+        with IMPORT_LOCK:
+            from kernels.base.plugins import MODULE_PREFIX  # noqa: PLC0415 (only for registered rules)
+
         return self.file if self.origin[0].startswith(MODULE_PREFIX) else ""
 
 
@@ -133,6 +136,9 @@ class Table(Listing[T]):
         if name in self.built_in:
             return self.built_in[name]
         if name not in self.registered:
+            with IMPORT_LOCK:
+                from kernels.base.plugins import load_installed  # noqa: PLC0415 (only for rules that are not built in)
+
             load_installed()
         return self.registered[name].build
 

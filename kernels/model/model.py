@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
+from numpy.random import default_rng  # by name: no fork waits for the import when `np.random` is first used
 from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_array, check_integer, check_seed, describe, did_you_mean, list_names, meant_by
 from kernels.base.columns import Inputs, Params, column_names, input_columns, stack_columns
+from kernels.base.forking import IMPORT_LOCK
 from kernels.base.run import Floats
-from kernels.model.categories import Categories
 from kernels.model.column_names import ALL_INPUTS, headings_by_name
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
@@ -28,14 +29,14 @@ from kernels.model.layers import (
     flat_names,
     plan_network,
 )
-from kernels.model.linear_data import make_rows
 from kernels.model.network import Network
 from kernels.model.program import Program
 from kernels.model.program_cache import compile_program
-from kernels.model.written_out import write_out
 
 if TYPE_CHECKING:
     import sympy
+
+    from kernels.model.categories import Categories
 
 
 class Model:
@@ -156,6 +157,9 @@ class Model:
         """The residual and its derivatives as straight-line code, in layers if the model has long vectors."""
         # Not a cached_property: before Python 3.12 its lock could be held during a fork, while a thread derives.
         if self._program is None and self._drafts:
+            with IMPORT_LOCK:
+                from kernels.model.written_out import write_out  # noqa: PLC0415 (only for vectors)
+
             network = build_network(self._drafts, self.vectors, self._given, self.classes, self.hidden)
             self._network, self._program = network, write_out(network) or network
         elif self._program is None:
@@ -248,6 +252,9 @@ class Model:
         ValueError
             If the model is not linear in its parameters or has a score per class, or x does not fit it.
         """
+        with IMPORT_LOCK:
+            from kernels.model.linear_data import make_rows  # noqa: PLC0415 (only when asked for)
+
         self.check_linear()
         if self.classes > 1:
             raise ValueError(f"the model must have one value for each sample, and has {self.classes} scores")
@@ -309,7 +316,7 @@ class Model:
         They are standard normal draws of the seed. In models with vectors they are zeros if the model is linear;
         otherwise weights are divided by the square root of their length, and added constants are zero.
         """
-        draws = np.random.default_rng(check_seed(seed)).standard_normal(len(self.params))
+        draws = default_rng(check_seed(seed)).standard_normal(len(self.params))
         # Adding 0.0 turns -0.0 into 0.0.
         return draws if self.network is None else draws * self.network.start_scale + 0.0
 

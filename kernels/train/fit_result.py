@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.checks import list_names
 from kernels.base.columns import Inputs, Params, check_row_order, stack_columns, take_targets
+from kernels.base.forking import IMPORT_LOCK
 from kernels.base.registry import REGISTERED
 from kernels.base.run import Floats, Integers
 from kernels.data.pieces import mean_over, variance
@@ -21,14 +22,15 @@ from kernels.losses import make_loss
 from kernels.losses.classes import Classes, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
-from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss, is_found_at_once
-from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from kernels.train.attainable_loss import AttainableLoss
+    from kernels.train.fit_quality import Uncertainty
 
 # The standard errors of more parameters would need a matrix of more than eight megabytes.
 MAX_PARAMS_WITH_ERRORS = 1000
@@ -353,6 +355,9 @@ class FitResult:
     @cached_property
     def uncertainty(self) -> Uncertainty:
         """The standard errors and correlations of the parameters; see `kernels.train.fit_quality`."""
+        with IMPORT_LOCK:
+            from kernels.train.fit_quality import estimate_uncertainty, unknown  # noqa: PLC0415 (only when asked for)
+
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
         if self.params.size > MAX_PARAMS_WITH_ERRORS:
@@ -376,6 +381,9 @@ class FitResult:
         See `kernels.train.attainable_loss.find_attainable_loss`. Except for least squares of linear models, it takes a
         moment to compute.
         """
+        with IMPORT_LOCK:
+            from kernels.train.attainable_loss import find_attainable_loss  # noqa: PLC0415 (only when asked for)
+
         attainable = find_attainable_loss(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
         return attainable.lowered(self.kept.loss, self.params, "this run", self.dtype)
 
@@ -426,6 +434,9 @@ class FitResult:
         ]
         if self.uncertainty.reason:
             lines.append(f"  no standard errors: {self.uncertainty.reason}")
+        with IMPORT_LOCK:
+            from kernels.train.attainable_loss import is_found_at_once  # noqa: PLC0415 (only when asked for)
+
         if is_found_at_once(self.model, self.criterion, (self.x, self.y)):
             lines.append(f"  lowest loss {self.optimum.describe(self.kept.loss)}")
         if self.classes:
