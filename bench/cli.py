@@ -188,13 +188,13 @@ def fit(
     ] = None,
     seed: Annotated[Any, setting("grid.seed", "SEED", read=parse.parse_seed)] = str(GridKeys.seed),
     shuffle: options.Shuffle = GridKeys.shuffle,
-    target: options.Target = None,
+    target: options.FitTarget = None,
     kernel: Annotated[str, option("NAME", '"fused", "fused-fma" or (slow) "reference".')] = "fused",
     dtype: options.Dtype = "float64",
     record: options.Record = "epoch",
-    validation: options.Validation = None,
-    test: options.Test = None,
-    patience: options.Patience = None,
+    validation: options.FitValidation = None,
+    test: options.FitTest = None,
+    patience: options.FitPatience = None,
     standardize: Annotated[
         bool,
         flag("Train on columns of mean 0 and deviation 1; --init is in these units, results are not.", "--standardize"),
@@ -399,8 +399,9 @@ def speed(
 ) -> None:
     """Verify and time the variants, and compare them.
 
-    Each is compared with the reference before it is timed, and all take turns. Exit code 1 if one of them differs. The
-    share of the roof is the time that a kernel's arithmetic takes alone, relative to the kernel's time.
+    Each variant is checked against the reference before it is timed, and the variants are measured in turns. Exit code
+    1 if one of them differs. The share of the roof is the time that a kernel's arithmetic takes alone, relative to the
+    kernel's time.
     """
     from bench.commands.speed import run_speed  # noqa: PLC0415
     from bench.study.load import load_study  # noqa: PLC0415

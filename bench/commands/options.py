@@ -139,7 +139,7 @@ Starts = Annotated[
         "grid.init",
         "STARTS",
         "--init",
-        more='As in "near=-1,10,26; far=-1.8,-131,-2400", "a=2,b=-4,c=3" or "normal:1:5".',
+        more='For example "-1,10,26", "a=2,b=-4,c=3", "normal:1:5" or "near=-1,10,26; far=-1.8,-131,-2400".',
         read=parse.parse_starts,
     ),
 ]
@@ -148,20 +148,44 @@ Starts = Annotated[
 Epochs = Annotated[Any, setting("run.epochs", "COUNT")]
 Loss = Annotated[
     str | None,
-    setting("run.loss", "NAME", more="For a table, the default depends on the target: numbers or labels.", read=None),
+    setting("run.loss", "NAME", more="For a table, the default depends on the target.", read=None),
 ]
-Target = Annotated[
-    Any,
-    setting(
-        "run.target",
-        "LOSS",
-        more='In the table\'s units even if columns are standardized, except for losses such as "huber(1.0)".',
-    ),
-]
+_TABLE_UNITS = 'In the table\'s units even if columns are standardized, except for losses such as "huber(1.0)".'
+Target = Annotated[Any, setting("run.target", "LOSS", more=_TABLE_UNITS)]
 Record = Annotated[Any, setting("run.record", "CHECKPOINTS")]
 Validation = Annotated[Any, setting("data.validation", "SHARE|FILE", more="Or the rows of a file.")]
 Test = Annotated[Any, setting("data.test", "SHARE|FILE", more="Or the rows of a file.")]
 Patience = Annotated[Any, setting("run.patience", "EPOCHS")]
+
+# Options of `fit` alone, whose settings are not chosen by a comparison of runs.
+FitTarget = Annotated[Any, option("LOSS", f"Stop when the loss is this low. {_TABLE_UNITS}", read=parse.parse_value)]
+FitValidation = Annotated[
+    Any,
+    option(
+        "SHARE|FILE",
+        "Hold out this share of the rows, and record the loss on them; --patience uses it. Or the rows of a file.",
+        read=parse.parse_value,
+    ),
+]
+FitTest = Annotated[
+    Any,
+    option(
+        "SHARE|FILE",
+        "Hold out this share of the rows, and report the loss on them; they have no influence on the run. Or the rows "
+        "of a file.",
+        read=parse.parse_value,
+    ),
+]
+FitPatience = Annotated[
+    Any,
+    option(
+        "EPOCHS",
+        "Stop when the loss on held-out rows has not improved for this many epochs; keep the best parameters.",
+        read=parse.parse_value,
+    ),
+]
+
+# Options of studies alone.
 Confirm = Annotated[Any, setting("run.confirm", "COUNT")]
 Refine = Annotated[Any, setting("run.refine", "ROUNDS")]
 

@@ -64,6 +64,7 @@ def _items(body: str) -> str:
     items = []
     for head, about in re.findall(r"^(\S.*)\n((?:[ \t]+.*\n?|\n)*)", body.strip() + "\n", re.MULTILINE):
         name, _, kind = head.partition(" : ")
-        described = ": " + escape(about) if about.strip() else ""
+        paragraphs = inspect.cleandoc(about).split("\n\n")
+        described = ": " + "\n\n  ".join(map(escape, paragraphs)) if about.strip() else ""
         items.append(f"- `{name}`{', ' + escape(kind) if kind else ''}{described}")
     return "\n".join(items)

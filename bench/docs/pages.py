@@ -51,9 +51,12 @@ def _rules(listing: Listing[Any]) -> str:
 def _models() -> str:
     rows = []
     for name, options, described in MODELS.entries():
-        rows.append(
-            (f"`{name}({options})`" if options else f"`{name}`", escape(described) if options else f"`{described}`")
+        about = (
+            escape(described.removeprefix("Return ").removeprefix("the model ").removesuffix("."))
+            if options
+            else f"`{described}`"
         )
+        rows.append((f"`{name}({options})`" if options else f"`{name}`", about))
     return "## Ready-made models\n\n" + table(("name", "model"), rows)
 
 

@@ -23,8 +23,8 @@ class DataKeys:
     y: Annotated[str | None, "The target column."] = None
     categories: Annotated[
         dict[str, list[str]] | None,
-        "A table of the text columns among `x` with their values: all but the first become columns of 0 and 1 for the "
-        "model. By default the values are found, with the most frequent first.",
+        'The values of each text column among `x`, for example `city = ["Genf", "Bern"]`: each value but the first '
+        "becomes a column of 0 and 1. By default they are read from the data, with the most frequent first.",
     ] = None
     builtin: Annotated[
         str | None,
@@ -37,7 +37,7 @@ class DataKeys:
     center: Annotated[
         str, 'Which columns `standardize` centers: "both", "x", "y" or "none"; it scales all of them.'
     ] = "both"
-    drop_missing: Annotated[bool, "Skip rows with missing values; default: they are refused."] = False
+    drop_missing: Annotated[bool, "Skip rows with missing values; by default such a table is refused."] = False
     validation: Annotated[
         float | None, "Hold out this share of the rows; without a target, settings are chosen by the loss on them."
     ] = None
@@ -45,7 +45,7 @@ class DataKeys:
         str | None, "A file with the same columns whose rows are held out, instead of a share."
     ] = None
     test: Annotated[
-        float | None, "Hold out this share of the rows to evaluate the best choice; they decide nothing."
+        float | None, "Hold out this share of the rows to evaluate the best choice; they have no influence on it."
     ] = None
     test_path: Annotated[str | None, "A file with the same columns and the test rows, instead of a share."] = None
     cache_dir: Annotated[str | None, "The folder for the columns of a mapped table; default: beside the table."] = None
@@ -76,11 +76,13 @@ class GridKeys:
     batch_size: Annotated[Setting, 'Samples per update, or "full".'] = 1
     init: Annotated[
         Setting,
-        'Starts by name, each a list, names with values, "zero", or random ones: "normal:1:20", that is scale and '
-        'count, or "uniform:-5:5:20", low, high and count.',
+        'Starting parameters: a list, names with values, "zero", or random draws, "normal:SCALE:COUNT" or '
+        '"uniform:LOW:HIGH:COUNT"; or several of these, each with a name.',
     ] = None
     optimizer: Annotated[Setting, 'For example "momentum(0.9)" or "adam".'] = "sgd"
-    schedule: Annotated[Setting, 'Factors on the learning rate, for example "halve(10)" or "cosine".'] = "constant"
+    schedule: Annotated[
+        Setting, 'How the learning rate changes with the epoch, for example "halve(10)" or "cosine".'
+    ] = "constant"
     seed: Annotated[Setting, "The seed of the order of the samples and of random starts."] = 0
     shuffle: Annotated[Setting, "Visit the samples in a new order each epoch."] = False
     dtype: Annotated[Setting, 'Compute in "float64" (the default) or in "float32".'] = None
@@ -92,16 +94,20 @@ class RunKeys:
     epochs: Annotated[int, "The maximum number of passes over the data."] = 100
     loss: Annotated[
         str,
-        'For example "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for two classes, "softmax" for more. By '
-        'default "objective" for the data "none".',
+        'For example "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for two classes, "softmax" for more. For '
+        'the data "none", the default is "objective".',
     ] = "squared"
     target: Annotated[
-        float | None, "Stop when the loss is this low; default: runs are compared by their final losses."
+        float | None, "Stop when the loss is this low; without a target, runs are compared by their final losses."
     ] = None
     target_loss: Annotated[
-        str | None, "The loss that the target belongs to; for another loss, `run` computes a new target."
+        str | None, "The name of the loss that the target refers to; for another loss, `run` computes a new target."
     ] = None
-    kernel: Annotated[str, '"lanes", "fused", "reference", "lanes-fma", "fused-fma".'] = "lanes"
+    kernel: Annotated[
+        str,
+        '"lanes" for many runs side by side; "fused" for one run at a time, with the same bits; "lanes-fma" or '
+        '"fused-fma", whose last bits differ; or "reference", which is slow.',
+    ] = "lanes"
     drop_last: Annotated[bool, "Omit the last batch of an epoch if it would be smaller."] = True
     shuffling: Annotated[
         str, 'How samples are shuffled: "all" together, or large data in "blocks(buffer=1000000)".'

@@ -35,9 +35,20 @@ def register_variant(
     tolerance : float
         The bound on the error against the reference, relative where the expected value exceeds 1; at least 1e-9.
     **facts
-        many, slow, batches, shuffles, optimizers, losses, models, which, package, module, threads: its capabilities, as
-        for `bench.timing.variants.Variant`. By default it trains one run at a time with plain sgd. If optimizers are a
-        list of names, each has the options that its plain name has: beta1, beta2 and eps for adam.
+        What the implementation supports; by default it trains one run at a time with plain sgd.
+
+        `many`: whether it trains many runs side by side. `slow`: whether a sample-update takes microseconds.
+
+        `batches`, `shuffles`: whether it supports minibatches and shuffled orders.
+
+        `optimizers`: their names, each with all of its options (beta1, beta2 and eps for adam), or a mapping of names
+        to the supported options. `losses`: their names.
+
+        `models`: a function that returns whether a model is supported; `which` describes these models in words.
+
+        `package`, `module`: the package that has to be installed, and its import name if different.
+
+        `threads`: the number of training threads.
 
     Returns
     -------

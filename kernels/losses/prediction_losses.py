@@ -148,6 +148,6 @@ def poisson() -> Loss:
 
 
 def objective() -> Loss:
-    """Take the prediction itself as the loss, whatever the target, to minimize a function of the parameters."""
+    """Take the prediction itself as the loss, ignoring the target, to minimize a function of the parameters."""
     value, derivative = objective_value, objective_derivative
     return Loss("objective", value, derivative, of_residual=False, records="objective", nonnegative=False)

@@ -87,8 +87,8 @@ def count_updates(clock, options):
 def sgd(weight_decay: float = 0.0) -> Optimizer:
     """Plain stochastic gradient descent: theta <- theta - lr * g.
 
-    Without weight decay it has a per-sample form, `sgd_per_sample`. H. Robbins, S. Monro, A stochastic
-    approximation method, Annals of Mathematical Statistics 22 (1951). Same as ``torch.optim.SGD``.
+    H. Robbins, S. Monro, A stochastic approximation method, Annals of Mathematical Statistics 22 (1951). Same as
+    ``torch.optim.SGD``.
     """
     per_sample = None if weight_decay else sgd_per_sample
     return Optimizer("sgd", sgd_rule, weight_decay=weight_decay, per_sample=per_sample)

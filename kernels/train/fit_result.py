@@ -64,27 +64,29 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """The result of a training run; equal only to itself. No two of its arrays share memory.
+    """The result of a training run.
+
+    Its arrays do not share memory, and it is equal to itself only.
 
     Attributes
     ----------
     model : Model
     params : array, shape (P,)
         In the order of ``model.params``: at the end, or with `patience` at the checkpoint of the lowest validation
-        loss. See `kept`.
+        loss.
     loss : array, shape (M,)
         The mean of the trained loss over all training samples, at each checkpoint: before the first update, after each
         epoch, and in between as `record` requests. For the squared loss it is the mean squared residual, twice the mean
-        whose gradient is descended. `records` names it.
+        whose gradient is descended. `records` is its name.
     trajectory : array, shape (M, P)
         The parameters at the same checkpoints; for models with vectors, shape (2, P), at the start and at the end,
-        unless `kernels.fit` was told to record them or has a `patience`.
+        unless `kernels.fit` has ``record_params=True`` or a `patience`.
     samples_seen, updates : array, shape (M,)
         The numbers of samples visited and of updates made at each checkpoint.
     samples_per_epoch : int
         The samples that an epoch visits: all except those of an omitted last batch.
     criterion : Loss
-        The loss that was trained.
+        The trained loss as an object; `trained` is its text.
     x : tuple of array, shape (n,)
         The inputs of the training samples, one array each; not copied if they were float64 columns already, such as
         memory maps.
@@ -93,7 +95,7 @@ class FitResult:
         The learning rate of each epoch that was started.
     status : str
         ``"converged"`` (the loss reached the target), ``"max_epochs"``, ``"diverged"`` (the loss or a parameter is no
-        longer finite, or parameters are so large that the targets are lost in rounding), or ``"stopped"`` (the
+        longer finite, or terms of the model are so large that rounding absorbs the targets), or ``"stopped"`` (the
         validation loss had not improved for `patience` epochs).
     epochs : int
         The number of completed epochs.
