@@ -419,9 +419,10 @@ def _say_confirmation(fact: facts.Confirmation) -> str:
         ended = f"{format_share(before.converged, before.runs)} did"
     else:
         ended = f"{format_share(before.diverged, before.runs)} diverged" if np.isinf(median) else text(median)
-    less_often = ", which checked less often," if fact.finer else ""
+    others = "" if fact.same else f"{format_count(before.runs, 'other run')} and "
+    fewer = f", with {others}fewer checkpoints," if fact.finer else ""
     on = "Deterministic, every seed gives the same result:" if fact.same else "On fresh seeds,"
-    return f"{on} {describe_outcome(fact.fresh)}; in {fact.chosen_in}{less_often} {ended}."
+    return f"{on} {describe_outcome(fact.fresh)}; in {fact.chosen_in}{fewer} {ended}."
 
 
 def _say_edge(fact: facts.Edge) -> str:

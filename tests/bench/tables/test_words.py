@@ -91,7 +91,7 @@ SAID = {
     "no run reaches the target": run_of(reaching([None] * 6), fresh=reaching([90] * 6)),
     "fresh seeds alone miss it": run_of(reaching([90] * 6), fresh=reaching([None] * 6)),
     "all seeds alike": run_of(APART, fresh=FRESH, about=PLAIN._replace(same=True, chosen_in="the search")),
-    "checked less often": run_of(reaching([90] * 6), fresh=reaching([80] * 6), about=PLAIN._replace(finer=True)),
+    "fewer checkpoints": run_of(reaching([90] * 6), fresh=reaching([80] * 6), about=PLAIN._replace(finer=True)),
     "optimizers": run_of(joined(*OPTIMIZERS), fresh=joined(*OPTIMIZERS), short=True),
     "many optimizers": run_of(joined(*(reaching([100 + k] * 6, optimizer=f"momentum(0.{k:02})") for k in range(40)))),
     "precision": run_of(make_frame(12, status=["diverged"] * 6 + ["max_epochs"] * 6, **PRECISION), None),
