@@ -238,18 +238,9 @@ def _quality(fitted: TableFit, table: Dataset) -> TableQuality:
 
 def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings: dict[str, Any]) -> None:
     """Print the parameters, the end of the run, the quality of the fit, and advice if it is not good."""
-    result = fitted.result
-    # More digits than in a table of many runs: these are the result.
-    params = pd.DataFrame(
-        {
-            "parameter": list(fitted.params)[:MAX_PARAMS_SHOWN],
-            "value": _write_params(fitted, list(fitted.params.values())),
-            **_parameter_facts(fitted, quality),
-        }
-    )
+    result, lost = fitted.result, _is_lost(fitted)
     rows = {
-        **_test_facts(fitted),
-        **_loss_facts(fitted, quality),
+        **({} if lost else _test_facts(fitted) | _loss_facts(fitted, quality)),
         "status": fitted.status,
         "epochs": text(result.epochs),
         "epochs to target": text(result.epochs_to_target),
@@ -263,12 +254,9 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
         rows["rows dropped"] = text(table.dropped)
     if table.dropped_held_out:
         rows["held-out rows dropped"] = text(table.dropped_held_out)
-    title = f"{table.y_name} = {result.model.expression}"
-    print_table(params, title)
-    if len(fitted.params) > MAX_PARAMS_SHOWN:
-        print_sentence("Parameters", f"{len(fitted.params) - MAX_PARAMS_SHOWN:,} more, which --json prints.")
-        print()
-    print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
+    _print_params(fitted, quality, f"{table.y_name} = {result.model.expression}")
+    heading = "How it ended" if lost else "How good it is, and how it ended"
+    print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), heading)
     for about, sentence in _describe_quality(fitted, quality, settings["target"]):
         print_sentence(about, sentence)
     if fitted.interrupted or not falls_short(fitted, quality):
@@ -289,6 +277,25 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
         print_sentence("Standard errors", "these assume convergence, which was not reached; do not use them.")
     if advice := advise(fitted, quality, again, settings):
         print_sentence("Advice", say_fit_advice(advice))
+
+
+def _is_lost(fitted: TableFit) -> bool:
+    """Return whether the run diverged without parameters worth keeping, so that its measures would be nan or inf."""
+    return fitted.status == "diverged" and not np.isfinite(fitted.result.kept.loss)
+
+
+def _print_params(fitted: TableFit, quality: TableQuality, title: str) -> None:
+    """Print the parameters, with more digits than in a table of many runs: they are the result."""
+    values = {} if _is_lost(fitted) else {"value": _write_params(fitted, list(fitted.params.values()))}
+    columns = values | _parameter_facts(fitted, quality)
+    if not columns:
+        print_sentence("Model", title)
+        print()
+        return
+    print_table(pd.DataFrame({"parameter": list(fitted.params)[:MAX_PARAMS_SHOWN], **columns}), title)
+    if len(fitted.params) > MAX_PARAMS_SHOWN:
+        print_sentence("Parameters", f"{len(fitted.params) - MAX_PARAMS_SHOWN:,} more, which --json prints.")
+        print()
 
 
 def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
@@ -375,11 +382,11 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
     losses = fitted.validation_losses
     if losses is None:
         return {}
-    measure = fitted.result.criterion.label
-    return {
-        f"{measure} on held-out rows": f"{losses[fitted.result.kept_checkpoint]:.10g}",
-        "at its lowest": f"{losses[fitted.result.best.checkpoint]:.10g}",
-    }
+    held = f"{fitted.result.criterion.label} on held-out rows"
+    lowest = f"{losses[fitted.result.best.checkpoint]:.10g}"
+    if _is_lost(fitted):
+        return {f"lowest {held}": lowest}
+    return {held: f"{losses[fitted.result.kept_checkpoint]:.10g}", "at its lowest": lowest}
 
 
 def _write_figures(
