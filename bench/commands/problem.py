@@ -12,7 +12,7 @@ from bench.commands.console import mapping_display, print_choices, print_sentenc
 from bench.commands.options import TableColumns
 from bench.data.batches import MAPPED_SUFFIXES
 from bench.data.columns import ask_for_target, describe_left_out, find_inputs, find_namesakes
-from bench.study.load import load_study, with_settings, with_target
+from bench.study.load import check_data_files, load_study, with_settings, with_target
 from bench.study.schema import Study
 from bench.study.suite import Suite, load_suite
 from bench.tables.formatting import text
@@ -48,7 +48,9 @@ def load_study_or_table(name: str, columns: TableColumns, settings: Mapping[str,
     else:
         _refuse_columns(name, columns)
         study = load_study(name)
-        _print_namesakes(with_settings(study, settings))
+        changed = with_settings(study, settings)
+        check_data_files(changed, name, settings)
+        _print_namesakes(changed)
     return apply_settings(study, settings, target)
 
 

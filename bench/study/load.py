@@ -93,6 +93,18 @@ def check_misfits(study: Study, data: Dataset, locate: Locate, *, searched: bool
             grid.sizes(n_samples)
 
 
+def check_data_files(study: Study, name: str, settings: Collection[str]) -> None:
+    """Refuse a study whose file names data that do not exist; `settings` are the keys that options replace.
+
+    Options may replace a path, so this is checked after them. The study is read by this name.
+    """
+    for key in ("path", "validation_path", "test_path"):
+        place = getattr(study.data, key)
+        if place is not None and f"data.{key}" not in settings and not Path(place).exists():
+            with _locate_errors(key_locator(name, settings), ("data", key)):
+                raise ValueError(f"no such file: {place}")
+
+
 def key_locator(name: str, settings: Collection[str]) -> Locate:
     """Return a function that gives the places of keys in the study of this name, except those in `settings`.
 
