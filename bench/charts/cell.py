@@ -44,7 +44,7 @@ class RunCurves(NamedTuple):
 def thin_curves(rows: pd.DataFrame, curves: pd.DataFrame, most: int) -> RunCurves:
     """Return the curves of the runs in some rows, at the same checkpoints for all runs of a batch size.
 
-    There are at most that many checkpoints, and the last one of each run, of which the numbers of its row speak.
+    There are at most that many checkpoints, and the last one of each run, to which the numbers of its row refer.
     """
     row_of_id = pd.Series(np.arange(len(rows)), index=rows["config_id"])
     ids = pd.Categorical(curves["config_id"])

@@ -36,8 +36,7 @@ def colors_of(names: Iterable[str]) -> dict[Any, Any]:
 def nested_widths(names: Sequence[str]) -> dict[Any, float]:
     """Return the widths of lines by their names, in the order in which they are drawn: they decrease.
 
-    Lines may be equal, such as those of two optimizers of which one has the other within it: the thin one is seen in
-    the wide one.
+    Lines may coincide, as for an optimizer and a wrapper of it: the thin line is visible within the wide one.
     """
     # Half of a step is what is seen of the wide line at each side: a pixel.
     step = min(1.1, 4.6 / max(1, len(names) - 1))

@@ -37,7 +37,7 @@ class LossAxis(NamedTuple):
 
     @property
     def held_out(self) -> "LossAxis":
-        """The axis of losses on held-out samples, of which no lowest one is known but that seen."""
+        """The axis of losses on held-out samples, whose lowest loss is known only if it was seen."""
         return self._replace(lowest=self.lowest if self.seen else 0.0, called=f"{self.called} on held-out samples")
 
     @property
@@ -57,7 +57,7 @@ class LossAxis(NamedTuple):
     def limits(self, losses: Floats, highest: float, target: float | None) -> tuple[float, float]:
         """Return the limits of the axis, without zeros and without diverging losses.
 
-        `losses` are places on the axis, of which those above `highest` are out of view. The target is always in view;
+        `losses` are places on the axis; places above `highest` are out of view. The target is always in view;
         losses far below it differ by rounding only, and are cut off. Limits are powers of ten, unless the losses span
         less than three decades.
         """

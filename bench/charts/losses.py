@@ -53,8 +53,8 @@ def loss_charts(
     across, and the axis ends two decades below it. At most six starts are shown, evenly spread. An optimizer whose
     updates were not timed is in no chart of time.
 
-    Bands may have words about each of their points (`with_words`). `runs` are those of the bands, of which the columns
-    `status` and `optimizer` are read; without them, there is a chart even if it has but one point.
+    Bands may have words about each of their points (`with_words`). `runs` are the runs of the bands, with the columns
+    `status` and `optimizer`; without them, there is a chart even if it has one point only.
     """
     starts = bands["start"].unique().tolist()
     few = spread_evenly(starts, MAX_STARTS)

@@ -56,7 +56,7 @@ class Map(NamedTuple):
 class Measure(NamedTuple):
     """A measure of outcomes: of each its cost, which is infinite where it failed, and its text.
 
-    The `counts` of runs, of those that diverged and of those that converged have shape (3, outcomes). `says` writes the
+    `counts`, shape (3, outcomes), are the numbers of all, of diverged and of converged runs. `says` writes the
     limits of the shades.
     """
 

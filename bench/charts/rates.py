@@ -131,7 +131,7 @@ def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -
 def _draw_spreads(
     rates: Floats, spreads: Floats, limits: tuple[float, float], own: Mapping[str, Any], *, ranges: bool
 ) -> list[Line]:
-    """Return the line of the medians of one optimizer and, where there are several runs, that of the ranges below."""
+    """Return the line of medians of one optimizer and, with several runs, the line of the ranges below it."""
     bottom, top = limits
     low, median, high = np.nan_to_num(spreads, nan=np.inf).clip(bottom, OUT_OF_VIEW * top).T
     line = Line(rates, median, **own)
@@ -162,7 +162,7 @@ def _rate_axis(column: pd.Series) -> Axis:
 
 
 def _apart(rates: Floats, factor: float) -> list[float]:
-    """Return sorted rates without those that are less than a factor above the last one kept."""
+    """Return sorted rates, each at least `factor` times the one before; rates between them are omitted."""
     kept: list[float] = []
     for rate in rates.tolist():
         if not kept or rate >= kept[-1] * factor * (1 - 1e-9):

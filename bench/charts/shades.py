@@ -38,8 +38,8 @@ def make_shades(panels: Sequence[ArrayLike], says: Says | None = None) -> Shades
     """Return shades for positive numbers that tell the numbers of each panel apart, narrow as their range may be.
 
     Limits are quantiles of each panel to two digits, all in all at most eight. They are at least a tenth apart: smaller
-    differences are none worth a color. Values that are not finite do not count, nor do those that are not positive,
-    which are in the first class. `says` writes a limit.
+    differences do not deserve a color. Values that are not finite or not positive are ignored; the latter are in the
+    first class. `says` writes a limit.
     """
     positive = [numbers[np.isfinite(numbers) & (numbers > 0)] for numbers in (np.asarray(one, float) for one in panels)]
     positive = [np.sort(numbers.clip(1e-300, 1e300)) for numbers in positive if numbers.size] or [np.ones(1)]

@@ -24,8 +24,8 @@ def history_chart(
 ) -> Chart:
     """Return the chart of the value of each trial and the best one so far against the samples spent, beside the grid.
 
-    Frames are those of `bench.tables.search`; `names` are those of the families, and `label` is that of the
-    values, which may be logarithms to base 10.
+    Frames come from `bench.tables.search`; `names` are the names of the families, and `label` describes the values,
+    which may be logarithms to base 10.
     """
     shown = _worth_showing(steps, logarithmic)
     if shown.empty:
@@ -70,8 +70,8 @@ def slices_chart(
 ) -> Chart:
     """Return the chart of the value of the trials of one optimizer against each setting, the most important first.
 
-    `values` has `value`, `state`, and a column for each of the settings, of which those are shown that are numbers
-    and vary; `shares` are theirs in the main effects, as far as these are known.
+    `values` has `value`, `state`, and a column for each setting; settings that are numbers and vary are shown. `shares`
+    are their shares of the main effects, as far as these are known.
     """
     caption = f"The value of the trials of {text(name)} against each setting, the most important first."
     shown = _worth_showing(values, logarithmic)
@@ -112,7 +112,7 @@ def slices_chart(
 
 
 def _worth_showing(trials: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
-    """Return the trials without those that diverged, and those that are hopeless."""
+    """Return the trials, except diverged and hopeless ones."""
     values = trials["value"].to_numpy(float)
     most = values.min(initial=np.inf) + HOPELESS if logarithmic else np.inf
     return trials.iloc[np.flatnonzero(np.isfinite(values) & (values <= most))]

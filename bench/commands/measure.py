@@ -80,7 +80,7 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
 
 
 def replay_runs(decided: RunData, study: Study, data: Dataset) -> None:
-    """Store the paths of typical runs and of those that the page plays; raise ReplayError if one ends elsewhere."""
+    """Store the paths of typical runs and of the runs that the page plays; raise ReplayError if one ends elsewhere."""
     about, best = (decided.result, study.run, data), recommended_choice(decided.ranked)
     folder = decided.result.run.folder
     store_tables(folder, typical_paths=typical_paths(*about), paths=recorded_paths(*about, best))

@@ -83,7 +83,7 @@ def summarize_rows(table: pd.DataFrame) -> str:
 
 
 def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows and columns to print: the best choices, those past a gate and those that differ most."""
+    """Return the rows and columns to print: the best choices, rows past a gate, and the largest differences."""
     if name != "times":
         cost = {"epochs": EPOCHS_COST, "losses": LOSS_COST}[name]
         first = table["row"].eq(cost.best) | table["verdict"].eq(PAST_GATE)

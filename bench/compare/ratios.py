@@ -99,12 +99,12 @@ def compare_runs(
     `EPOCHS_COST` are those to the target. `LOSS_COST` are final losses, on held-out samples if there are any, and
     nonnegative. Runs are paired by start and seed; the column `start` is equal for equal initial values. A run that
     missed the target, or diverged, is infinitely expensive; pairs in which both did are ignored. The ratio is the
-    median over the pairs, and its interval that of the sign test, which assumes nothing about the distribution of
+    median over the pairs, with the interval of the sign test, which assumes nothing about the distribution of
     ratios but needs six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of one seed
     from several starts that differ alike count as fewer (`bench.tables.intervals`).
 
-    There is a row for the two best choices, and one for each choice that both have and of which some run has a finite
-    cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and `B_finite`), the
+    There is a row for the two best choices, and one for each choice that both have with a finite cost of some run:
+    `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and `B_finite`), the
     medians `A_epochs` and `B_epochs` (or `A_loss` and `B_loss`; missing if most are infinite), `ratio`, `low`, `high`
     and `note`. `best` has the runs of the best choices. Losses below `floor` are equal.
     """

@@ -76,8 +76,8 @@ def measure_turns(
 def compare_turns(turns: Turns) -> pd.DataFrame:
     """Return the ratios of the benchmarks that both trees have, in the columns of `bench.compare.ratios.times`.
 
-    A ratio is the median over the turns. Its interval is that of `ratio_of` for pairs, widened so that the intervals of
-    all rows hold jointly with 95 % (Bonferroni): by the ratio of Student's t at the two confidences.
+    A ratio is the median over the turns. `ratio_of` computes its interval for pairs, which is widened so that the
+    intervals of all rows hold jointly with 95 % (Bonferroni): by the ratio of Student's t at the two confidences.
     """
     rows = [name for name in turns.a.columns if name in turns.b]
     return pd.DataFrame([_compare(name, turns, len(rows)) for name in rows], columns=RATIO_COLUMNS)

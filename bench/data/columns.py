@@ -281,7 +281,7 @@ def _refuse_no_inputs(path: str | Path, y: str, left_out: Mapping[str, str]) -> 
 
 
 def _describe_values(files: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return why numeric columns are not inputs, by name (empty for those that vary), and what the others hold."""
+    """Return why numeric columns are not inputs, by name (empty for columns that vary), and what other columns hold."""
     reasons: dict[str, str] = {}
     texts: dict[str, str] = {}
     left = list(names)

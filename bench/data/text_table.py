@@ -189,7 +189,7 @@ def text_columns(
 
 
 def text_headings(path: Path, expected: Sequence[str]) -> list[str]:
-    """Return the names of all columns of a text file, of which some are `expected`."""
+    """Return the names of all columns of a text file; some of them are `expected`."""
     return _check_header(path, _header(path, _find_separator(path, expected)))
 
 

@@ -34,13 +34,13 @@ def check(
 ) -> pd.DataFrame:
     """Train configurations again with the reference, for as many epochs as there is time, and compare.
 
-    If there is no time for one epoch, it ends at the first checkpoint after `CHECKED_SAMPLES` samples. All stored
-    losses are compared, and if there was time for the whole run, also its length and its end. The frame and the starts
-    of `result` have only these configurations; settings and data are those of the sweep.
+    If there is no time for one epoch, it ends at the first checkpoint after `CHECKED_SAMPLES` samples. Every stored
+    loss is compared, and for a whole run also its length and its end. The frame and the starts of `result` have only
+    these configurations; the settings and the data of the sweep are unchanged.
 
     Return one row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction if it ends
     within an epoch), the largest `error` (relative to the reference's value if that exceeds 1, else absolute), its
-    `bound` (0 for exact kernels), that of losses that are not close to 0, `loss_error` (relative), and `verified`.
+    `bound` (0 for exact kernels), the largest relative error of losses not close to 0, `loss_error`, and `verified`.
     """
     rows, curves = [], result.run.curves(result.frame["config_id"].tolist())
     for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):

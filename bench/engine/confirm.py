@@ -35,9 +35,9 @@ SINGLE_RUN_KERNELS = {"lanes": "fused", "lanes-fma": "fused-fma"}
 
 
 def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeats: Grid) -> None:
-    """Train choices from the starts of a grid with unused seeds, into a folder within that of the run.
+    """Train choices from the starts of a grid with unused seeds, into a subfolder of the run's folder.
 
-    The number of seeds is that of the settings; with 0, or without choices, nothing is trained. Runs that the folder
+    The settings have the number of seeds; with 0, or without choices, nothing is trained. Runs that the folder
     already holds are not trained again.
     """
     problem, folder = trainer.problem, trainer.folder / CONFIRMATION_FOLDER

@@ -45,7 +45,7 @@ WITHOUT_POWERS = {
     "inverse_scaled": "inverse_scaled(sgd, 1)",
 }
 ORDERS: dict[str, bool | str] = {"in order": False, "shuffled": True, "in blocks": "blocks(size=16, buffer=48)"}
-# More than 128 samples, of which NumPy adds up halves; and more than the 8,192 that NumPy before 2.3 added at a time.
+# NumPy splits sums of more than 128 samples into halves, and before 2.3 added at most 8,192 samples at a time.
 SAMPLES, MANY_SAMPLES, EPOCHS, BATCH_SIZES, TARGET = 150, 10_001, 2, (1, 16), 0.02
 # Two runs that continue to the end, one that diverges, and one that starts at the target.
 STARTS = np.array([[-1.0, 10.0, 26.0], [1.0, -2.0, 0.5], [0.5, 1.0, 0.25], [2.0, -4.0, 3.0]])

@@ -82,7 +82,7 @@ def plan_jobs(
 ) -> Iterator[Job]:
     """Yield groups of rows of a plan, by default of all unfinished rows, in jobs.
 
-    Rows of similar learning rates share a job: those that diverge, or reach the target, do so at about the same time,
+    Rows of similar learning rates share a job: they diverge or reach the target at about the same time,
     and a job ends with its last run.
     """
     loss, settings = problem.loss, problem.settings
@@ -127,7 +127,7 @@ def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
 
 
 def _job_size(updates: int, numbers: int, width: int, share: int) -> int:
-    """Return the number of runs of a job, at most about `share`, a multiple of those that are trained side by side.
+    """Return the number of runs of a job, at most about `share`, a multiple of the number trained side by side.
 
     `numbers` counts the losses and the parameters of a run.
     """

@@ -33,7 +33,7 @@ from kernels.train.block import Runs, train_runs
 class Job:
     """Runs that one thread trains side by side, in the same order of samples; see `bench.engine.jobs`.
 
-    `rows` are their indices in the plan, and `optimizer` is that of the first run; the others may differ in options.
+    `rows` are their indices in the plan, and `optimizer` belongs to the first run; the others may differ in options.
     Rates are of shape (epochs, R), and settings of shape (S, R) if options differ. The runs are at the checkpoint
     `first`, with `params`, shape (R, P), `memory`, shape (R, M), and their lowest validation losses so far, `lowest`,
     as from `kernels.base.run.start_lowest`.

@@ -26,7 +26,7 @@ class Units:
     scaling : Scaling or None
         None if samples are trained in the given units.
     degree : int
-        A loss in the given units is ``scaling.y_scale**degree`` times that of training.
+        A loss in the given units is ``scaling.y_scale**degree`` times the training loss.
     """
 
     scaling: Scaling | None = None

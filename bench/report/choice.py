@@ -80,8 +80,9 @@ def _find_typical_run(runs: pd.DataFrame) -> pd.Series:
 def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:
     """Return the starts of the runs of a choice as the `init` of a grid.
 
-    Those of the study; of a sweep in Python those that are drawn as texts, and the numbers of the others; an empty one
-    where they differ from seed to seed in a folder of 0.2, which does not store how they were drawn.
+    For a study, these are the starts of its grid; for a sweep in Python, texts for random starts and numbers for the
+    others. The result is empty if starts differ between seeds in a folder of 0.2, which does not store how they were
+    drawn.
     """
     if run_data.study:
         return run_data.study.grid.init

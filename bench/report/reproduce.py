@@ -37,7 +37,7 @@ def common_settings(run_data: RunData) -> dict[str, Any]:
 
 
 def run_table(run_data: RunData) -> RunTable:
-    """Return the settings that all configurations share; of a sweep in Python those that its folder tells."""
+    """Return the settings that all configurations share; for a sweep in Python, as far as its folder stores them."""
     if run_data.study:
         return run_data.study.run
     about, frame, clock = OMITTED_FACTS | run_data.result.run.identity, run_data.frame, run_data.result.clock
@@ -56,7 +56,7 @@ def run_table(run_data: RunData) -> RunTable:
 
 
 def changed_settings(run_data: RunData) -> dict[str, Any]:
-    """Return the settings [run] in which a study of a choice alone differs from that of the run.
+    """Return the settings [run] in which a study of a choice alone differs from the study of the run.
 
     No rates are added. A plain "log" becomes the checkpoints of the folder, which may have begun with fewer epochs,
     where they decide what is announced: with patience, and for a target without fresh seeds, which have

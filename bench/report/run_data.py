@@ -107,8 +107,8 @@ class RunData(RunFacts):
     def shortfall(self) -> list[Any]:
         """How far the best choice ends from the lowest loss and what to change, where that is far; else nothing.
 
-        Also where runs with held-out samples stop before the loss on those that are trained on is as low as it can be,
-        or where the loss on the held-out ones, which chooses, no longer falls. A target that no run reaches comes last.
+        Also if runs with held-out samples stop before the training loss is as low as it can be, or if the held-out
+        loss, by which settings are chosen, no longer falls. A target that no run reaches comes last.
         """
         best, standardized = recommended_choice(self.ranked), self.has_standardized_losses
         stops_before = self.result.run.identity["patience"] != "none"
@@ -136,9 +136,9 @@ class RunData(RunFacts):
 
     @property
     def beyond(self) -> str:
-        """The option, or the argument of a sweep in Python, that adds rates beyond those that were tried.
+        """The option, or the argument of a sweep in Python, that adds rates beyond the grid.
 
-        Its rounds are counted with those that the run has had.
+        Its number of rounds includes the rounds that the run already had.
         """
         return f"--refine {self.study.run.refine + 2}" if self.study else f"refine={self.recorded.get('refine', 0) + 2}"
 

@@ -34,8 +34,8 @@ from kernels.model.param_columns import params_of_row
 class RunFacts(RankedRuns):
     """The contents of a run's folder.
 
-    `study` is None for a sweep without one, and `scaling` where the data were not standardized. `data` are those that
-    were trained on, or None if they can no longer be read, or are no longer those of the run, as `missing_data` says.
+    `study` is None for a sweep without one, and `scaling` where the data were not standardized. `data` is the
+    training data, or None if it cannot be read or has changed since the run; `missing_data` is the reason.
     """
 
     study: Study | None

@@ -141,7 +141,10 @@ def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
 
 
 def _loss_axes(runs: dict[str, RunData]) -> dict[str, LossAxis]:
-    """Return the axis of the losses of each run: those that may be negative by distance, of one loss to one lowest."""
+    """Return the loss axis of each run.
+
+    Losses that may be negative are shown by their distance from the lowest one, which runs of the same loss share.
+    """
     axes = {name: PLAIN if run_data.criterion.nonnegative else run_data.loss_axis for name, run_data in runs.items()}
     return axes if _losses_differ(runs) else dict.fromkeys(runs, min(axes.values(), key=lambda axis: axis.lowest))
 

@@ -170,7 +170,7 @@ def read_tune_data(tuning: StoredSearch) -> TuneData:
 def _find_rivals(rivals: pd.DataFrame, samples: int | None, seeds: Seeds) -> Iterator[Any]:
     """Yield the gain over the grid on fresh `seeds`, and how the optimizers compare, each tuned."""
     first, *others = [row for _, row in rivals.iterrows()]
-    # The best of the trials comes first among the others where the best choice is that of the grid.
+    # If the grid has the best choice, the best trial comes first among the others.
     against = next((row for row in others if GRID in (row["rival"], first["rival"])), None)
     if against is not None:
         both = (GRID, "the search") if first["rival"] == GRID else ("the search", GRID)

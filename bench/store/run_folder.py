@@ -148,7 +148,7 @@ class Run:
     def curves(self, config_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the losses of the requested configurations in that order, or of all as in `configurations`.
 
-        If parts differ in how many losses they keep, only those that all of them keep remain: an extended run has the
+        If parts store different numbers of losses, only losses that all of them store remain: an extended run has the
         same curves as one made at once. Configurations that are not stored are omitted.
 
         The columns are `config_id` (categorical), `checkpoint` (int32), `loss` and, with held-out samples,

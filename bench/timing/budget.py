@@ -43,7 +43,7 @@ ADAM_RUNS = partial(many, runs=1024, epochs=100, optimizer="adam", noise=0.1)
 # A share per thread is long enough that starting it is negligible.
 RUNS_FOR_ALL_CORES = partial(many, runs=4096, epochs=100)
 SHUFFLED_RUN = partial(classic, 100, 16, shuffle=True)
-# A call should take at least ten milliseconds, of which its overhead is a hundredth; with 784 inputs two epochs do.
+# A call should take at least ten milliseconds, so that its overhead is at most 1 %; with 784 inputs two epochs do.
 WIDE_RUNS = {inputs: partial(wide, inputs, epochs=2 if inputs == 784 else 20) for inputs in (10, 64, 784)}
 WIDE_BATCHES = {inputs: partial(of, batch_size=32) for inputs, of in WIDE_RUNS.items()}
 WIDE_RUN = {inputs: partial(wide, inputs, runs=1, epochs=20) for inputs in WIDE_RUNS}

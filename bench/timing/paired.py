@@ -48,7 +48,7 @@ ACCEPTED_NOISE = 0.02
 class Timings(NamedTuple):
     """Seconds per call, round by round, shape (rounds, names), and the number of calls per sample.
 
-    The last of the `names` is that of the baseline timed once more, with " again".
+    The last of the `names` is the baseline's with " again": it is timed once more.
     """
 
     names: tuple[str, ...]
@@ -279,7 +279,7 @@ def _group_medians(samples: Floats) -> Floats:
 def _spread(samples: Floats) -> Floats:
     """Move samples away from their median, so that medians of resamples vary as much as medians of new samples would.
 
-    The autocorrelation is that of the ranks, so that a spike does not hide it.
+    The autocorrelation is computed on ranks, so that a spike does not hide it.
     """
     from scipy import special  # noqa: PLC0415 (heavy)
 

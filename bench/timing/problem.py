@@ -124,9 +124,9 @@ class FailedError(UnavailableError):
 class Errors(NamedTuple):
     """The largest differences between the result of a variant and the expected one.
 
-    `largest` is that of all values, relative where the expected value exceeds 1 and absolute below: it is checked
-    against a bound, and is 0 for equal bits. `loss` is that of the losses, relative, except for losses near 0, which
-    consist of rounding errors (`kernels.compile.kinds.largest_loss_error`).
+    `largest` is the largest of all values, relative where the expected value exceeds 1 and absolute below: it is
+    checked against a bound, and is 0 for equal bits. `loss` is the largest of the losses, relative; it ignores losses
+    near 0, which consist of rounding errors (`kernels.compile.kinds.largest_loss_error`).
     """
 
     largest: float

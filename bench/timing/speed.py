@@ -70,8 +70,8 @@ def speed(
 ) -> Speed:
     """Verify variants, and time those that match the reference for about that many seconds.
 
-    Variants that train one run at a time get `problem`, slow ones a part of it; those that train runs side by side get
-    `batch`, many runs of the same kind. `fused` should be among them: the noise of the machine is measured with it.
+    Variants that train one run at a time get `problem`, slow ones a part of it; variants that train runs side by side
+    get `batch`, many runs of the same kind. `fused` should be among them: the noise of the machine is measured with it.
     With `roofs` those of kernels are measured too (`bench.timing.roof`); they are compiled in each process. Compilation
     while the clock runs raises a RuntimeError. `progress` is called with the number of variants that are ready to be
     timed.

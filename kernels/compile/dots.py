@@ -65,9 +65,9 @@ def dot_of_hidden(parts: NetworkParts, *, point: bool) -> str:
 
 
 def learn(parts: NetworkParts) -> list[str]:
-    """Return the functions that update the weights of a dot product, and compute that of the next sample.
+    """Return the functions that update the weights of a dot product and compute the dot product of the next sample.
 
-    In kernels of many runs, which use it nine times, the update of a weight is a function of its own: written out, that
+    Kernels of many runs use the update of a weight nine times, so it is a separate function there: inlined, the update
     of adam took a third of the compile time.
     """
     update, functions = make_update(parts, weight=True, sample=True), list[str]()

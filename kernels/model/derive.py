@@ -35,7 +35,7 @@ class DerivationError(ValueError):
 
 # The functions of programs are opaque to sympy. Its own functions query whether their arguments are complex, in time
 # exponential in the depth of a model, and those with a kink are worse: the derivative of sympy.Abs has complex
-# arguments, that of sympy.Max at a tie is a Heaviside function, and Piecewise makes many queries.
+# arguments, the derivative of sympy.Max at a tie is a Heaviside function, and Piecewise makes many queries.
 
 
 def _smooth(

@@ -268,8 +268,8 @@ def reads_as_number(word: str) -> bool:
 def _check_tokens(code: str, *, products: bool) -> None:
     """Refuse every character, word and number that is not allowed in an expression.
 
-    This runs before Python parses the text, so that the column is that of the first offender, and strings, keywords,
-    attributes, and letters that Python would normalize never reach its parser.
+    This runs before Python parses the text, so that the error has the column of the first offender, and strings,
+    keywords, attributes, and letters that Python would normalize never reach its parser.
     """
     before = None
     for token in _TOKEN.finditer(code):

@@ -6,7 +6,7 @@ has a hidden layer, ``tanh(W @ x + c)``, whose units are multiplied with v. The 
 its symbols, so that one definition serves the reference and the kernels.
 
 ``w @ x`` means ``np.add.reduce(w * x)``, in NumPy's order of addition, at every length. With s, the derivative of a
-sample's loss with respect to a symbol, the gradient of a scalar is s, and that of a weight is s times its input.
+sample's loss with respect to a symbol, a scalar has the gradient s, and a weight has s times its input.
 """
 
 from bisect import bisect_right
@@ -120,7 +120,7 @@ class Network(NamedTuple):
     def layout(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
         """The sizes in the form that kernels read: those of the network, then of each layer, symbol by symbol.
 
-        Those of the network are the numbers of its parameters, of its inputs, and of the terms of a sample: one for
+        The sizes of the network are the numbers of its parameters, of its inputs, and of the terms of a sample: one for
         each distinct derivative of a unit, and the loss. They are followed by the order of addition for each length of
         a symbol.
         """

@@ -83,7 +83,7 @@ def count_and_raise(clock, options):
 
 @cache
 def clock_before(own: Any, size: int, inner: Callable[..., Any], skipped: int) -> Callable[..., Any]:
-    """Return a clock of `size` numbers, if any, followed by that of the inner optimizer, which skips some options."""
+    """Return a clock of `size` numbers, if any, then the clock of the inner optimizer, which skips some options."""
 
     def clocks(clock, options):
         return own(clock, options) + inner(clock[size:], options[skipped:])

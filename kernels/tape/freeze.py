@@ -1,7 +1,7 @@
 """Frozen copies of users' functions with everything that they use.
 
 A frozen function is a copy with its own globals, in which helpers are frozen too. `numba.njit` functions are replaced
-by their Python function, and functions of `math` by those that accept arrays and symbols.
+by their Python function, and functions of `math` by versions that accept arrays and symbols.
 """
 
 import ast
@@ -196,7 +196,7 @@ def _plain_source(code: CodeType) -> str:
 
 @cache
 def text_of(code: CodeType) -> str | None:
-    """Return the source of a code object, or None; that of a lambda is the lines on which it stands.
+    """Return the source of a code object, or None; for a lambda, all lines that it occupies.
 
     The result is also None if the file was edited after it was imported. `inspect.getsource` would not notice that, and
     would first search all modules for the file.

@@ -121,7 +121,7 @@ def _stop_helpers() -> None:
 
 
 def _feed(helper: "subprocess.Popen[bytes]") -> None:
-    """Send a helper one kernel after another, those of `compile_later` last."""
+    """Send a helper one kernel after another; the kernels of `compile_later` are last."""
     assert helper.stdin  # noqa: S101 (for the type)
     assert helper.stdout  # noqa: S101
     with suppress(OSError), helper:  # the helper may have ended

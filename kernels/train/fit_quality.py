@@ -40,7 +40,7 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     size, n = params.size, samples[1].size
     if n <= size:
         return unknown(size, f"there must be more samples than parameters, not {n} for {size}")
-    # The residual is appended as a column; its norm is that of the factor's last column.
+    # The residual is appended as a column; its norm equals the norm of the factor's last column.
     factor = triangle_of_pieces(make_rows(model.program, x, y, params) for x, y in in_pieces(samples))
     if not np.isfinite(factor).all():
         return unknown(size, "the residuals or their derivatives are not finite")
