@@ -35,7 +35,7 @@ PAGE_SCRIPTS = [
     *(LIBRARY, "data.js", "look.js", "chart.js", "rows.js", "map.js", "optimizers.js"),
     *("program.js", "runs.js", "scenes.js", "play.js", "table.js", "page.js"),
 ]
-PLAIN_SCRIPTS = ["look.js", "bare.js"]  # of a page without charts
+PLAIN_SCRIPTS = ["look.js"]  # of a page without charts
 STARTER = "start.js"
 # The page draws these itself, and does not embed them as pictures.
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "confusion", "rate_map", "sensitivity", "optimizer_", "setting_")

@@ -68,8 +68,6 @@ const LAYERS = {
 // Where there is nothing to draw.
 const NOTHING = { panels: [{ x: { range: [0, 1] }, y: { range: [0, 1] }, layers: [] }] };
 
-const layerOf = (layer, panel, yaxis) => (LAYERS[layer.kind]?.(layer, panel) ?? []).map((trace) => ({ ...trace, yaxis }));
-
 // Lines across a panel.
 const ruleOf = ({ at, upright }, yref) => ({
   ...{ type: "line", layer: "below", line: { color: color("target"), width: 1.5, dash: "6px,4px" } },
@@ -130,7 +128,8 @@ function drawChart(plot, chart, { isShown = () => true, log = {}, above = [], la
     for (const layer of panel.layers.filter(isShown)) {
       if (layer.kind === "rule") layout.shapes.push(ruleOf(layer, `y${number}`));
       if (layer.kind === "cells") layout.annotations.push(...textsOf(layer, width, room));
-      traces.push(...layerOf(layer, axes, `y${number}`));
+      const own = LAYERS[layer.kind]?.(layer, axes) ?? [];
+      traces.push(...own.map((trace) => ({ ...trace, yaxis: `y${number}` })));
     }
   });
   draw(plot, [...traces, ...above], layout, tools);

@@ -11,11 +11,8 @@ function paint(plot, figure) {
   return run.losses.caption;
 }
 
-offerThemes();
-offerCopies();
 if (run.losses) {
   chart("loss", paint);
-  offerScales(charts.get("loss").figure, scales, "loss");
+  offerScales("loss", scales);
 }
 drawWhenSeen();
-root.dataset.interactive = performance.now().toFixed(1);

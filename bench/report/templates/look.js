@@ -73,11 +73,10 @@ function draw(element, traces, layout, tools = true) {
     dragmode: touch ? false : "zoom",
     ...layout,
   };
-  const buttons = ["zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"];
   const config = {
     responsive: true,
     displaylogo: false,
-    modeBarButtons: [buttons],
+    modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
     displayModeBar: tools,
     doubleClick: "reset",
   };
@@ -101,22 +100,19 @@ function redraw(...names) {
   }
 }
 
+function paintFirst(one) {
+  if (one.seen) return;
+  one.seen = true;
+  one.paint();
+}
+
 // Charts are drawn when they come near the view, the others when there is nothing else to do.
 function drawWhenSeen() {
-  const first = (one) => {
-    if (!one.seen) {
-      one.seen = true;
-      one.paint();
-    }
-  };
   const near = new IntersectionObserver(
-    (entries) =>
-      entries
-        .filter((entry) => entry.isIntersecting)
-        .forEach((entry) => {
-          near.unobserve(entry.target);
-          first([...charts.values()].find((one) => one.figure === entry.target));
-        }),
+    (entries) => {
+      const seen = entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
+      [...charts.values()].filter((one) => seen.includes(one.figure)).forEach(paintFirst);
+    },
     { rootMargin: "300px" },
   );
   for (const one of charts.values()) near.observe(one.figure);
@@ -124,10 +120,11 @@ function drawWhenSeen() {
   const next = () => {
     const one = waiting.shift();
     if (!one) return (root.dataset.drawn = "all");
-    first(one);
+    paintFirst(one);
     later(next);
   };
   later(next);
+  root.dataset.interactive = performance.now().toFixed(1);
 }
 
 const later = (work) =>
@@ -151,12 +148,18 @@ function zoom(plot, event) {
 
 // Controls: a list to choose from, a row of buttons of which one is pressed, a legend.
 function list(label, options, value, chosen) {
-  const select = make("select");
-  options.forEach((option, i) =>
-    select.append(make("option", { value: i, textContent: option[1], selected: option[0] === value })),
+  const choices = options.map(([key, textContent], i) =>
+    make("option", { value: i, textContent, selected: key === value }),
   );
+  const select = make("select", {}, ...choices);
   select.addEventListener("change", () => chosen(options[select.value][0]));
-  return make("label", { className: "stacked" }, label, select);
+  return make("label", {}, label, select);
+}
+
+function press(textContent, pressed) {
+  const button = make("button", { type: "button", textContent });
+  button.addEventListener("click", pressed);
+  return button;
 }
 
 function buttons(label, options, value, chosen) {
@@ -164,12 +167,11 @@ function buttons(label, options, value, chosen) {
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", label);
   for (const [key, name] of options) {
-    const button = make("button", { type: "button", textContent: name });
-    button.setAttribute("aria-pressed", key === value);
-    button.addEventListener("click", () => {
+    const button = press(name, () => {
       for (const other of group.children) other.setAttribute("aria-pressed", other === button);
       chosen(key);
     });
+    button.setAttribute("aria-pressed", key === value);
     group.append(button);
   }
   return group;
@@ -206,10 +208,11 @@ const changes = (look, key, ...names) => (value) => {
 };
 
 // Buttons that make the axes of a chart logarithmic or linear.
-function offerScales(figure, look, name) {
+function offerScales(name, look) {
   for (const key of ["x", "y"]) {
     const options = [true, false].map((log) => [log, `${key} ${log ? "log" : "linear"}`]);
-    figure.querySelector(".controls").append(buttons(`${key} axis`, options, look[key], changes(look, key, name)));
+    const choice = buttons(`${key} axis`, options, look[key], changes(look, key, name));
+    document.getElementById(`controls-${name}`).append(choice);
   }
 }
 
@@ -256,3 +259,6 @@ function offerCopies() {
     button.addEventListener("click", () => copy(document.getElementById(button.dataset.copies).textContent));
   }
 }
+
+offerThemes();
+offerCopies();

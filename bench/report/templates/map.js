@@ -30,13 +30,15 @@ function hasKey({ kind, marker = "dot", tones }, { color: tone, mark = "line" })
   return kind === "points" ? marker === mark : mark === "line";
 }
 
+const mapCaption = () => run.maps[state.start].captions[mapName()] ?? "";
+
 function paintMap(plot, figure) {
   const layout = { shapes: chosenCell(), margin: { l: 8, r: 8, t: 8, b: 8 } };
   drawChart(plot, mapChart(), { isShown: isOfMap, layout, tools: false });
   const { panels, keys, legend } = mapChart();
   const layers = panels[0].layers.filter(isOfMap);
   paintLegend(figure, keys.filter((key) => layers.some((layer) => hasKey(layer, key))), legend);
-  return run.maps[state.start].captions[mapName()] ?? "";
+  return mapCaption();
 }
 
 const cellLook = { x: true, y: true };
@@ -90,19 +92,11 @@ function offerMap() {
     event.preventDefault();
     choose(state.lr + step[0], state.batch_size + step[1]);
   });
-  plot.on("plotly_click", (event) => choose(Math.round(event.points[0].x), Math.round(event.points[0].y)));
   // What a cell says is read below the map: a tooltip would cover its neighbors.
   const caption = figure.querySelector("figcaption");
-  let before = caption.textContent;
-  plot.on("plotly_hover", (event) => {
-    const [lr, size] = [Math.round(event.points[0].x), Math.round(event.points[0].y)];
-    if (!figure.dataset.hovered) before = caption.textContent;
-    figure.dataset.hovered = "yes";
-    caption.textContent = wordsOfCell(lr, size);
-  });
-  plot.on("plotly_unhover", () => {
-    delete figure.dataset.hovered;
-    caption.textContent = before;
-  });
+  const placeOfEvent = (event) => [Math.round(event.points[0].x), Math.round(event.points[0].y)];
+  plot.on("plotly_click", (event) => choose(...placeOfEvent(event)));
+  plot.on("plotly_hover", (event) => (caption.textContent = wordsOfCell(...placeOfEvent(event))));
+  plot.on("plotly_unhover", () => (caption.textContent = mapCaption()));
   document.querySelector("#chart-cell figcaption").setAttribute("aria-live", "polite");
 }

@@ -4,16 +4,11 @@
 const optimizers = settings.optimizer;
 const toneOf = (code) => visible(optimizers.colors[code]);
 
-// One legend for all charts of optimizers: what is hidden in one is hidden in all.
-function optimizerLegend(figure, kind = "") {
+// A chart whose groups are optimizers. One legend shows and hides them in all such charts, marks are beside it.
+function paintOptimizers(plot, figure, shownChart, look, kind = "") {
+  drawChart(plot, shownChart, { isShown: ({ group }) => !state.hidden.has(group), log: look });
   const entries = optimizers.shown.map((name, code) => [name, toneOf(code), kind]);
   toggles(figure, entries, state.hidden, ["loss", "rates", "time"]);
-}
-
-// A chart whose groups are optimizers. They are in the legend that shows and hides them, marks are beside it.
-function paintOptimizers(plot, figure, shownChart, look, kind) {
-  drawChart(plot, shownChart, { isShown: ({ group }) => !state.hidden.has(group), log: look });
-  optimizerLegend(figure, kind);
   const marks = (shownChart.keys ?? []).filter(({ color: tone, mark }) => mark && NAMED.has(tone));
   figure.querySelector(".legend").append(...marks.map((key) => make("span", {}, ...keyOf(key))));
   return [shownChart.caption, shownChart.notes].filter(Boolean).join(" ");
@@ -23,12 +18,11 @@ const lossLook = { start: 0, clock: "samples", x: true, y: true };
 const paintLoss = (plot, figure) => paintOptimizers(plot, figure, run.losses[lossLook.start][lossLook.clock], lossLook);
 
 function offerLoss() {
-  const { figure } = charts.get("loss");
-  const controls = figure.querySelector(".controls");
+  const controls = document.getElementById("controls-loss");
   if (startOptions.length > 1) controls.append(list("start", startOptions, 0, changes(lossLook, "start", "loss")));
   const clocks = Object.keys(run.losses[0]).map((name) => [name, name === "seconds" ? "time" : name]);
   controls.append(buttons("Along", clocks, lossLook.clock, changes(lossLook, "clock", "loss")));
-  offerScales(figure, lossLook, "loss");
+  offerScales("loss", lossLook);
 }
 
 const rateLook = { size: "", measure: run.first_measure, x: true, y: true };
@@ -36,13 +30,12 @@ const paintRates = (plot, figure) =>
   paintOptimizers(plot, figure, run.rates[rateLook.measure][rateLook.size], rateLook, "dot");
 
 function offerRates() {
-  const { figure } = charts.get("rates");
-  const controls = figure.querySelector(".controls");
+  const controls = document.getElementById("controls-rates");
   const sizes = Object.keys(run.rates[rateLook.measure]).map((size) => [size, size || "the best"]);
   if (sizes.length > 1) controls.append(list("batch size", sizes, "", changes(rateLook, "size", "rates")));
   const measured = changes(rateLook, "measure", "rates");
   if (run.measures.length > 1) controls.append(list("shown", run.measures, rateLook.measure, measured));
-  offerScales(figure, rateLook, "rates");
+  offerScales("rates", rateLook);
 }
 
 const timeLook = { x: true, y: true };

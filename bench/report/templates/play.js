@@ -106,13 +106,12 @@ function offerPlayer() {
     stopPlaying();
     moveTo(Number(slider.value));
   });
-  const above = make("button", { type: "button", textContent: "Play this cell" });
-  above.addEventListener("click", () => {
+  const playCell = () => {
     document.getElementById("play").scrollIntoView();
     stopPlaying();
     startPlaying();
-  });
-  charts.get("cell").figure.querySelector(".controls").prepend(above);
+  };
+  document.getElementById("controls-cell").prepend(press("Play this cell", playCell));
   openRun();
   chart("bend", paintBend);
   chart("fall", paintFall);

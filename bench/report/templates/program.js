@@ -37,14 +37,10 @@ const FUNCTIONS = {
 function residuals(program, theta, inputs, y) {
   const size = inputs[0].length;
   const values = [...theta, ...inputs, y, ...program.constants];
-  for (const [name, ...operands] of program.steps)
-    values.push(
-      elementwise(
-        FUNCTIONS[name],
-        operands.map((operand) => values[operand]),
-        size,
-      ),
-    );
+  for (const [name, ...operands] of program.steps) {
+    const given = operands.map((operand) => values[operand]);
+    values.push(elementwise(FUNCTIONS[name], given, size));
+  }
   const found = values[program.residual];
   return typeof found === "number" ? new Float64Array(size).fill(found) : found;
 }
@@ -75,12 +71,6 @@ function tailOfErf(size) {
   let fraction = size;
   for (let n = 60; n > 0; n--) fraction = size + n / 2 / fraction;
   return Math.exp(-size * size) / (fraction * Math.sqrt(Math.PI));
-}
-
-function meanSquare(values) {
-  let sum = 0;
-  for (const value of values) sum += value * value;
-  return sum / values.length;
 }
 
 // The losses of a prediction and its target, as in kernels/losses/prediction_losses.py, and the targets that some expect.

@@ -54,8 +54,8 @@ const lossAt = (theta) => {
   if (play.loss in LOSS_VALUES)
     return meanLoss(LOSS_VALUES[play.loss], residuals(play.program, theta, play.inputs, 0), play.y);
   const given = residuals(play.program, theta, play.inputs, play.y);
-  const value = RESIDUAL_VALUES[play.loss];
-  return value ? meanLoss((residual) => value(residual, play.options), given, play.y) : meanSquare(given);
+  const value = RESIDUAL_VALUES[play.loss] ?? ((residual) => residual * residual);
+  return meanLoss((residual) => value(residual, play.options), given, play.y);
 };
 
 // The two parameters that move most on a path, and how far the picture of it goes: over the path, cut off far beyond its

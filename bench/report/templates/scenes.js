@@ -31,12 +31,7 @@ function curveView() {
 
 const curveAt = (step) => predicted(player.run.params[step], player.view.columns);
 
-// Values far beyond a range end where they are no longer seen: browsers refuse coordinates such as 1e40.
-const heldNear = (values, [low, high]) => {
-  const far = 1e4 * (high - low);
-  return values.map((value) => (value === null ? null : Math.min(high + far, Math.max(low - far, value))));
-};
-const drawnCurve = (step) => heldNear(orNull(curveAt(step)), player.range);
+const drawnCurve = (step) => held(orNull(curveAt(step)), player);
 
 function curveRange() {
   // Of several inputs the predictions of the worst checkpoint would decide.
@@ -49,16 +44,15 @@ function curveRange() {
   return [Math.max(least, low - room) - 0.06 * room, Math.min(most, high + room) + 0.06 * room];
 }
 
-function nothingToPlay(plot) {
-  draw(plot, [], { xaxis: axis(""), yaxis: axis("") });
-  return "";
+function nothingToPlay(plot, words = "") {
+  drawChart(plot, NOTHING);
+  return words;
 }
 
+const lineThrough = ([x, y], look) => ({ type: "scatter", mode: "lines", x, y, hoverinfo: "skip", ...look });
+
 function paintBend(plot) {
-  if (!player.run) {
-    nothingToPlay(plot);
-    return "Of this run the page holds nothing to draw.";
-  }
+  if (!player.run) return nothingToPlay(plot, "Of this run the page holds nothing to draw.");
   const { at, data, x, y } = player.view;
   const tone = playTone();
   const names = [
@@ -66,25 +60,17 @@ function paintBend(plot) {
     several() ? `${play.names.at(-1)}, predicted` : play.names.at(-1),
   ];
   const ghosts = several() ? [] : someSteps(GHOSTS).map(drawnCurve);
-  const points = { type: "scatter", mode: "markers", hoverinfo: "skip" };
-  const line = { type: "scatter", mode: "lines", hoverinfo: "skip" };
+  const observed = several()
+    ? lineThrough([x, x], { line: { color: color("data"), width: 1 } })
+    : lineThrough([data, y], { mode: "markers", marker: { color: color("data"), size: 6 } });
+  const faint = [ghosts.flatMap(() => [...at, null]), ghosts.flatMap((curve) => [...curve, null])];
+  const look = { line: { color: tone, width: 3 }, marker: { color: tone, size: 5 } };
   draw(
     plot,
     [
-      several()
-        ? { ...line, x, y: x, line: { color: color("data"), width: 1 } }
-        : { ...points, x: data, y, marker: { color: color("data"), size: 6 } },
-      {
-        ...line,
-        x: ghosts.flatMap(() => [...at, null]),
-        y: ghosts.flatMap((curve) => [...curve, null]),
-        line: { color: tone, width: 1 },
-        opacity: 0.3,
-      },
-      {
-        ...(several() ? points : line),
-        ...{ x: at, y: drawnCurve(player.step), line: { color: tone, width: 3 }, marker: { color: tone, size: 5 } },
-      },
+      observed,
+      lineThrough(faint, { line: { color: tone, width: 1 }, opacity: 0.3 }),
+      lineThrough([at, drawnCurve(player.step)], { mode: several() ? "markers" : "lines", ...look }),
     ],
     {
       xaxis: axis(names[0], { range: x }),
@@ -111,8 +97,6 @@ function paintFall(plot) {
   return player.run.chart.caption;
 }
 
-const lineThrough = ([x, y], look) => ({ type: "scatter", mode: "lines", x, y, hoverinfo: "skip", ...look });
-
 // What has been, and now.
 function linesUpTo(done, now) {
   const tone = playTone();
@@ -127,9 +111,9 @@ function linesUpTo(done, now) {
 function wayOf(step) {
   const { params, losses } = player.run;
   const { pair, sides } = player.plane;
-  const along = (k) => heldNear(params.map((theta) => theta[k]), sides[k].range);
+  const along = (k) => held(params.map((theta) => theta[k]), sides[k]);
   const x = along(pair[0]);
-  const y = pair.length > 1 ? along(pair[1]) : heldNear(losses, player.valley.range);
+  const y = pair.length > 1 ? along(pair[1]) : held(losses, player.valley);
   return { x, y, done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
 }
 
@@ -150,17 +134,13 @@ function paintPath(plot) {
   const lines = [whole, ...linesUpTo(done, now)];
   const layout = { xaxis: axis(play.params[pair[0]], { range: sides[pair[0]].range }), margin: PLAYED_MARGIN };
   if (pair.length === 1) {
-    const { range, ...valley } = player.valley;
-    const look = { type: "scatter", mode: "lines", hoverinfo: "skip", line: { color: color("data"), width: 1.5 } };
-    draw(plot, [{ ...look, ...valley }, ...lines], { ...layout, yaxis: axis(play.loss_label, { range }) }, false);
+    const { x: across, y: height, range } = player.valley;
+    const shape = lineThrough([across, height], { line: { color: color("data"), width: 1.5 } });
+    draw(plot, [shape, ...lines], { ...layout, yaxis: axis(play.loss_label, { range }) }, false);
     return "The loss as a function of the parameter.";
   }
-  draw(
-    plot,
-    [contoursOf(player.plane), ...lines],
-    { ...layout, yaxis: axis(play.params[pair[1]], { range: sides[pair[1]].range }) },
-    false,
-  );
+  const yaxis = axis(play.params[pair[1]], { range: sides[pair[1]].range });
+  draw(plot, [contoursOf(player.plane), ...lines], { ...layout, yaxis }, false);
   const others = play.params
     .filter((_, k) => !pair.includes(k))
     .map((name) => `${name} = ${text(home[play.params.indexOf(name)])}`);

@@ -52,19 +52,17 @@ const describe = (row) =>
 
 function copyButtons(row) {
   return Object.entries({ python: "Python", toml: "TOML" }).map(([language, name]) => {
-    const button = make("button", { type: "button", textContent: name });
+    const button = press(name, () => copy(asCode(row, language)));
     const reason = startOf(row).reason;
     if (reason) Object.assign(button, { disabled: true, title: reason });
     button.setAttribute("aria-label", `Copy ${describe(row)} as ${name}${reason ? `: ${reason}` : ""}`);
-    button.addEventListener("click", () => copy(asCode(row, language)));
     return button;
   });
 }
 
 function cells(row) {
-  const line = make("tr");
+  const line = make("tr", {}, make("td", {}, ...copyButtons(row)));
   line.dataset.id = idOf(row);
-  line.append(make("td", {}, ...copyButtons(row)));
   for (const column of columns) {
     const cell = make("td", { textContent: column.says(row), className: column.number ? "number" : "" });
     if (column.name === "status" && column.says(row) === "diverged") cell.classList.add("bad");
@@ -95,14 +93,13 @@ function offerTable() {
   const table = document.getElementById("rows");
   const line = make("tr", {}, make("th", { scope: "col", textContent: "copy as" }));
   for (const column of columns) {
-    const header = make("th", { scope: "col", className: column.number ? "number" : "" });
-    header.dataset.name = column.name;
-    const button = make("button", { type: "button", textContent: column.label });
-    button.addEventListener("click", () => {
+    const sort = () => {
       [view.down, view.by] = [view.by === column && !view.down, column];
       arrange();
-    });
-    header.append(button);
+    };
+    const look = { scope: "col", className: column.number ? "number" : "" };
+    const header = make("th", look, press(column.label, sort));
+    header.dataset.name = column.name;
     line.append(header);
   }
   table.tHead.append(line);
@@ -114,7 +111,7 @@ function offerTable() {
     view.words = search.value;
     arrange();
   });
-  filters.append(make("label", { className: "stacked" }, "containing", search));
+  filters.append(make("label", {}, "containing", search));
   for (const { name, label, shown } of columns.filter(({ name }) => name in settings || name === "status")) {
     const choose = (code) => {
       view.codes[name] = code;
@@ -123,15 +120,11 @@ function offerTable() {
     filters.append(list(label, [[null, "any"], ...shown.map((value, code) => [code, value])], null, choose));
   }
   const pages = document.getElementById("pages");
-  const turn = (by, name) => {
-    const button = make("button", { type: "button", textContent: name });
-    button.addEventListener("click", () => {
-      view.page += by;
-      showRows();
-    });
-    return button;
+  const turn = (by) => {
+    view.page += by;
+    showRows();
   };
-  pages.append(turn(-1, "Previous"), turn(1, "Next"), make("output"));
+  pages.append(press("Previous", () => turn(-1)), press("Next", () => turn(1)), make("output"));
 
   document.getElementById("constant").textContent = run.constant;
   arrange();
