@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.curvature import MAX_PARAMS, edges_of_runs, name_places, nearby_edges, some_samples
+from bench.analysis.curvature import MAX_PARAMS, edges_of_runs, nearby_edges, some_samples
 from bench.analysis.default_study import choose_centering
 from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
 from bench.data.fit_table import TableFit
@@ -17,7 +17,7 @@ from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.data.units import original_loss
 from bench.tables.facts import FitAdvice
-from bench.tables.words import settling_schedule
+from bench.tables.words import name_places, settling_schedule
 from kernels import FitResult, Model, fit
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss

@@ -84,13 +84,6 @@ def nearby_edges(edges: Sequence[float]) -> list[float]:
     return [edge for edge in edges if edge * MAX_EDGE_RATIO >= max(edges)]
 
 
-def name_places(model: Model) -> str:
-    """Return a description of the places of `edges_of_runs`."""
-    if model.is_linear:
-        return "near the lowest loss"
-    return "where runs start" if model.hidden else "where runs start or near the lowest loss"
-
-
 def some_samples(data: Dataset) -> slice | NDArray[np.int64]:
     """Return the indices of the samples from which edges of stability are computed: all, or a random subset."""
     if data.y.size <= EDGE_SAMPLES:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-from bench.analysis.curvature import edges_of_runs, name_places, nearby_edges
+from bench.analysis.curvature import edges_of_runs, nearby_edges
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import Inputs, choose_inputs
 from bench.data.held_out import check_files, hold_out_share
@@ -16,7 +16,7 @@ from bench.data.units import carries_back, describe_residual_units
 from bench.study.grid import Grid
 from bench.study.load import study_of_table
 from bench.study.schema import Study
-from bench.tables.words import describe_centering, describe_fewer_epochs
+from bench.tables.words import describe_centering, describe_fewer_epochs, name_places
 from kernels import Model
 from kernels.data.order import DEFAULT_BUFFER_SIZE
 from kernels.losses import make_loss

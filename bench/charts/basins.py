@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Panel, Points, Texts, join_sentences, panel_columns
+from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Panel, Points, Texts, panel_columns
 from bench.charts.shades import Shades, make_shades
 from bench.charts.ticks import linear_ticks
+from bench.tables.chart_words import join_sentences
 from bench.tables.costs import CHOICES, MORE_CHOICES
 from bench.tables.formatting import label, shorten, text
 from bench.tables.rank import varies

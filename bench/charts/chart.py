@@ -217,11 +217,6 @@ class Chart:
     height: float = 0.0
 
 
-def join_sentences(*sentences: str | bool | np.bool) -> str:
-    """Return sentences as one text; `False` is one that does not apply."""
-    return " ".join(sentence for sentence in sentences if isinstance(sentence, str) and sentence)
-
-
 def stairs(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Return the points of a line that keeps each value until the next place."""
     return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.charts.chart import Axis, Chart, Layer, Line, Panel, Points, Surface, join_sentences, panel_columns
+from bench.charts.chart import Axis, Chart, Layer, Line, Panel, Points, Surface, panel_columns
 from bench.charts.choices import spread_evenly
 from bench.charts.colors import PALETTE
 from bench.charts.ticks import linear_ticks
+from bench.tables.chart_words import join_sentences
 from bench.tables.formatting import shorten, text
 from kernels.base.run import Floats
 

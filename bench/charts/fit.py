@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, join_sentences
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points
 from bench.charts.choices import spread_evenly
 from bench.charts.colors import PALETTE, colors_of, nested_widths
 from bench.charts.ticks import format_tick, linear_ticks
+from bench.tables.chart_words import join_sentences
 from bench.tables.formatting import shorten, text
 from bench.tables.words import format_count
 from kernels import FitResult

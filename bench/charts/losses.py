@@ -7,19 +7,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Ticks, join_sentences, panel_columns
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Ticks, panel_columns
 from bench.charts.choices import in_grid_order, spread_evenly
 from bench.charts.colors import colors_of, nested_widths
 from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, band_limits, clock_range, target_keys, target_layers
 from bench.charts.ticks import Says, format_limit, format_tick, format_time, linear_ticks, log_axis, log_ticks
-from bench.tables.formatting import duration, label, shorten, text
-from bench.tables.words import describe_range, format_count
+from bench.tables.chart_words import (
+    CURVES_CAPTION,
+    HELD_OUT_CURVES_CAPTION,
+    describe_point,
+    join_sentences,
+    say_curves,
+    say_diverged,
+    say_drawn_at_bottom,
+    say_no_curve,
+    say_part,
+)
+from bench.tables.formatting import label, shorten, text
 
 MAX_STARTS = 6
-CAPTION = (
-    "Loss curves of each optimizer at its best choice: medians, and bands from 10 to 90 % of the runs. A band is drawn "
-    "no higher and no lower than its line goes."
-)
 
 
 class Clock(NamedTuple):
@@ -61,9 +67,7 @@ def loss_charts(
     placed = shown.place_bands(bands)
     total, diverged = (0, 0) if runs is None else (len(runs), int((runs["status"] == "diverged").sum()))
     if total and placed.loc[np.isfinite(placed["median"]), "samples"].nunique() < 2:
-        notes = f"No loss curve to show: none of {total:,} runs has a finite loss at two checkpoints. "
-        notes += f"{diverged:,} diverged."
-        return dict.fromkeys(clocks, Chart((), notes=notes))
+        return dict.fromkeys(clocks, Chart((), notes=say_no_curve(total, diverged)))
     limits = bottom, top = band_limits(placed, shown, target)
     colors = colors_of(placed["optimizer"])
     widths = nested_widths(list(colors))
@@ -85,16 +89,16 @@ def loss_charts(
     keys += target_keys(shown, target, bottom)
     least, most = bands["runs"].min(), bands["runs"].max()
     notes = join_sentences(
-        most > 1 and f"Median and 10\N{EN DASH}90 % of {describe_range(least, most)} runs.",
-        diverged > 0 and f"{diverged:,} of {format_count(total, 'run')} diverged.",
-        len(few) < len(starts) and f"{len(few)} of {len(starts)} starts.",
-        (medians < bottom).any() and f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
+        most > 1 and say_curves(least, most),
+        diverged > 0 and say_diverged(diverged, total),
+        say_part(len(few), len(starts), "starts"),
+        (medians < bottom).any() and say_drawn_at_bottom(shown.quantity, format_limit(bottom)),
     )
     chart = Chart(
         (),
         keys,
         legend=label("optimizer"),
-        caption=f"{CAPTION} Dashed: medians on the held-out samples." if "held_out" in bands else CAPTION,
+        caption=HELD_OUT_CURVES_CAPTION if "held_out" in bands else CURVES_CAPTION,
         notes=notes,
         columns=panel_columns(len(few)),
     )
@@ -134,16 +138,11 @@ def _against_clock(drawn: Sequence[tuple[pd.DataFrame, Sequence[Band | Line]]], 
 
 def with_words(bands: pd.DataFrame) -> pd.DataFrame:
     """Return bands with what the page tells of each point of their lines: `words`, and `held_out_words`."""
-    said: dict[str, list[str]] = {"words": [], "held_out_words": []}
-    for row in bands.to_dict("records"):
-        times = format_count(row["samples"], "sample"), format_count(row["updates"], "update")
-        timed = f", {duration(row['seconds'])}" if pd.notna(row.get("seconds")) else ""
-        about = f"{text(str(row['optimizer']))}, {', '.join(times)}{timed}"
-        spread = f"10\N{EN DASH}90 %: {text(row['low'])} to {text(row['high'])}"
-        said["words"].append(f"{about}\nmedian {text(row['median'])}\n{spread}")
-        if "held_out" in bands:
-            said["held_out_words"].append(f"{about}\nmedian on held-out samples {text(row['held_out'])}")
-    return bands.assign(**{name: words for name, words in said.items() if words})
+    points = bands.to_dict("records")
+    told = bands.assign(words=[describe_point(point) for point in points])
+    if "held_out" in bands:
+        told["held_out_words"] = [describe_point(point, held_out=True) for point in points]
+    return told
 
 
 def clock_axis(clock: Clock, edge: float, end: float) -> Axis:

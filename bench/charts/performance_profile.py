@@ -15,12 +15,12 @@ from bench.charts.chart import (
     Line,
     Panel,
     Points,
-    join_sentences,
     panel_columns,
     stairs,
 )
 from bench.charts.colors import NEUTRAL, colors_of
 from bench.charts.ticks import linear_ticks, log_ticks, places
+from bench.tables.chart_words import join_sentences
 from bench.tables.formatting import shorten, text
 from bench.tables.words import format_count
 

@@ -8,15 +8,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Line, Panel, Points, join_sentences
+from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Line, Panel, Points
 from bench.charts.choices import spread_evenly
 from bench.charts.loss_axis import PLAIN, LossAxis
 from bench.charts.shades import Shades, make_shades
 from bench.charts.ticks import Says, places
+from bench.tables.chart_words import (
+    caption_maps,
+    describe_cell,
+    describe_cell_runs,
+    join_sentences,
+    say_best_optimizers,
+    say_diverged,
+    say_map_medians,
+    say_part,
+)
 from bench.tables.costs import COST_NAMES, choice_columns
 from bench.tables.formatting import duration, shorten, text
 from bench.tables.rank import varies
-from bench.tables.words import describe_batch_size, describe_order, describe_range, format_count
+from bench.tables.words import describe_batch_size, describe_order
 from kernels.base.run import Floats
 
 MAX_MAPS = 3  # of optimizers, and of starts, in a figure: with more there is no room for numbers in the cells
@@ -92,7 +102,7 @@ def rate_maps(
     height = 1.1 + min(5.5, max(0.31, 0.62 - 0.024 * len(grid.sizes)) * len(grid.sizes))
     found = []
     for _, cells in outcomes.groupby("start", sort=False):
-        words, maps = _describe_outcomes(cells, target), []
+        words, maps = [describe_cell_runs(row, target) for row in cells.to_dict("records")], []
         for rows, choice in _find_maps(cells, grid):
             name = name_map(choice, by)
             maps.append(Map(rows, _edge_line(edges, choice, grid), name, _describe_cells(name, rows, words, grid)))
@@ -142,20 +152,17 @@ def rate_map_figure(
     whole = outcomes[outcomes["start"] == outcomes["start"].iloc[0]]
     few, most = cells["runs"].min(), cells["runs"].max()
     notes = join_sentences(
-        most > 1 and f"Medians of {describe_range(few, most)} runs.",
-        f"{whole['diverged'].sum():,} of {format_count(whole['runs'].sum(), 'run')} diverged.",
-        len(rows) < len(optimizers) and f"The best {len(rows)} of {len(optimizers)} optimizers.",
-        len(columns) < len(starts) and f"{len(columns)} of {len(starts)} starts.",
+        most > 1 and say_map_medians(few, most),
+        say_diverged(whole["diverged"].sum(), whole["runs"].sum()),
+        say_best_optimizers(len(rows), len(optimizers)),
+        say_part(len(columns), len(starts), "starts"),
     )
     tall = min(max(2.4 / len(rows), 0.23 * len(grid.sizes)), 3.0)
-    is_loss = measure.endswith("loss")
-    best, failure = ("lower", "have no finite loss") if is_loss else ("faster", "did not reach the target")
     return Chart(
         panels,
         _keys([layer for panel in panels for layer in panel.layers], drawn),
         legend=drawn.title,
-        caption=f"{COST_NAMES[measure].capitalize()} by learning rate and batch size; darker is {best}. Crosses mark "
-        f"cells most of whose runs diverged; in white ones most {failure}.",
+        caption=caption_maps(measure),
         notes=notes,
         columns=len(columns),
         height=1.0 + (tall + 0.3) * len(rows),
@@ -178,16 +185,6 @@ def name_map(settings: "pd.Series | Mapping[Any, Any]", by: Sequence[str]) -> st
     """Return the name of the map of a choice, from the settings `by` which maps are told apart."""
     named = [settings[name] for name in by]
     return ", ".join(describe_order(bool(one)) if isinstance(one, bool | np.bool) else text(one) for one in named)
-
-
-def caption_of_map(outcomes: pd.DataFrame, *, target: float | None) -> str:
-    """Return how many of the cells of a map succeed and fail."""
-    cells = format_count(len(outcomes), "cell")
-    full = int((outcomes["converged"] == outcomes["runs"]).sum())
-    lost = int((2 * outcomes["diverged"] >= outcomes["runs"]).sum())
-    success = f"Every run reaches the target in {text(full)} of {cells}." if target is not None else ""
-    failure = f"Most runs diverge in {text(lost)}{'' if success else f' of {cells}'}." if lost else ""
-    return " ".join(filter(None, [success, failure, "Select a cell to see its loss curves."]))
 
 
 def _make_grid(outcomes: pd.DataFrame, samples: int | None) -> Grid:
@@ -240,32 +237,10 @@ def _format_count(count: float) -> str:
 def _describe_cells(name: str, rows: NDArray[np.intp], words: Sequence[str], grid: Grid) -> list[str]:
     """Return the words about the cells of a map, from the `words` about each outcome."""
     rates, sizes = (axis.ticks[0].labels for axis in (grid.across, grid.along))
-    where = (f"{name}, learning rate {rate}, batch size {size}" for size, rate in product(sizes, rates))
     return [
-        f"{place}: {words[row] if row >= 0 else 'not trained'}."
-        for place, row in zip(where, rows.tolist(), strict=True)
+        describe_cell(name, rate, size, words[row] if row >= 0 else UNTRAINED.name)
+        for (size, rate), row in zip(product(sizes, rates), rows.tolist(), strict=True)
     ]
-
-
-def _describe_outcomes(outcomes: pd.DataFrame, target: float | None) -> list[str]:
-    """Return what became of the runs of each outcome, in words."""
-    words = []
-    for row in outcomes.to_dict("records"):
-        parts = []
-        if target is not None:
-            needed = ""
-            if np.isfinite(row["samples_median"]):
-                costs = [format_count(row[f"{name}_median"], name.removesuffix("s")) for name in ("samples", "updates")]
-                timed = np.isfinite(row.get("seconds_median", np.nan))
-                costs += [duration(row["seconds_median"])] if timed else []
-                needed = f" after a median of {', '.join(costs[:2])}{f' or {costs[2]}' if timed else ''}"
-            parts.append(f"{row['converged']} of {format_count(row['runs'], 'run')} reached the target{needed}")
-        parts.append(f"median final loss {text(row['final_loss_median'])}")
-        if "validation_loss_median" in row:
-            parts[-1] += f", {text(row['validation_loss_median'])} on held-out samples"
-        parts += [f"{row['diverged']} diverged"] if row["diverged"] else []
-        words.append("; ".join(parts))
-    return words
 
 
 def _draw_map(own: Map, measure: Measure, grid: Grid) -> Iterator[Layer]:

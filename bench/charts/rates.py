@@ -7,26 +7,32 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.charts.chart import Axis, Chart, Key, Layer, Line, Panel, Points, Ticks, join_sentences
+from bench.charts.chart import Axis, Chart, Key, Layer, Line, Panel, Points, Ticks
 from bench.charts.choices import in_grid_order
 from bench.charts.colors import colors_of
 from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, target_keys, target_layers
 from bench.charts.ticks import Says, format_limit, format_time, linear_ticks, log_axis
+from bench.tables.chart_words import (
+    FULL_MARKERS,
+    caption_rates,
+    describe_rate,
+    describe_spread,
+    join_sentences,
+    say_drawn_at_bottom,
+    say_no_rate,
+    say_out_of_view,
+    say_rate_ranges,
+)
 from bench.tables.costs import COST_NAMES
 from bench.tables.formatting import duration, shorten, text
 from bench.tables.outcomes import ALL_STARTS, SPREAD
 from bench.tables.rank import constant_settings
-from bench.tables.words import describe_choice, describe_range, format_count
 from kernels.base.run import Floats
 
 # Losses this many times as high as nearly all the others are out of view: they would flatten these.
 FAR_ABOVE = 30.0
 SHIFT = 0.012  # decades between the optimizers at one learning rate
 FAILURES = {"cross": "most diverged", "square": "most missed the target"}
-CAPTION = (
-    "against learning rate, with the best other settings for each rate. An optimizer with a wide, low line needs less "
-    "tuning."
-)
 
 
 class RateChoices(NamedTuple):
@@ -59,10 +65,8 @@ def rate_choices(outcomes: pd.DataFrame, *, target: float | None = None, samples
     best = whole.drop_duplicates(["optimizer", "lr"]).sort_values("lr", ignore_index=True)
     rows = {str(name): np.asarray(own) for name, own in best.groupby("optimizer", observed=True).indices.items()}
     names = in_grid_order(rows, outcomes["optimizer"])
-    words = []
-    for row in best.drop(columns=constant_settings(outcomes)).to_dict("records"):
-        reached = f"\n{row['converged']} of {format_count(row['runs'], 'run')} reached the target"
-        words.append(f"{text(describe_choice(row, samples))}{'' if target is None else reached}")
+    varying = best.drop(columns=constant_settings(outcomes)).to_dict("records")
+    words = [describe_rate(row, samples, has_target=target is not None) for row in varying]
     return RateChoices(best, {name: rows[name] for name in names}, words, target, _rate_axis(best["lr"]))
 
 
@@ -79,7 +83,7 @@ def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -
     spreads = _place_spreads(best, measure, shown)
     low, medians, _ = spreads.T
     if not np.isfinite(low).any():
-        return Chart((), notes=f"No {COST_NAMES[measure]} to show: no choice of settings has a finite one.")
+        return Chart((), notes=say_no_rate(measure))
     limits = bottom, top = _rate_limits(spreads, measure, shown)
     says = format_time if measure == "seconds" else None
     words = _describe_points(choices, measure, duration if measure == "seconds" else text)
@@ -108,11 +112,10 @@ def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -
                 layers.append(Points(shifted[chosen], heights[chosen], size=5, marker=marker, words=said, **own))
     is_loss = measure.endswith("loss")
     notes = join_sentences(
-        counts.max() > 1
-        and f"Medians, and thin lines from 10 to 90 %, of {describe_range(counts.min(), counts.max())} runs.",
-        target is not None and "Filled markers are rates at which every run reached the target.",
-        (np.isfinite(medians) & (medians > top)).any() and f"Medians above {format_limit(top)} are out of view.",
-        is_loss and (low < bottom).any() and f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
+        counts.max() > 1 and say_rate_ranges(counts.min(), counts.max()),
+        target is not None and FULL_MARKERS,
+        (np.isfinite(medians) & (medians > top)).any() and say_out_of_view(format_limit(top)),
+        is_loss and (low < bottom).any() and say_drawn_at_bottom(shown.quantity, format_limit(bottom)),
     )
     keys = [Key(shorten(name), colors[name]) for name in choices.rows]
     keys += [Key(FAILURES[marker], "ink", marker) for marker in FAILURES if marks[marker].any()]
@@ -123,7 +126,7 @@ def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -
         [Panel(choices.across, along, layers)],
         keys,
         legend="optimizer",
-        caption=f"{COST_NAMES[measure].capitalize()} {CAPTION}",
+        caption=caption_rates(measure),
         notes=notes,
     )
 
@@ -143,11 +146,9 @@ def _draw_spreads(
 
 def _describe_points(choices: RateChoices, measure: str, says: Says) -> list[str]:
     """Return the words about the measure of each choice."""
-    spreads, words = _place_spreads(choices.outcomes, measure, PLAIN), []
-    for about, spread in zip(choices.words, spreads.tolist(), strict=True):
-        low, median, high = map(says, spread)
-        words.append(f"{about}\n{COST_NAMES[measure]}: {median} (10\N{EN DASH}90 %: {low} to {high})")
-    return words
+    spreads = _place_spreads(choices.outcomes, measure, PLAIN).tolist()
+    said = [describe_spread(measure, *map(says, spread)) for spread in spreads]
+    return [f"{about}\n{words}" for about, words in zip(choices.words, said, strict=True)]
 
 
 def _rate_axis(column: pd.Series) -> Axis:

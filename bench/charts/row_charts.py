@@ -8,9 +8,17 @@ import pandas as pd
 from bench.charts.chart import Axis, Bars, Chart, Line, Panel, Points, Rule
 from bench.charts.colors import FAINT, NEUTRAL, colors_of
 from bench.charts.ticks import linear_ticks, log_ticks, places
+from bench.tables.chart_words import (
+    caption_effects,
+    caption_optimizers,
+    describe_comparison,
+    describe_effect,
+    say_effects,
+    say_ratios,
+)
 from bench.tables.facts import FULL
-from bench.tables.formatting import MISSING, label, percentage, shorten, text
-from bench.tables.words import describe_ratio, format_share, name_settings, shown_ratio
+from bench.tables.formatting import label, percentage, shorten, text
+from bench.tables.words import shown_ratio
 
 
 def optimizer_ratios(
@@ -38,16 +46,8 @@ def optimizer_ratios(
         if not np.isnan(ratio) and not np.isnan(high):
             reach = ratio if np.isnan(low) else max(low, limits[0]), min(high, limits[1])
             layers.append(Line(reach, (place, place), color, width=3.0))
-        layers.append(Points([ratio], [place], color, size=8, words=[_describe_comparison(row, samples)], beside=True))
-    intervals = (
-        "with intervals, all of which hold with a confidence of 95 %."
-        if np.isfinite(ratios[:, 1]).any()
-        else "(too few runs for intervals)."
-    )
-    words = (
-        f"{cost[0].upper()}{cost[1:]} of each optimizer at its own best choice, on {seeds}: medians of the ratios of "
-        f"paired runs {intervals}"
-    )
+        layers.append(Points([ratio], [place], color, size=8, words=[describe_comparison(row, samples)], beside=True))
+    notes = say_ratios(cost, seeds, with_intervals=bool(np.isfinite(ratios[:, 1]).any()))
     names = [shorten(str(name), 20) for name in compared["optimizer"]]
     across = Axis(
         limits,
@@ -56,23 +56,13 @@ def optimizer_ratios(
         ticks=log_ticks(*limits, lambda ratio: f"{text(ratio)}\N{MULTIPLICATION SIGN}"),
     )
     along = Axis((len(names) - 0.4, -0.8), ticks=places(names)[:1], grid=False)
-    caption = f"Optimizers compared, each at its own best choice, on {seeds}."
-    return Chart([Panel(across, along, layers)], caption=caption, notes=words, height=1.4 + 0.55 * len(names))
+    caption = caption_optimizers(seeds)
+    return Chart([Panel(across, along, layers)], caption=caption, notes=notes, height=1.4 + 0.55 * len(names))
 
 
 def _has_place(row: pd.Series) -> bool:
     """Return whether a ratio has a place on a logarithmic axis: a run whose start meets the target costs nothing."""
     return bool(np.isfinite(row["ratio"]) and row["ratio"] > 0)
-
-
-def _describe_comparison(row: pd.Series, samples: int | None) -> str:
-    """Return a line with a verdict and its numbers, and one with the choice."""
-    ratio = describe_ratio(row)
-    times = "a ratio of 1" if ratio == "1" else f"{ratio} times"
-    said = row["verdict"] if row["verdict"] in ("best", "fails") else f"{row['verdict']}, {times}"
-    succeeded = f"; {format_share(row['converged'], row['runs'])} runs succeed" if row["converged"] else ""
-    settings = [*name_settings(row.drop("optimizer"), samples).values(), f"best of {text(row['tried'])}"]
-    return f"{said}{succeeded}\n{', '.join(settings)}"
 
 
 def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None = None) -> Chart:
@@ -82,26 +72,18 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
     """
     words = []
     for row in effects.to_dict("records"):
-        factor = text(row["factor"], 2)
-        best, worst = (_describe_end(row["setting"], row[end], samples) for end in ("best", "worst"))
-        ends = f"best {best}, worst {worst}: {factor} times" if best != MISSING else "no difference"
-        words.append(f"{percentage(row['share'])}; {ends}")
-    penalty = "the longest run" if cost.startswith("samples") else "the median"
-    notes = (
-        f"Main effects on the logarithm of the {cost} over the whole grid (analysis of variance); a run that "
-        f"fails counts as ten times {penalty}. "
-        f"Together they explain {percentage(effects['share'].sum())}: the rest is combinations of settings, and chance."
-    )
+        best, worst = (_name_end(row["setting"], row[end], samples) for end in ("best", "worst"))
+        words.append(describe_effect(row["share"], best, worst, text(row["factor"], 2)))
     shares, largest = effects["share"].tolist(), float(effects["share"].max() or 1.0)
     rows = range(len(words))
     bars = Bars(rows, shares, NEUTRAL, thickness=0.6, labels=[percentage(share) for share in shares], words=words)
     reach = 0.0, 1.15 * largest
     across = Axis(reach, "share of the variance", ticks=linear_ticks(0.0, min(reach[1], 1.0), percentage))
     along = Axis((len(words) - 0.4, -0.6), ticks=places(effects["setting"].tolist())[:1], grid=False)
-    caption = f"How much of the differences in {cost} each setting explains by itself."
+    caption, notes = caption_effects(cost), say_effects(cost, effects["share"].sum())
     return Chart([Panel(across, along, [bars])], caption=caption, notes=notes, height=1.3 + 0.42 * len(words))
 
 
-def _describe_end(setting: str, value: str, samples: int | None) -> str:
+def _name_end(setting: str, value: str, samples: int | None) -> str:
     is_full = setting == label("batch_size") and samples is not None and value == text(samples)
     return FULL if is_full else shorten(value, 14)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Bars, Chart, Key, Layer, Line, Panel, Points, Rule, join_sentences
+from bench.charts.chart import Axis, Bars, Chart, Key, Layer, Line, Panel, Points, Rule
 from bench.charts.colors import PALETTE
 from bench.charts.ticks import log_ticks, places
+from bench.tables.chart_words import join_sentences
 from bench.tables.formatting import shorten, text
 
 CAPTION = "Time per sample-update with 95 % confidence intervals."

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, join_sentences, panel_columns, stairs
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, panel_columns, stairs
 from bench.charts.colors import NEUTRAL, colors_of
 from bench.charts.ticks import linear_ticks, log_ticks
 from bench.tables import formatting
+from bench.tables.chart_words import join_sentences
 from bench.tables.formatting import percentage, shorten, text
 from bench.tables.search import HOPELESS
 from kernels.base.run import Floats

@@ -4,10 +4,11 @@ from math import ceil
 
 import numpy as np
 
-from bench.charts.chart import Axis, Bars, Chart, Line, Panel, join_sentences
+from bench.charts.chart import Axis, Bars, Chart, Line, Panel
 from bench.charts.colors import NEUTRAL
 from bench.charts.fit import pad_range
 from bench.charts.ticks import linear_ticks, places
+from bench.tables.chart_words import join_sentences
 from bench.tables.formatting import shorten, text
 from kernels import Model
 from kernels.base.run import Floats

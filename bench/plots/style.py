@@ -18,9 +18,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, FuncFormatter, Locator, MaxNLocator, NullLocator
 
-from bench.charts.chart import join_sentences, panel_columns
+from bench.charts.chart import panel_columns
 from bench.charts.ticks import format_log_tick, format_log_ticks, format_tick, log_ticks
 from bench.system.atomic import replace_atomically
+from bench.tables.chart_words import join_sentences
 
 WIDTH = 8.0  # inches: 800 pixels at 100 dots per inch, the width of a README
 INK = "#333333"

@@ -12,13 +12,14 @@ from bench.charts.cell import cell_charts, thin_curves
 from bench.charts.chart import Chart
 from bench.charts.choices import best_optimizers, spread_evenly
 from bench.charts.losses import CLOCKS, loss_charts, with_words
-from bench.charts.rate_map import caption_of_map, map_settings, name_map, rate_map_figure, rate_maps
+from bench.charts.rate_map import map_settings, name_map, rate_map_figure, rate_maps
 from bench.charts.rates import RateChoices, rate_chart, rate_choices
 from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.charts.times import time_chart
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
+from bench.tables.chart_words import caption_of_map
 from bench.tables.confusion import name_classes
 from bench.tables.costs import COST_NAMES, KERNEL, settle_cost
 from bench.tables.formatting import text

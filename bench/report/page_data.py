@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import join_sentences, to_data
+from bench.charts.chart import to_data
 from bench.charts.rate_map import SHARE
 from bench.report.charts import (
     cells_by_map,
@@ -22,6 +22,7 @@ from bench.report.packing import encode_column, encode_setting, pack, pack_count
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.report.start_text import StartText, start_texts, write_start
+from bench.tables.chart_words import join_sentences
 from bench.tables.costs import choice_columns
 from bench.tables.formatting import label, text
 from bench.tables.rank import varies

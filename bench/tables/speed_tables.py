@@ -1,14 +1,18 @@
 """Tables of speeds and of the performance budget as text."""
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING, duration, format_three_digits, format_two_digits
-from bench.tables.words import describe_estimate, describe_ratio_of_times
-from kernels.compile.kinds import KERNELS
+from bench.tables.words import (
+    describe_estimate,
+    describe_ratio_of_times,
+    describe_target,
+    describe_verified,
+    say_no_roof,
+    say_unmeasured,
+    say_untimed,
+)
 
 
 def describe_fastest(speed: pd.DataFrame) -> str | None:
@@ -35,7 +39,7 @@ def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     cells = pd.DataFrame(
         {
             "variant": rows["variant"],
-            "verified": [_describe_verified(row) for row in rows.to_dict("records")],
+            "verified": [describe_verified(row) for row in rows.to_dict("records")],
             "ns per sample-update": _format_intervals(rows, "ns"),
             "million per second": (rows["updates_per_second"] / 1e6).map(format_three_digits),
             "speedup over reference": _format_intervals(rows, "to_reference"),
@@ -62,10 +66,10 @@ def find_untimed(speed: pd.DataFrame) -> dict[str, str]:
 
 def footnotes(speed: pd.DataFrame) -> list[str]:
     """Return a sentence for each variant that was not timed, and for each reason why kernels have no roof."""
-    untimed = [f"{variant} was not timed: {reason}" for variant, reason in find_untimed(speed).items()]
+    untimed = [say_untimed(variant, reason) for variant, reason in find_untimed(speed).items()]
     without = speed[speed["verified"].eq(True).fillna(False) & speed["note"].ne("")]
     reasons = without.groupby("note", sort=False)["variant"].agg(", ".join)
-    return untimed + [f"{variants}: no roof, because {reason}" for reason, variants in reasons.items()]
+    return untimed + [say_no_roof(variants, str(reason)) for reason, variants in reasons.items()]
 
 
 def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +82,7 @@ def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
             "speedup": _format_intervals(targets, "faster"),
             "target": targets["target"].map(format_three_digits),
             "share of the roof": _format_intervals(targets, "share"),
-            "reached": [_describe_target(row) for row in targets.to_dict("records")],
+            "reached": [describe_target(row) for row in targets.to_dict("records")],
         }
     )
 
@@ -86,31 +90,7 @@ def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
 def budget_footnotes(targets: pd.DataFrame) -> list[str]:
     """Return a sentence for each row of the budget that was not measured, with the reason."""
     left_out = targets[targets["faster"].isna()]
-    return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
-
-
-def _describe_target(row: Mapping[Hashable, Any]) -> str:
-    faster, target = row["faster"], row["target"]
-    if pd.isna(faster):
-        return MISSING if pd.isna(row["verified"]) else "not verified"
-    if faster >= target:
-        return "yes"
-    # The factor that the arithmetic of the variant alone would reach.
-    limit = faster / row["share"]
-    if limit < target:
-        return f"no: {format_three_digits(limit)} at the roof"
-    short = 100 * (1 - faster / target)
-    return f"no, {f'{short:.0f}' if short >= 1 else 'less than 1'} % short"
-
-
-def _describe_verified(row: Mapping[Hashable, Any]) -> str:
-    error, losses = row["error"], row["error_loss"]
-    if not row["verified"]:
-        return "no" if pd.isna(error) else f"no: off by {error:.3g}"
-    agreement = "bit for bit" if error == 0 else f"within {error:.1g}"
-    # These kernels may compute losses from a factor of the samples.
-    fuses = row["variant"] in KERNELS and KERNELS[row["variant"]].fma
-    return f"{agreement}, losses {losses:.1g}" if fuses and np.isfinite(losses) else agreement
+    return [say_unmeasured(row["variant"], row["against"], row["note"]) for row in left_out.to_dict("records")]
 
 
 def _format_intervals(table: pd.DataFrame, name: str) -> list[str]:

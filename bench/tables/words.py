@@ -12,9 +12,11 @@ import pandas as pd
 from bench.tables import facts
 from bench.tables.costs import COST_NAMES, KERNEL, LOSSES
 from bench.tables.facts import FULL
-from bench.tables.formatting import duration, format_three_digits, percentage, shorten_exponent, text
+from bench.tables.formatting import MISSING, duration, format_three_digits, percentage, shorten_exponent, text
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
+from kernels import Model
 from kernels.base.run import Floats
+from kernels.compile.kinds import KERNELS
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories
 from kernels.train.attainable_loss import ARRIVED_SHARE
@@ -222,6 +224,54 @@ def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: floa
     if pd.isna(low):
         return f"{takes}; there are too few measurements for an interval."
     return f"No difference was found: {takes}."
+
+
+def say_untimed(variant: str, reason: str) -> str:
+    """Say why a variant was not timed."""
+    return f"{variant} was not timed: {reason}"
+
+
+def say_no_roof(variants: str, reason: str) -> str:
+    """Say why variants have no roof."""
+    return f"{variants}: no roof, because {reason}"
+
+
+def say_unmeasured(variant: str, rival: str, reason: str) -> str:
+    """Say why a row of the performance budget was not measured."""
+    return f"{variant} against {rival}: {reason}"
+
+
+def describe_target(row: Mapping[Any, Any]) -> str:
+    """Return whether a row of the performance budget (`bench.timing.budget`) reached its target."""
+    faster, target = row["faster"], row["target"]
+    if pd.isna(faster):
+        return MISSING if pd.isna(row["verified"]) else "not verified"
+    if faster >= target:
+        return "yes"
+    # The factor that the arithmetic of the variant alone would reach.
+    limit = faster / row["share"]
+    if limit < target:
+        return f"no: {format_three_digits(limit)} at the roof"
+    short = 100 * (1 - faster / target)
+    return f"no, {f'{short:.0f}' if short >= 1 else 'less than 1'} % short"
+
+
+def describe_verified(row: Mapping[Any, Any]) -> str:
+    """Return how far the results of a variant are from those of the reference."""
+    error, losses = row["error"], row["error_loss"]
+    if not row["verified"]:
+        return "no" if pd.isna(error) else f"no: off by {error:.3g}"
+    agreement = "bit for bit" if error == 0 else f"within {error:.1g}"
+    # These kernels may compute losses from a factor of the samples.
+    fuses = row["variant"] in KERNELS and KERNELS[row["variant"]].fma
+    return f"{agreement}, losses {losses:.1g}" if fuses and np.isfinite(losses) else agreement
+
+
+def name_places(model: Model) -> str:
+    """Return where `bench.analysis.curvature.edges_of_runs` computes edges of stability."""
+    if model.is_linear:
+        return "near the lowest loss"
+    return "where runs start" if model.hidden else "where runs start or near the lowest loss"
 
 
 def describe_film(expression: str, losses: Floats, epochs: float, diverged: int | None) -> str:

@@ -6,9 +6,10 @@ import pytest
 
 from bench.charts.chart import Cells, Line, Points
 from bench.charts.loss_axis import LossAxis
-from bench.charts.rate_map import SHARE, caption_of_map, rate_map_figure, rate_maps
+from bench.charts.rate_map import SHARE, rate_map_figure, rate_maps
 from bench.charts.shades import make_shades
 from bench.plots.draw import draw_chart
+from bench.tables.chart_words import caption_of_map
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.rank import ranking
 from tests.support.figures import overlaps
