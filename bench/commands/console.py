@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from bench.commands.stages import progress
+from bench.commands.stages import show_progress
 from bench.data.choose_loss import ChosenLoss
 from bench.data.columns import Inputs, describe_left_out
 from bench.tables.formatting import display, text
@@ -52,7 +52,7 @@ def print_choices(inputs: Inputs, loss: ChosenLoss, classes: Classes | None) -> 
 def mapping_display(*, quiet: bool = False) -> dict[str, Any]:
     """Return arguments of `bench.data.open_table` that announce the columns to be written and show a progress bar."""
     announce = (lambda sentence: None) if quiet else partial(print_sentence, "Columns")
-    return {"announce": announce, "progress": progress}
+    return {"announce": announce, "show_progress": show_progress}
 
 
 def print_place(what: str, path: Path) -> None:

@@ -22,7 +22,7 @@ from bench.commands.console import (
     print_table,
 )
 from bench.commands.options import TableColumns, held_out
-from bench.commands.stages import progress
+from bench.commands.stages import show_progress
 from bench.commands.trace import Trace
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import Inputs, ask_for_target, choose_inputs, default_expression
@@ -112,7 +112,7 @@ def run_fit(source: FitTable, output: FitOutput, *, standardize: bool, **setting
 
         window = Window(f"{table.y_name} = {formula.expression}")
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
-    with progress("epochs", settings["epochs"], hidden=trace is not None) as advance:
+    with show_progress("epochs", settings["epochs"], hidden=trace is not None) as advance:
 
         def watch(result: FitResult, trained: Dataset) -> None:
             advance(result.epochs)
@@ -447,7 +447,7 @@ def _show_film(
 
     film = table_film(fitted, table, {name: settings[name] for name in FILM_SETTINGS})
     if path:
-        with _explain_failure("--animate", path), progress("frames", len(film.frames)) as advance:
+        with _explain_failure("--animate", path), show_progress("frames", len(film.frames)) as advance:
             FilmAnimation(film, dpi=DPI[path.suffix], progress=advance).save(path)
     if window:
         window.replay(film)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.charts.speed import speed_chart
 from bench.commands.console import mapping_display, print_sentence, print_table
-from bench.commands.stages import progress
+from bench.commands.stages import show_progress
 from bench.plots.failures import skip_failed_figure
 from bench.store.run_folder import IDENTITY_FILE
 from bench.study.schema import Study
@@ -83,7 +83,7 @@ def run_speed(
     variants = select_variants(only, peers=peers)
     data, _ = study.dataset(**mapping_display())
     problem, batch = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
-    with progress("variants", len(variants)) as advance:
+    with show_progress("variants", len(variants)) as advance:
         measured = speed(variants, problem, batch, seconds=seconds, roofs=True, progress=advance)
     tables = {"speed": measured.table}
     if conclusion := describe_fastest(measured.table):
@@ -94,7 +94,7 @@ def run_speed(
     work = f"{problem.model.expression}, {problem.y.size:,} samples, {problem.optimizer}, {size}, {order}"
     print_speed(measured, work)
     if targets:
-        with progress("targets", len(TARGETS)) as advance:
+        with show_progress("targets", len(TARGETS)) as advance:
             tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
         print_table(budget_summary(tables["targets"]), "Performance budget: speedup and its target")
         for remark in budget_footnotes(tables["targets"]):

@@ -68,7 +68,7 @@ def show_stages(*, hidden: bool = False) -> Iterator[Stages]:
 
 
 @contextmanager
-def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Callable[[int], None]]:
+def show_progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Callable[[int], None]]:
     """Show the progress bar of one stage; the block passes the number done to the function it gets."""
     with show_stages(hidden=hidden) as stages, stages.stage(what, total) as advance:
         yield lambda done: advance(done / max(1, total))

@@ -7,7 +7,7 @@ from bench.commands.console import mapping_display, print_place, print_sentence
 from bench.commands.options import RunOptions
 from bench.commands.resuming import explain_report, explain_resuming
 from bench.commands.run import UNVERIFIED, make_trainer, refuse_report, verify_runs
-from bench.commands.stages import progress
+from bench.commands.stages import show_progress
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.store.run_folder import hold_run
@@ -40,7 +40,7 @@ def run_tune(study: Study, run_options: RunOptions, *, with_grid: bool, seed: in
     with (
         explain_resuming(folder),
         open_cluster(run_options.cluster) as executor,
-        progress("trials", searched.trials) as advance,
+        show_progress("trials", searched.trials) as advance,
     ):
         trainer = make_trainer(study, data, folder, executor, refine=0)  # the grid of a search is not refined
         rival = grid if with_grid else None

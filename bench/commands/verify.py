@@ -5,7 +5,7 @@ import numba
 import pandas as pd
 
 from bench.commands.console import print_sentence, print_table
-from bench.commands.stages import progress
+from bench.commands.stages import show_progress
 from bench.engine.digests import Result, verification
 
 
@@ -13,7 +13,7 @@ def verify_bits(*, every_optimizer: bool = False) -> bool:
     """Compute digests of results, print whether they are the published ones, and return that."""
     steps = verification(every_optimizer=every_optimizer)
     results: list[Result] = []
-    with progress("Digests", len(steps)) as advance:
+    with show_progress("Digests", len(steps)) as advance:
         for done, step in enumerate(steps, 1):
             results += step.results()
             advance(done)

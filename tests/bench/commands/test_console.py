@@ -41,7 +41,7 @@ def test_sentences_break_between_words_on_a_terminal_and_not_in_a_pipe(monkeypat
 
 def test_progress_is_seen_on_a_terminal(monkeypatch):
     make_terminal(monkeypatch)
-    with stages.progress("epochs", 40) as advance:
+    with stages.show_progress("epochs", 40) as advance:
         advance(17)
     assert "17 of 40" in sys.stderr.getvalue()
     assert sys.stdout.getvalue() == ""
@@ -52,7 +52,7 @@ def test_no_progress_in_a_pipe_or_where_it_is_hidden(hidden, monkeypatch):
     make_terminal(monkeypatch)
     if not hidden:
         monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with stages.progress("epochs", 40, hidden=hidden) as advance:
+    with stages.show_progress("epochs", 40, hidden=hidden) as advance:
         advance(17)
     assert sys.stderr.getvalue() == ""
 

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from bench.commands.stages import progress, show_stages
+from bench.commands.stages import show_progress, show_stages
 from kernels.base.announcements import announce
 from tests.support.terminal import Terminal, make_terminal
 
@@ -35,7 +35,7 @@ def test_each_stage_has_a_bar_with_what_it_does(monkeypatch):
 def test_a_bar_is_one_line_on_a_narrow_terminal(monkeypatch, width):
     terminal = open_terminal(monkeypatch)
     monkeypatch.setenv("COLUMNS", str(width))
-    with progress("configurations", 100_000) as advance:
+    with show_progress("configurations", 100_000) as advance:
         advance(25_000)
         with announce("compiling kernels"):
             pass

@@ -136,7 +136,7 @@ def test_what_is_converted_is_said_and_done_once(rows, write):
             pass
 
     def opened():
-        return open_table(path, "x", "y", announce=said.append, progress=Bar)
+        return open_table(path, "x", "y", announce=said.append, show_progress=Bar)
 
     first = opened()
     assert said == [f"1,003 rows of {path} are written to {path}.columns, once: 16.0 kB."]
@@ -451,7 +451,7 @@ def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(
         counted.append((what, total))
         yield lambda done: None
 
-    monkeypatch.setattr("bench.commands.console.progress", bar)
+    monkeypatch.setattr("bench.commands.console.show_progress", bar)
     about = ["--x", "x", "--y", "y", "--cache-dir", "elsewhere"]
     out = ran(command, path, *about, *(["--out", "a/rows.toml"] if command == "new" else []))
     assert out.startswith(f"Columns: 1,003 rows of {path} are written to elsewhere, once: 16.0 kB.\n")
