@@ -210,5 +210,5 @@ def _git(*words: str, folder: Path, check: bool = True) -> str:
     if done.returncode == 0:
         return done.stdout.strip()
     if check:
-        raise ValueError(f"--against: git: {done.stderr.strip().rpartition('fatal: ')[2]}")
+        raise ValueError(f"--against: git: {done.stderr.strip()}")
     return ""

@@ -131,7 +131,7 @@ def test_where_there_is_no_repository_no_such_folder_or_no_pytest_benchmark(refu
     monkeypatch.chdir(repository / "new")
     assert ") has no folder new: start in a folder that both trees have\n" in refused("compare", "--against", "HEAD")
     monkeypatch.chdir(tmp_path)
-    assert "--against: git: not a git repository" in refused("compare", "--against", "HEAD")
+    assert "--against: git: fatal: not a git repository" in refused("compare", "--against", "HEAD")
     monkeypatch.chdir(repository)
 
 
