@@ -52,7 +52,7 @@ def print_choices(inputs: Inputs, loss: ChosenLoss, classes: Classes | None) -> 
 def mapping_display(*, quiet: bool = False) -> dict[str, Any]:
     """Return arguments of `bench.data.open_table` that announce the columns to be written and show a progress bar."""
     announce = (lambda sentence: None) if quiet else partial(print_sentence, "Columns")
-    return {"announce": announce, "show_progress": show_progress}
+    return {"announce": announce, "progress": show_progress}
 
 
 def print_place(what: str, path: Path) -> None:

@@ -58,10 +58,10 @@ class MapOptions(TypedDict, total=False):
     by_row: bool
     cache_dir: str | Path | None
     announce: Callable[[str], None]
-    show_progress: ShowProgress
+    progress: ShowProgress
 
 
-def _hide_progress(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+def _no_progress(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
     return nullcontext(lambda done: None)
 
 
@@ -73,7 +73,7 @@ def open_table(
     by_row: bool = False,
     cache_dir: str | Path | None = None,
     announce: Callable[[str], None] = lambda sentence: None,
-    show_progress: ShowProgress = _hide_progress,
+    progress: ShowProgress = _no_progress,
 ) -> Dataset:
     """Map the columns `x` and `y` of a file, or of a folder of files, into memory.
 
@@ -98,7 +98,7 @@ def open_table(
         Where the file of columns is written; by default a folder beside `path`, with the same name and ``.columns``.
     announce
         Called with a sentence about the file to be written: its place and its size.
-    show_progress
+    progress
         Called with "rows" and their number before they are converted; opens a progress bar, as a context manager.
         The bar is called with the number of rows converted so far.
 
@@ -121,7 +121,7 @@ def open_table(
     >>> trips = open_table("trips/", x="distance", y="fare")  # doctest: +SKIP
     >>> fit("a*x + b", trips.x, trips.y, epochs=2)  # doctest: +SKIP
     """
-    mapping = MapOptions(by_row=by_row, cache_dir=cache_dir, announce=announce, show_progress=show_progress)
+    mapping = MapOptions(by_row=by_row, cache_dir=cache_dir, announce=announce, progress=progress)
     return load_table(path, x, y, mapped=True, **mapping)
 
 
@@ -139,7 +139,7 @@ def _map_table(
     if len(files) == 1 and files[0].suffix.lower() in ARROW_SUFFIXES and not by_row and not categories.take(names):
         columns = _map_arrow(files[0], names, labels=labels)
     if columns is None:
-        show = mapping.get("announce", lambda sentence: None), mapping.get("show_progress", _hide_progress)
+        show = mapping.get("announce", lambda sentence: None), mapping.get("progress", _no_progress)
         reading = path, files, names, categories, folder
         inputs, targets, found = _map_converted(*reading, *show, by_row=by_row, labels=labels)
     else:
@@ -200,7 +200,7 @@ def load_table(
     mapped : bool
         Map the file even if it is small.
     **mapping
-        `by_row`, `cache_dir`, `announce` and `show_progress` of `open_table`, for a mapped file.
+        `by_row`, `cache_dir`, `announce` and `progress` of `open_table`, for a mapped file.
 
     Raises
     ------
@@ -291,7 +291,7 @@ def _map_converted(
     categories: Categories,
     folder: Path,
     announce: Callable[[str], None],
-    show_progress: ShowProgress,
+    progress: ShowProgress,
     *,
     by_row: bool,
     labels: bool,
@@ -333,7 +333,7 @@ def _map_converted(
                     leftover.unlink()
                 check_room(folder, size := 8 * rows * len(names))
                 announce(f"{rows:,} rows of {path} are written to {folder}, once: {filesize.decimal(size)}.")
-                _convert(files, names, columns, categories, numbers, target, rows, show_progress, by_row=by_row)
+                _convert(files, names, columns, categories, numbers, target, rows, progress, by_row=by_row)
                 of_target = numbers[names[-1]].labels if names[-1] in numbers else None
                 stored = {"rows": rows, "sha256": _file_digest(target), "labels": of_target}
                 with replace_atomically(about) as temporary:
@@ -370,12 +370,12 @@ def _convert(
     labels: Mapping[str, LabelNumbers],
     target: Path,
     rows: int,
-    show_progress: ShowProgress,
+    progress: ShowProgress,
     *,
     by_row: bool,
 ) -> None:
     end = 0
-    with replace_atomically(target) as temporary, show_progress("rows", rows) as advance:
+    with replace_atomically(target) as temporary, progress("rows", rows) as advance:
         with temporary.open("wb+") as empty:
             numbers = map_new_file(empty, rows * len(names))
         inputs, targets = split_numbers(numbers, rows, by_row=by_row)

@@ -136,7 +136,7 @@ def test_what_is_converted_is_said_and_done_once(rows, write):
             pass
 
     def opened():
-        return open_table(path, "x", "y", announce=said.append, show_progress=Bar)
+        return open_table(path, "x", "y", announce=said.append, progress=Bar)
 
     first = opened()
     assert said == [f"1,003 rows of {path} are written to {path}.columns, once: 16.0 kB."]
