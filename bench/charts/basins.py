@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Panel, Points, Texts, panel_columns
 from bench.charts.shades import Shades, make_shades
 from bench.charts.ticks import linear_ticks
-from bench.tables.chart_words import join_sentences
+from bench.tables.chart_words import caption_basins, join_sentences, say_starts
 from bench.tables.costs import CHOICES, MORE_CHOICES
 from bench.tables.formatting import label, shorten, text
 from bench.tables.rank import varies
@@ -72,12 +72,8 @@ def basin_chart(
         panels,
         keys,
         legend=label(measure),
-        caption=f"{'Samples to the target' if reached else 'Final loss'} by starting point, for each optimizer at its "
-        "best choice.",
-        notes=join_sentences(
-            f"{text(x.size * y.size)} starts{' in each panel' * (len(panels) > 1)}.",
-            bool(fixed) and f"All start at {', '.join(fixed)}.",
-        ),
+        caption=caption_basins(has_target=bool(reached)),
+        notes=join_sentences(*say_starts(x.size * y.size, len(panels), fixed)),
         columns=panel_columns(len(panels)),
     )
 

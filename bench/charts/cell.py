@@ -14,6 +14,7 @@ from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, target_keys, ta
 from bench.charts.losses import CLOCKS, clock_axis
 from bench.charts.rate_map import name_map
 from bench.charts.ticks import log_axis
+from bench.tables.chart_words import caption_run
 from bench.tables.costs import choice_columns
 from bench.tables.formatting import text
 from bench.tables.outcomes import start_families
@@ -117,9 +118,7 @@ def run_chart(
     """Return the loss chart of one run; the `notes` say how the run ended."""
     placed = shown.place(losses)
     panel = _make_panel(samples, placed[np.newaxis], shown, target)
-    caption = "The loss on the training samples."
-    if target is not None:
-        caption = f"The loss. {'Dashed: the target' if panel.layers else 'The target is below'}."
+    caption = caption_run(has_target=target is not None, in_view=bool(panel.layers))
     line = Line(samples.tolist(), _hold_in_view(placed, panel.y), color, width=1.2, opacity=0.4)
     return Chart([Panel(panel.x, panel.y, [*panel.layers, line])], caption=caption, notes=notes)
 

@@ -8,6 +8,7 @@ import pandas as pd
 from bench.charts.chart import Axis, Cells, Chart, Panel, panel_columns
 from bench.charts.shades import WHITE
 from bench.charts.ticks import places
+from bench.tables.chart_words import CONFUSION_NOTES
 from bench.tables.formatting import OBSERVED, shorten
 
 LETTERS = 14  # of the name of a class
@@ -31,5 +32,4 @@ def confusion_chart(tables: Mapping[str, pd.DataFrame]) -> Chart:
         # To two digits: a renderer draws the cells of one tone at once.
         tones = [round(WHITE * (1 - share), 2) for share in shares.ravel().tolist()]
         panels.append(Panel(across, along, [Cells(column, row, tones, [*map(str, counts.ravel())])], title))
-    notes = "The darker a cell, the larger its share of the samples of its row."
-    return Chart(panels, notes=notes, columns=panel_columns(len(panels)))
+    return Chart(panels, notes=CONFUSION_NOTES, columns=panel_columns(len(panels)))

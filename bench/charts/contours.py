@@ -9,8 +9,8 @@ from bench.charts.chart import Axis, Chart, Layer, Line, Panel, Points, Surface,
 from bench.charts.choices import spread_evenly
 from bench.charts.colors import PALETTE
 from bench.charts.ticks import linear_ticks
-from bench.tables.chart_words import join_sentences
-from bench.tables.formatting import shorten, text
+from bench.tables.chart_words import NO_PATHS, join_sentences, say_paths, say_surface
+from bench.tables.formatting import shorten
 from kernels.base.run import Floats
 
 GRID_SIZE = 51
@@ -42,8 +42,7 @@ def contour_chart(
     finite = {name: path[np.isfinite(path).all(axis=1)] for name, path in arrays.items()}
     moving = {name: path for name, path in finite.items() if len(path) > 1 and np.ptp(path, axis=0).any()}
     if not moving or len(names) < 2:
-        notes = "No path over the loss to show: it requires two parameters and a run of two epochs."
-        return Chart((), notes=notes)
+        return Chart((), notes=NO_PATHS)
     moved = np.max([np.ptp(path, axis=0) for path in moving.values()], axis=0)
     first, second = sorted(np.argsort(-moved, kind="stable")[:2].tolist())
     longest = max(map(len, moving.values()))
@@ -69,11 +68,8 @@ def contour_chart(
         cut.append((low < (surface.x[0], surface.y[0])).any() or (high > (surface.x[-1], surface.y[-1])).any())
     fixed = [shorten(name, LETTERS) for place, name in enumerate(names) if place not in (first, second)]
     notes = join_sentences(
-        f"Darker is lower. Each line is {FACTOR:g} times as far above the lowest loss as the next.",
-        bool(fixed) and f"Surface at the final value of {', '.join(fixed[:6])}.",
-        longest > MAX_EPOCHS and f"{MAX_EPOCHS} of up to {text(longest)} checkpoints of a path are drawn.",
-        any(cut) and "Where a path leaves a panel it goes far beyond.",
-        len(moving) < len(paths) and f"{len(moving)} of {len(paths)} runs: the others do not move.",
+        *say_surface(FACTOR, fixed[:6]),
+        *say_paths(MAX_EPOCHS, longest, len(moving), len(paths), is_cut=any(cut)),
     )
     return Chart(panels, notes=notes, columns=columns)
 

@@ -11,8 +11,8 @@ from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Point
 from bench.charts.choices import spread_evenly
 from bench.charts.colors import PALETTE, colors_of, nested_widths
 from bench.charts.ticks import format_tick, linear_ticks
-from bench.tables.chart_words import join_sentences
-from bench.tables.formatting import shorten, text
+from bench.tables.chart_words import join_sentences, say_drawn, say_fits
+from bench.tables.formatting import shorten
 from bench.tables.words import format_count
 from kernels import FitResult
 from kernels.base.run import Floats
@@ -109,7 +109,7 @@ def fit_chart(
     about = {name: shorten(name) for name in curves} | dict(words or {})
     fits = Fits(y if several else x.ravel(), y, y if several else at.ravel(), curves, residuals, about)
     short = shorten(names[0]), shorten(names[1])
-    drawn = f"{len(y):,} of {total:,} samples are drawn." if len(y) < total else ""
+    drawn = say_drawn(len(y), total)
     if several and classes and finite:
         return replace(_draw_classes(fits, classes, short[1], is_probability=differences), notes=drawn)
     begun = None if start is None else predict(np.asarray(start, dtype=float), at)
@@ -120,14 +120,10 @@ def fit_chart(
     exact = bool(finite) and not several and bool(largest <= ROUNDING * np.ptp(y))
     below = bool(finite) and differences and not several and not exact
     panels = [replace(upper, x=replace(across, title="")), _draw_differences(fits, across)] if below else [upper]
-    farthest = np.ptp(list(finite.values()), axis=0).max() if finite else 0.0
-    best = f", {shorten(fits.best)}" if len(finite) > 1 else ""
-    notes = join_sentences(
-        below and f"Below: the same, minus the best curve{best}.",
-        len(finite) > 1 and f"The fits differ by at most {text(farthest, 2)}.",
-        exact and differences and f"The residuals are errors of rounding: at most {text(largest, 2)}.",
-        drawn,
-    )
+    farthest = np.ptp(list(finite.values()), axis=0).max() if len(finite) > 1 else None
+    rounding = largest if exact and differences else None
+    best = fits.best if finite else ""
+    notes = join_sentences(*say_fits(best, farthest, rounding, has_differences=below), drawn)
     return Chart(panels, keys, notes=notes, height=5.0 if below else 0.0)
 
 

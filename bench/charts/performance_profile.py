@@ -20,9 +20,16 @@ from bench.charts.chart import (
 )
 from bench.charts.colors import NEUTRAL, colors_of
 from bench.charts.ticks import linear_ticks, log_ticks, places
-from bench.tables.chart_words import join_sentences
+from bench.tables.chart_words import (
+    PROFILE_CAPTION,
+    RATE_RANGES_CAPTION,
+    RATIO_MAP_CAPTION,
+    RATIO_MAP_NOTES,
+    join_sentences,
+    say_profile,
+    say_range_marks,
+)
 from bench.tables.formatting import shorten, text
-from bench.tables.words import format_count
 
 # The chart ends, with the lightest shade, at this many times the lowest cost.
 FARTHEST = 100.0
@@ -49,11 +56,8 @@ def profile_chart(profile: pd.DataFrame, *, named: Sequence[str]) -> Chart:
     return Chart(
         [Panel(across, along, layers)],
         [Key(shorten(name), colors[name]) for name in named],
-        caption="How often each optimizer is within a factor of the best one.",
-        notes=join_sentences(
-            "Higher is better. At the left: how often each is the best.",
-            bool(others) and f"Gray: {format_count(len(others), 'other')}.",
-        ),
+        caption=PROFILE_CAPTION,
+        notes=join_sentences(*say_profile(len(others))),
     )
 
 
@@ -76,8 +80,8 @@ def ratio_map(ratios: pd.DataFrame) -> Chart:
     along = Axis((len(ratios) - 0.5, -0.5), ticks=optimizers, grid=False)
     return Chart(
         [Panel(across, along, [Cells(column, row, tones, texts)])],
-        caption="Samples to the target on each problem, relative to the best optimizer.",
-        notes="Medians over the runs on fresh seeds; 1 is the optimizer with the fewest samples in a run.",
+        caption=RATIO_MAP_CAPTION,
+        notes=RATIO_MAP_NOTES,
         height=1.2 + 0.27 * len(ratios),
     )
 
@@ -105,12 +109,8 @@ def rate_ranges(rates: Mapping[str, pd.DataFrame], *, order: Sequence[str]) -> C
     columns = panel_columns(len(panels))
     return Chart(
         panels,
-        caption="How wide the range of good learning rates is.",
-        notes=join_sentences(
-            "Rates at which every run reaches the target, the median at most at twice the samples of the best (dot).",
-            any(table["lowest"].isna().any() for table in rates.values())
-            and "No dot: at each rate some run misses it.",
-        ),
+        caption=RATE_RANGES_CAPTION,
+        notes=join_sentences(*say_range_marks(some_lack=any(table["lowest"].isna().any() for table in rates.values()))),
         columns=columns,
         height=(1.0 + 0.17 * len(order)) * ceil(len(panels) / columns) + 0.6,
     )

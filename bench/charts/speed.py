@@ -9,10 +9,16 @@ import pandas as pd
 from bench.charts.chart import Axis, Bars, Chart, Key, Layer, Line, Panel, Points, Rule
 from bench.charts.colors import PALETTE
 from bench.charts.ticks import log_ticks, places
-from bench.tables.chart_words import join_sentences
-from bench.tables.formatting import shorten, text
+from bench.tables.chart_words import (
+    SPEED_CAPTION,
+    describe_time,
+    join_sentences,
+    say_baselines,
+    say_no_speed,
+    say_not_measured,
+)
+from bench.tables.formatting import shorten
 
-CAPTION = "Time per sample-update with 95 % confidence intervals."
 UNVERIFIED = "results not verified"
 # The legend, and the colors of the bars of each entry.
 COLORS = {"sgdbench": PALETTE[0], "others": "#757575", UNVERIFIED: "missed"}
@@ -30,7 +36,7 @@ def speed_chart(speed: pd.DataFrame) -> Chart:
     missing = _describe_missing(speed[~np.isfinite(ns)])
     measured = speed[np.isfinite(ns)].sort_values("ns", kind="stable").reset_index(drop=True)
     if measured.empty:
-        return Chart((), caption=CAPTION, notes=f"No speed to show: nothing was measured. {missing}".strip())
+        return Chart((), caption=SPEED_CAPTION, notes=join_sentences(say_no_speed(), missing))
     values, low, high = measured[["ns", "ns_low", "ns_high"]].to_numpy(float).T
     margin = (high.max() / low.min()) ** 0.06 * 1.5
     limits = float(low.min() / margin), float(high.max() * margin)
@@ -51,32 +57,25 @@ def speed_chart(speed: pd.DataFrame) -> Chart:
     return Chart(
         [Panel(across, along, layers)],
         [Key(kind, color, "box") for kind, color in COLORS.items() if kind in kinds],
-        caption=CAPTION,
-        notes=join_sentences(bool(dashed) and f"Dashed: the time of {' and of '.join(dashed)}.", missing),
+        caption=SPEED_CAPTION,
+        notes=join_sentences(say_baselines(dashed), missing),
         height=1.2 + 0.3 * len(rows),
     )
 
 
 def _describe_time(row: Mapping[Hashable, Any]) -> str:
-    """Return the time of a variant, its speedup if its results are verified, and its share of the roof, if measured."""
+    """Return the time of a variant, its speedup over C or, if slower than C, over the reference, and its share."""
     verified = pd.notna(row["verified"]) and bool(row["verified"])
-    share = f", {row['share']:.2f} of the roof" if pd.notna(row["share"]) else ""
-    return f"{text(row['ns'], 3)} ns{_describe_speedup(row) if verified else ', not verified'}{share}"
-
-
-def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
-    """Return the speedup over C or, for a variant slower than C, over the reference."""
-    for column, name, least in (("to_c", "C", 1.0), ("to_reference", "the reference", 0.0)):
-        if row["variant"] not in BASELINES and pd.notna(row[column]) and row[column] >= least:
-            return f", {text(row[column], 3)} times as fast as {name}"
-    return ""
+    compared = [
+        (name, row[column])
+        for column, name, least in (("to_c", "C", 1.0), ("to_reference", "the reference", 0.0))
+        if row["variant"] not in BASELINES and pd.notna(row[column]) and row[column] >= least
+    ]
+    share = row["share"] if pd.notna(row["share"]) else None
+    return describe_time(row["ns"], compared[:1], share, verified=verified)
 
 
 def _describe_missing(missing: pd.DataFrame) -> str:
     """Return the variants that were not measured, with the reasons; empty if there are none."""
-    reasons = [
-        f"{shorten(row['variant'])} ({shorten(row['note'] or 'reason unknown', 60)})"
-        for row in missing.head(MOST_MISSING).to_dict("records")
-    ]
-    more = f" and {len(missing) - MOST_MISSING} more" if len(missing) > MOST_MISSING else ""
-    return f"Not measured: {', '.join(reasons)}{more}." if reasons else ""
+    reasons = {row["variant"]: row["note"] for row in missing.head(MOST_MISSING).to_dict("records")}
+    return say_not_measured(reasons, max(len(missing) - MOST_MISSING, 0))

@@ -8,10 +8,18 @@ from bench.charts.choices import in_grid_order
 from bench.charts.colors import colors_of
 from bench.charts.loss_axis import PLAIN, LossAxis, target_keys, target_layers
 from bench.charts.ticks import format_limit, format_time, log_axis
+from bench.tables.chart_words import (
+    TIMES_CAPTION,
+    describe_timed_run,
+    join_sentences,
+    say_drawn_at_bottom,
+    say_no_time,
+    say_timed_runs,
+)
 from bench.tables.costs import choice_columns
-from bench.tables.formatting import duration, shorten, text
+from bench.tables.formatting import shorten, text
 from bench.tables.rank import constant_settings
-from bench.tables.words import describe_choice, format_count
+from bench.tables.words import describe_choice
 from kernels.base.run import Floats
 
 MANY = 400  # points of an optimizer, from which on they are small
@@ -34,9 +42,9 @@ def time_chart(
     losses, seconds = shown.place(frame["final_loss"].to_numpy(float)), frame["seconds"].to_numpy(float)
     there = np.isfinite(losses) & (losses > 0) & (seconds > 0)
     frame, losses, seconds = frame[there], losses[there], seconds[there]
-    counted = format_count(len(there), "configuration")
+    floor = "the lowest" if shown.lowest else "zero"
     if frame.empty:
-        return Chart((), notes=f"None of {counted} has a time, and a finite loss above {_lowest(shown)}.")
+        return Chart((), notes=say_no_time(len(there), floor))
     bottom, top = shown.limits(losses, DIVERGED * float(shown.place(np.array(first))), target)
     words, colors = _describe_runs(frame, samples), colors_of(frame["optimizer"])
     layers = list[Layer](target_layers(shown, target, (bottom, top)))
@@ -46,18 +54,12 @@ def time_chart(
         layers.append(Points(seconds[rows], losses[rows], colors[name], size, "dot", 0.55, text(name), said))
     keys = [Key(shorten(name), colors[name], "dot") for name in in_grid_order(groups, frame["optimizer"])]
     keys += target_keys(shown, target, bottom)
-    above = int((losses > top).sum())
-    some = f"Of {counted} the chart shows {text(len(frame))}: those with a finite loss above {_lowest(shown)}"
-    notes = f"The chart shows all {counted}" if there.all() else some
-    notes += f", {text(above)} of them above the view." if above else "."
-    if (losses < bottom).any():
-        notes += f" {shown.quantity} below {format_limit(bottom)} are drawn at the bottom."
+    notes = join_sentences(
+        say_timed_runs(len(frame), len(there), floor, above=int((losses > top).sum())),
+        (losses < bottom).any() and say_drawn_at_bottom(shown.quantity, format_limit(bottom)),
+    )
     panel = Panel(_time_axis(seconds), log_axis((bottom, top), shown.name("final "), 1.04 * top), layers)
-    return Chart([panel], keys, legend="optimizer", caption="Time and final loss of each run.", notes=notes)
-
-
-def _lowest(shown: LossAxis) -> str:
-    return "the lowest" if shown.lowest else "zero"
+    return Chart([panel], keys, legend="optimizer", caption=TIMES_CAPTION, notes=notes)
 
 
 def _describe_runs(frame: pd.DataFrame, samples: int | None) -> list[str]:
@@ -67,10 +69,7 @@ def _describe_runs(frame: pd.DataFrame, samples: int | None) -> list[str]:
     choices = frame[by].drop(columns=constant_settings(frame)).iloc[np.unique(groups, return_index=True)[1]]
     about = [text(describe_choice(row, samples)) for _, row in choices.iterrows()]
     columns = (frame[name].tolist() for name in ("init", "seed", "seconds", "final_loss"))
-    return [
-        f"{about[group]}\n{text(str(start))}, seed {seed}\n{duration(time)}, loss {text(loss)}"
-        for group, start, seed, time, loss in zip(groups, *columns, strict=True)
-    ]
+    return [describe_timed_run(about[group], *values) for group, *values in zip(groups, *columns, strict=True)]
 
 
 def _time_axis(seconds: Floats) -> Axis:

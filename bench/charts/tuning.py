@@ -10,14 +10,22 @@ from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Point
 from bench.charts.colors import NEUTRAL, colors_of
 from bench.charts.ticks import linear_ticks, log_ticks
 from bench.tables import formatting
-from bench.tables.chart_words import join_sentences
-from bench.tables.formatting import percentage, shorten, text
+from bench.tables.chart_words import (
+    HISTORY_CAPTION,
+    NO_SLICES,
+    NO_TRIALS,
+    caption_slices,
+    join_sentences,
+    say_history,
+    say_slices,
+    title_slice,
+)
+from bench.tables.formatting import shorten
 from bench.tables.search import HOPELESS
 from kernels.base.run import Floats
 
 MOST_SLICES = 6  # settings whose values are shown one by one
 WIDE = 8.0  # a setting whose largest value is so many times its smallest one has a logarithmic axis
-HISTORY = "The value of each trial and the best one so far, against the samples spent."
 
 
 def history_chart(
@@ -30,7 +38,7 @@ def history_chart(
     """
     shown = _worth_showing(steps, logarithmic)
     if shown.empty:
-        return Chart((), caption=HISTORY, notes="No trials to show: all of them diverged.")
+        return Chart((), caption=HISTORY_CAPTION, notes=NO_TRIALS)
     colors, most = colors_of(names.values()), shown["value"].max()
     layers, keys, spent = list[Layer](), list[Key](), [shown["spent"].to_numpy(float)]
     if grid is not None:
@@ -53,16 +61,11 @@ def history_chart(
     keys.append(Key("best so far", "ink"))
     ends = [values for layer in layers for values in _heights(layer)]
     across = _axis(np.concatenate(spent), "samples trained on, all runs together", log=True)
-    hidden = len(steps) - len(shown)
     return Chart(
         [Panel(across, _axis(np.concatenate(ends), label, log=logarithmic), layers)],
         keys,
-        caption=HISTORY,
-        notes=join_sentences(
-            "Dots: trained to the end. Crosses: given up early, at their value then.",
-            grid is not None and "Band: the best of the grid so far in nine of ten and in one of ten random orders.",
-            hidden > 0 and f"Not shown: {text(hidden)} that diverged or are far worse.",
-        ),
+        caption=HISTORY_CAPTION,
+        notes=join_sentences(*say_history(len(steps) - len(shown), has_grid=grid is not None)),
     )
 
 
@@ -74,14 +77,13 @@ def slices_chart(
     `values` has `value`, `state`, and a column for each setting; settings that are numbers and vary are shown. `shares`
     are their shares of the main effects, as far as these are known.
     """
-    caption = f"The value of the trials of {text(name)} against each setting, the most important first."
+    caption = caption_slices(name)
     shown = _worth_showing(values, logarithmic)
     numbers = shown.drop(columns=["value", "state"]).select_dtypes("number")
     varied = [str(one) for one, column in numbers.items() if column.min() < column.max()]
     listed = sorted(varied, key=lambda one: -shares.get(one, 0.0))[:MOST_SLICES]
     if not listed:
-        notes = "No slices to show: no setting that is a number varies among the trials to be shown."
-        return Chart((), caption=caption, notes=notes)
+        return Chart((), caption=caption, notes=NO_SLICES)
     heights, complete = _scaled(shown["value"], logarithmic), (shown["state"] == "complete").to_numpy()
     pruned = (shown["state"] == "pruned").to_numpy()
     best = int(np.argmin(np.where(complete, heights, np.inf)))
@@ -99,17 +101,9 @@ def slices_chart(
             Points(places[pruned], heights[pruned], "data", 2.5, opacity=0.7),
             Points(places[complete], heights[complete], color, 3.2, opacity=0.7),
         ]
-        title = f"{percentage(shares[setting])} of the main effects" if setting in shares else ""
-        panels.append(Panel(across, along, layers, title))
-    notes = f"{shorten(name)}: the circle is the best trial; gray ones were given up early."
-    if shares:
-        notes += " A main effect is what a setting explains by itself (functional analysis of variance)."
-    return Chart(
-        panels,
-        caption=caption,
-        notes=notes,
-        columns=panel_columns(len(panels)),
-    )
+        panels.append(Panel(across, along, layers, title_slice(shares[setting]) if setting in shares else ""))
+    notes = join_sentences(*say_slices(name, has_shares=bool(shares)))
+    return Chart(panels, caption=caption, notes=notes, columns=panel_columns(len(panels)))
 
 
 def _worth_showing(trials: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:

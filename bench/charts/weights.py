@@ -8,8 +8,8 @@ from bench.charts.chart import Axis, Bars, Chart, Line, Panel
 from bench.charts.colors import NEUTRAL
 from bench.charts.fit import pad_range
 from bench.charts.ticks import linear_ticks, places
-from bench.tables.chart_words import join_sentences
-from bench.tables.formatting import shorten, text
+from bench.tables.chart_words import UNITS_DIFFER, join_sentences, say_favored, say_first, say_largest
+from bench.tables.formatting import shorten
 from kernels import Model
 from kernels.base.run import Floats
 
@@ -49,11 +49,12 @@ def weight_chart(model: Model, params: Floats, *, labels: list[str], standardize
         for own, title in zip(drawn, titles, strict=True)
     ]
     rows = ceil(shown / IN_A_ROW)
+    favored = shorten(labels[-1], LETTERS) if len(labels) == 2 and _add_up(model, names) else ""
     notes = join_sentences(
-        len(largest) < len(inputs) and f"The {len(largest)} of {text(len(inputs))} inputs with the largest weights.",
-        shown < count and f"The first {shown} of {text(count)} {'classes' if group == 'class' else 'units'}.",
-        len(labels) == 2 and _add_up(model, names) and f"Positive weights speak for {shorten(labels[-1], LETTERS)}.",
-        not standardized and "Weights of inputs in different units do not compare.",
+        say_largest(len(largest), len(inputs)),
+        say_first(shown, count, "classes" if group == "class" else "units"),
+        bool(favored) and say_favored(favored),
+        not standardized and UNITS_DIFFER,
     )
     return Chart(panels, notes=notes, columns=ceil(shown / rows), height=(1.0 + 0.19 * len(largest)) * rows)
 

@@ -1,13 +1,13 @@
 """All sentences about charts: their captions and notes, and the words about a point, a line or a cell."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.tables.costs import COST_NAMES
-from bench.tables.formatting import MISSING, duration, percentage, text
+from bench.tables.formatting import MISSING, duration, percentage, shorten, text
 from bench.tables.words import (
     describe_choice,
     describe_range,
@@ -22,6 +22,18 @@ CURVES_CAPTION = (
     "no higher and no lower than its line goes."
 )
 HELD_OUT_CURVES_CAPTION = f"{CURVES_CAPTION} Dashed: medians on the held-out samples."
+CONFUSION_NOTES = "The darker a cell, the larger its share of the samples of its row."
+HISTORY_CAPTION = "The value of each trial and the best one so far, against the samples spent."
+NO_PATHS = "No path over the loss to show: it requires two parameters and a run of two epochs."
+NO_SLICES = "No slices to show: no numeric setting varies among the trials to be shown."
+NO_TRIALS = "No trials to show: all of them diverged."
+PROFILE_CAPTION = "How often each optimizer is within a factor of the best one."
+RATE_RANGES_CAPTION = "How wide the range of good learning rates is."
+RATIO_MAP_CAPTION = "Samples to the target on each problem, relative to the best optimizer."
+RATIO_MAP_NOTES = "Medians over the runs on fresh seeds; 1 is the optimizer with the fewest samples in a run."
+SPEED_CAPTION = "Time per sample-update with 95 % confidence intervals."
+TIMES_CAPTION = "Time and final loss of each run."
+UNITS_DIFFER = "Weights of inputs in different units do not compare."
 FULL_MARKERS = "Filled markers are rates at which every run reached the target."
 
 
@@ -200,3 +212,152 @@ def describe_effect(share: float, best: str, worst: str, factor: str) -> str:
     """Return the share that a setting explains, its best and its worst value, and their factor."""
     ends = f"best {best}, worst {worst}: {factor} times" if best != MISSING else "no difference"
     return f"{percentage(share)}; {ends}"
+
+
+def caption_basins(*, has_target: bool) -> str:
+    """Return the caption of the maps of starting points."""
+    measure = "Samples to the target" if has_target else "Final loss"
+    return f"{measure} by starting point, for each optimizer at its best choice."
+
+
+def say_starts(starts: int, panels: int, fixed: Sequence[str]) -> Iterator[str]:
+    """Say how many starts a map has, and the `fixed` parameters such as "c = 3", which all of them share."""
+    yield f"{text(starts)} starts{' in each panel' if panels > 1 else ''}."
+    if fixed:
+        yield f"All start at {', '.join(fixed)}."
+
+
+def caption_run(*, has_target: bool, in_view: bool) -> str:
+    """Return the caption of the loss of one run."""
+    if not has_target:
+        return "The loss on the training samples."
+    return f"The loss. {'Dashed: the target' if in_view else 'The target is below'}."
+
+
+def say_surface(factor: float, fixed: Sequence[str]) -> Iterator[str]:
+    """Say what the lines of a loss surface are, and at which parameters it is cut."""
+    yield f"Darker is lower. Each line is {factor:g} times as far above the lowest loss as the next."
+    if fixed:
+        yield f"Surface at the final value of {', '.join(fixed)}."
+
+
+def say_paths(most: int, longest: int, moving: int, paths: int, *, is_cut: bool) -> Iterator[str]:
+    """Say what is not drawn of the paths of runs: checkpoints, distant parts, runs that do not move."""
+    if longest > most:
+        yield f"{most} of up to {text(longest)} checkpoints of a path are drawn."
+    if is_cut:
+        yield "Where a path leaves a panel it goes far beyond."
+    if moving < paths:
+        yield f"{moving} of {paths} runs: the others do not move."
+
+
+def say_drawn(drawn: int, samples: int) -> str:
+    """Say how many of the samples are drawn; nothing if all are."""
+    return f"{drawn:,} of {samples:,} samples are drawn." if drawn < samples else ""
+
+
+def say_fits(best: str, farthest: float | None, rounding: float | None, *, has_differences: bool) -> Iterator[str]:
+    """Say what is below the fits, how `farthest` several are apart, and the residuals if they are rounding errors."""
+    if has_differences:
+        yield f"Below: the same, minus the best curve{'' if farthest is None else f', {shorten(best)}'}."
+    if farthest is not None:
+        yield f"The fits differ by at most {text(farthest, 2)}."
+    if rounding is not None:
+        yield f"The residuals are errors of rounding: at most {text(rounding, 2)}."
+
+
+def say_profile(others: int) -> Iterator[str]:
+    """Say how a performance profile is read, and how many optimizers are gray."""
+    yield "Higher is better. At the left: how often each is the best."
+    if others:
+        yield f"Gray: {format_count(others, 'other')}."
+
+
+def say_range_marks(*, some_lack: bool) -> Iterator[str]:
+    """Say what the lines and the dots of ranges of learning rates are."""
+    yield "Rates at which every run reaches the target, the median at most at twice the samples of the best (dot)."
+    if some_lack:
+        yield "No dot: at each rate some run misses it."
+
+
+def describe_time(ns: float, compared: Iterable[tuple[str, float]], share: float | None, *, verified: bool) -> str:
+    """Return the time of a variant, its speedups over others if it is verified, and its share of the roof."""
+    speedups = [f", {text(factor, 3)} times as fast as {name}" for name, factor in compared]
+    of_roof = "" if share is None else f", {share:.2f} of the roof"
+    return f"{text(ns, 3)} ns{''.join(speedups) if verified else ', not verified'}{of_roof}"
+
+
+def say_baselines(names: Sequence[str]) -> str:
+    """Say whose times are dashed lines; nothing if there are none."""
+    return f"Dashed: the time of {' and of '.join(names)}." if names else ""
+
+
+def say_no_speed() -> str:
+    """Say why there is no chart of speed."""
+    return "No speed to show: nothing was measured."
+
+
+def say_not_measured(reasons: Mapping[str, str], more: int) -> str:
+    """Say which variants were not measured and why, and how many more; nothing if all were."""
+    named = [f"{shorten(name)} ({shorten(reason or 'reason unknown', 60)})" for name, reason in reasons.items()]
+    return f"Not measured: {', '.join(named)}{f' and {more} more' if more else ''}." if named else ""
+
+
+def say_no_time(configurations: int, floor: str) -> str:
+    """Say why there is no chart of times; `floor` is the loss that finite ones must exceed."""
+    return f"None of {format_count(configurations, 'configuration')} has a time, and a finite loss above {floor}."
+
+
+def say_timed_runs(shown: int, configurations: int, floor: str, *, above: int) -> str:
+    """Say how many configurations the chart of times shows, and how many of them are above the view."""
+    counted = format_count(configurations, "configuration")
+    which = f"The chart shows all {counted}"
+    if shown < configurations:
+        which = f"The chart shows {text(shown)} of {counted}, with a time and a finite loss above {floor}"
+    return f"{which}{f', {text(above)} of them above the view' if above else ''}."
+
+
+def describe_timed_run(choice: str, start: str, seed: int, seconds: float, loss: float) -> str:
+    """Return the choice, the start, the seed, the time and the loss of a run."""
+    return f"{choice}\n{text(str(start))}, seed {seed}\n{duration(seconds)}, loss {text(loss)}"
+
+
+def say_history(hidden: int, *, has_grid: bool) -> Iterator[str]:
+    """Say what the marks of the course of a search are, and how many trials are not shown."""
+    yield "Dots: trained to the end. Crosses: given up early, at their value then."
+    if has_grid:
+        yield "Band: the best of the grid so far in nine of ten and in one of ten random orders."
+    if hidden:
+        yield f"Not shown: {text(hidden)} that diverged or are far worse."
+
+
+def caption_slices(optimizer: str) -> str:
+    """Return the caption of the values of the trials of an optimizer against each setting."""
+    return f"The value of the trials of {text(optimizer)} against each setting, the most important first."
+
+
+def title_slice(share: float) -> str:
+    """Return the title of the panel of a setting with this share of the main effects."""
+    return f"{percentage(share)} of the main effects"
+
+
+def say_slices(optimizer: str, *, has_shares: bool) -> Iterator[str]:
+    """Say what the marks of the trials of an optimizer are, and what a main effect is."""
+    yield f"{shorten(optimizer)}: the circle is the best trial; gray ones were given up early."
+    if has_shares:
+        yield "A main effect is what a setting explains by itself (functional analysis of variance)."
+
+
+def say_largest(shown: int, inputs: int) -> str:
+    """Say how many inputs the chart of weights shows; nothing if it shows all."""
+    return f"The {shown} of {text(inputs)} inputs with the largest weights." if shown < inputs else ""
+
+
+def say_first(shown: int, total: int, nouns: str) -> str:
+    """Say how many of the classes or units are shown; nothing if all are."""
+    return f"The first {shown} of {text(total)} {nouns}." if shown < total else ""
+
+
+def say_favored(label: str) -> str:
+    """Say which class the score favors where it is positive."""
+    return f"Positive weights speak for {label}."

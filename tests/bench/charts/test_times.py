@@ -39,7 +39,7 @@ def test_losses_are_distances_to_a_known_lowest_loss():
     frame = make_frame(3, final_loss=[0.51, 0.5, 0.7], seconds=1e-6)
     chart = time_chart(frame, first=2.0, shown=LossAxis(0.5), target=0.4)
     np.testing.assert_allclose(points(chart)["sgd"].y, [0.01, 0.2])
-    assert chart.notes == "Of 3 configurations the chart shows 2: those with a finite loss above the lowest."
+    assert chart.notes == "The chart shows 2 of 3 configurations, with a time and a finite loss above the lowest."
     assert [key.name for key in chart.keys] == ["sgd", "target 0.4, below"]
     assert not any(isinstance(layer, Rule) for layer in chart.panels[0].layers)
 
