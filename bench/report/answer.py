@@ -19,7 +19,17 @@ from bench.tables.costs import KERNEL
 from bench.tables.facts import Seeds
 from bench.tables.formatting import duration, percentage, text
 from bench.tables.rank import cost_of
-from bench.tables.words import describe_batch_size, describe_no_choice, describe_order, describe_sample, format_share
+from bench.tables.words import (
+    NO_BEST_CHOICE,
+    NOT_ARRIVED,
+    describe_batch_size,
+    describe_no_choice,
+    describe_order,
+    describe_sample,
+    format_share,
+    say_medians,
+    title_missed_target,
+)
 
 # The sentences of the verdict that the answer says in its own way.
 SAID_BY_ANSWER = ("Not arrived", "Best choice", "Ties")
@@ -58,7 +68,7 @@ def find_answer(run_data: RunData) -> Answer:
     if diverged == len(frame):
         tiles = [Tile(f"{text(diverged)} of {text(len(frame))}", "", "runs diverged")]
         notes = [describe_no_choice(no_choice("run", frame["samples_seen"]))]
-        return Answer("No best choice: every run diverged", [], tiles, notes, [])
+        return Answer(NO_BEST_CHOICE, [], tiles, notes, [])
     choice = find_choice(run_data, "samples", None)
     best = choice.row
     settings = [
@@ -71,11 +81,11 @@ def find_answer(run_data: RunData) -> Answer:
     ]
     heading = run_data.heading
     if target is not None and not best["converged"] and not (is_confirmed(best) and best["confirmed_converged"]):
-        heading = f"The best choice; no run reached the target loss {text(target)}"
+        heading = title_missed_target(target)
     elif run_data.shortfall:
-        heading = "The best choice so far: it has not arrived"
+        heading = NOT_ARRIVED
     has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
-    medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {sample_of(run_data, best)}."
+    medians = say_medians(sample_of(run_data, best), with_intervals=bool(has_interval))
     notes = [run_data.verdict.get("Not arrived", ""), medians, run_data.verdict.get("Ties", ""), str(best["reason"])]
     tiles = _make_tiles(best, run_data)
     if run_data.judged is not None:

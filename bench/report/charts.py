@@ -19,29 +19,31 @@ from bench.charts.times import time_chart
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
-from bench.tables.chart_words import caption_of_map
+from bench.tables.chart_words import (
+    TIME_OF_A_RUN,
+    caption_fits,
+    caption_of_map,
+    describe_fitted,
+    join_sentences,
+    say_best_optimizers,
+)
 from bench.tables.confusion import name_classes
-from bench.tables.costs import COST_NAMES, KERNEL, settle_cost
+from bench.tables.costs import COST_NAMES, settle_cost
 from bench.tables.formatting import text
 from bench.tables.outcomes import best_runs
 from bench.tables.rank import constant_settings, leaders, varies
-from bench.tables.words import describe_batch_size, describe_choice, format_count
+from bench.tables.words import describe_batch_size, describe_choice
 from kernels.model.param_columns import params_from_columns
 
 LEAST_CHECKPOINTS, MOST_CHECKPOINTS = 4, 101  # of a curve in a cell
 MOST_MARKERS = 6000  # in the charts of learning rates of a page
-TIME_OF_A_RUN = f"Time is updates times the measured time of an update with the kernel {KERNEL}."
-CONFUSION_CAPTION = "Observed and predicted classes, of the best run of the best choice."
 
 
 def fit_caption(run_data: RunData) -> str:
     """Return the caption of the chart of data and fits."""
-    runs = "the best run of the best choice" + (" from each start" if varies(run_data.frame, "init") else "")
-    if len(run_data.result.model.inputs) > 1 or run_data.result.model.vectors:
-        if run_data.class_labels:
-            return "What the best run of the best choice predicts for the samples of each class."
-        return f"Predicted against observed values, of {runs}."
-    return f"The data and the curve fitted by {runs}."
+    model = run_data.result.model
+    several, starts = len(model.inputs) > 1 or bool(model.vectors), varies(run_data.frame, "init")
+    return caption_fits(several_inputs=several, several_starts=starts, has_classes=bool(run_data.class_labels))
 
 
 def loss_figure(run_data: RunData) -> Chart:
@@ -51,8 +53,7 @@ def loss_figure(run_data: RunData) -> Chart:
     starts = bands["start"].unique().tolist()
     own = bands[bands["start"].isin(starts[1:] or starts) & bands["optimizer"].isin(few)]
     chart = loss_charts(own, runs=runs[runs["optimizer"].isin(few)], **_about_losses(run_data))["samples"]
-    some = f" The best {len(few)} of {count} optimizers." if len(few) < count else ""
-    return replace(chart, caption=f"{chart.caption}{some}")
+    return replace(chart, caption=join_sentences(chart.caption, say_best_optimizers(len(few), count)))
 
 
 def losses_by_start(run_data: RunData) -> list[dict[str, Chart]]:
@@ -210,6 +211,6 @@ def _describe_fits(run_data: RunData, best: pd.DataFrame) -> list[str]:
     seen = best["best_samples" if run_data.result.run.identity["patience"] != "none" else "samples_seen"]
     units = " (standardized)" if run_data.has_standardized_losses else ""
     return [
-        f"{text(str(name))}, {format_count(int(samples), 'sample')} seen, loss {text(loss)}{units}"
+        describe_fitted(name, int(samples), f"{text(loss)}{units}")
         for name, samples, loss in zip(best["init"], seen, best["final_loss"], strict=True)
     ]

@@ -18,7 +18,6 @@ from bench.charts.weights import has_weights, weight_chart
 from bench.plots.draw import draw_chart
 from bench.plots.style import save
 from bench.report.charts import (
-    CONFUSION_CAPTION,
     effect_chart,
     fit_chart,
     loss_figure,
@@ -27,8 +26,15 @@ from bench.report.charts import (
     ratio_chart,
 )
 from bench.report.run_data import RunData
+from bench.tables.chart_words import (
+    CONFUSION_CAPTION,
+    STANDARDIZED_UNITS,
+    WEIGHTS_CAPTION,
+    caption_paths,
+    join_sentences,
+    say_part,
+)
 from bench.tables.confusion import name_classes
-from bench.tables.costs import COST_NAMES
 from bench.tables.outcomes import start_families
 from bench.tables.rank import varies
 from kernels.model.param_columns import params_of_row
@@ -76,9 +82,7 @@ def _weights(run_data: RunData) -> Drawn:
         return None
     labels = name_classes(run_data.class_labels)
     chart = weight_chart(model, params, labels=labels, standardized=run_data.is_standardized)
-    # In the place of what is drawn for other models.
-    left_out = "Runs are not played, and there are no contours and no basin: two of many weights say little of a run."
-    return f"Weights of the inputs, of the best run of the best choice. {left_out}", draw_chart(chart)
+    return WEIGHTS_CAPTION, draw_chart(chart)
 
 
 def _contours(run_data: RunData) -> Drawn:
@@ -87,15 +91,15 @@ def _contours(run_data: RunData) -> Drawn:
         return None
     starts = typical["init"].drop_duplicates()
     few = starts[~start_families(starts).duplicated()][:MAX_PATHS]
-    some = f" {len(few)} of {len(starts)} starts." if len(few) < len(starts) else ""
     columns = [f"param_{name}" for name in model.params]
     paths = {str(name): typical.loc[typical["init"] == name, columns].to_numpy() for name in few}
     surface = loss_surface(model, run_data.criterion, data)
     chart = contour_chart(surface, paths, names=model.params, standardized=run_data.is_standardized)
-    extent = "median number of" if run_data.cost == COST_NAMES["samples"] else "lowest"
-    which = f"from each start the run with the {extent} {run_data.cost}, of all settings"
-    units = " Units are those of the standardized data." if run_data.scaling else ""
-    caption = f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}{some}"
+    caption = join_sentences(
+        caption_paths(run_data.cost),
+        run_data.scaling is not None and STANDARDIZED_UNITS,
+        say_part(len(few), len(starts), "starts"),
+    )
     return caption, draw_chart(chart)
 
 

@@ -16,17 +16,17 @@ from PIL import Image
 
 from bench.analysis.convergence import MAX_WEIGHTS, has_many_weights
 from bench.report.answer import SAID_BY_ANSWER, find_answer
-from bench.report.charts import CONFUSION_CAPTION
 from bench.report.markdown import command_of
 from bench.report.measurements import Measurement, measurements_of
 from bench.report.packing import compress
 from bench.report.page_data import page_data
 from bench.report.reproduce import reproduction, run_table
 from bench.report.run_data import RunData
+from bench.tables.chart_words import CONFUSION_CAPTION
 from bench.tables.formatting import text
 from bench.tables.rank import varies
 from bench.tables.render import TITLES, caption, text_table
-from bench.tables.words import describe_progress, format_count
+from bench.tables.words import describe_progress, format_count, say_no_stable_rates
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"
@@ -136,10 +136,7 @@ def _explain_missing_theory(run_data: RunData) -> str:
     model = run_data.result.model
     if not (model.is_linear and run_data.criterion.is_squared and has_many_weights(model)):
         return ""
-    return (
-        f"Stable rates are predicted for models with vectors of up to {MAX_WEIGHTS} parameters; for the "
-        f"{text(len(model.params))} of this one that would take long."
-    )
+    return say_no_stable_rates(MAX_WEIGHTS, len(model.params))
 
 
 def embed_figures(folder: Path, captions: dict[str, str]) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from bench.tables.chart_words import join_sentences
 from bench.tables.costs import choice_columns
 from bench.tables.formatting import label, text
 from bench.tables.rank import varies
-from bench.tables.words import status_words
+from bench.tables.words import say_constant_settings, say_rows_on_page, status_words
 from kernels.model.param_columns import array_columns, param_columns
 
 # The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
@@ -116,11 +116,7 @@ def _describe_constant(run_data: RunData, rows: pd.DataFrame, settings: list[str
     """Say which configurations are in the table, and the settings that all of them share."""
     same = [name for name in settings if not varies(rows, name)]
     words = [f"{label(name)} {encode_column(rows[name], samples=run_data.samples)['shown'][0]}" for name in same]
-    some = f"Of {text(len(run_data.frame))} configurations this page holds {text(len(rows))}, evenly spaced; "
-    return join_sentences(
-        len(rows) < len(run_data.frame) and f"{some}tables/configurations.csv has all of them.",
-        bool(words) and f"Constant settings: {', '.join(words)}.",
-    )
+    return join_sentences(say_rows_on_page(len(rows), len(run_data.frame)), say_constant_settings(words))
 
 
 def _encode_starts(run_data: RunData, texts: Mapping[str, StartText], every: int) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from bench.charts.choices import spread_evenly
 from bench.charts.colors import colors_of
 from bench.report.packing import pack, pack_counts
 from bench.report.run_data import RunData
+from bench.tables.chart_words import join_sentences
 from bench.tables.costs import choice_columns
-from bench.tables.formatting import shorten, text
-from bench.tables.words import describe_end, format_count
+from bench.tables.formatting import shorten
+from bench.tables.words import describe_end, say_played
 from kernels.data.samples import check_samples
 from kernels.model.program import Program
 
@@ -110,15 +111,9 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, codes: dict[str, dict[
 
 
 def _describe_left_out(run_data: RunData, runs: pd.DataFrame) -> str:
-    """Say which runs there are and which are left out."""
+    """Say which runs are played, where these are not all."""
     frame = run_data.frame
     seeds, starts = frame["seed"].nunique(), frame["init"].nunique()
     choices, chosen = (len(part[choice_columns(frame)].drop_duplicates()) for part in (frame, runs))
-    said = [f"It is that of seed {runs['seed'].iloc[0]}, one of {text(seeds)}."] if seeds > 1 else []
-    if (here := runs["init"].nunique()) < starts:
-        said.append(
-            f"Of {format_count(starts, 'start')} the page holds the first{f' {text(here)}' if here > 1 else ''}."
-        )
-    if chosen < choices:
-        said.append(f"Of {format_count(choices, 'choice')} of settings the page holds {text(chosen)}.")
-    return " ".join(said)
+    played = runs["init"].nunique()
+    return join_sentences(*say_played(int(runs["seed"].iloc[0]), seeds, (played, starts), (chosen, choices)))

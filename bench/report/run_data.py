@@ -40,7 +40,16 @@ from bench.tables.intervals import Pairs
 from bench.tables.outcomes import lowest_run
 from bench.tables.rank import cost_of, recommended_choice, runs_of
 from bench.tables.render import readable_table
-from bench.tables.words import format_count, sentences
+from bench.tables.words import (
+    DAMAGED_STUDY,
+    SWEEP_IN_PYTHON,
+    format_count,
+    say_changed_data,
+    say_no_study,
+    say_other_rule,
+    say_unreadable_data,
+    sentences,
+)
 from kernels.base.registry import registered_in, registered_named
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -220,8 +229,8 @@ class RunData(RunFacts):
     def origin(self) -> str:
         """A sentence on the origin of a run that has no study to show."""
         if self.result.run.study is None:
-            return "The study of this run, run.toml, is not what was written, and is left out."
-        return "This run was made by a sweep in Python."
+            return DAMAGED_STUDY
+        return SWEEP_IN_PYTHON
 
     @cached_property
     def own_rules(self) -> dict[str, dict[str, str]]:
@@ -273,8 +282,7 @@ def _read_data(result: StoredSweep) -> RunData:
     """Return the contents of a run's folder with the data of its study, if these are as they were."""
     evidence = read_tables(result.run.folder)
     if not result.run.study:
-        made = "was made without a study" if result.run.study == "" else "has a study that is damaged"
-        return RunData(result, evidence, None, None, None, f"The sweep {made}.")
+        return RunData(result, evidence, None, None, None, say_no_study(damaged=result.run.study is None))
     study = load_study(result.run.folder / "run.toml", recorded=True)
     try:
         make_loss(study.run.loss)  # without a loss of the user's own nothing can be said of the data
@@ -282,7 +290,7 @@ def _read_data(result: StoredSweep) -> RunData:
         losses = [_describe_other_rule(*own) for own in result.run.rules.items() if own[0].startswith("loss ")]
         missing = next(filter(None, losses), None) or _describe_change(result, study, data, evidence.get("test"))
     except (OSError, ValueError) as error:
-        missing = f"The data can no longer be read: {error}."
+        missing = say_unreadable_data(error)
     if missing:
         warn(f"{result.run.folder}: {missing}", RuntimeWarning, stacklevel=2)
         return RunData(result, evidence, study, None, None, missing)
@@ -298,7 +306,7 @@ def _describe_other_rule(name: str, rule: Mapping[str, str]) -> str | None:
         return None
     if not known or known[0].digest == rule["sha256"]:
         return None
-    return f"The {name} is not that of the run, whose source is in rules.json: fits with it end elsewhere."
+    return say_other_rule(name)
 
 
 def _describe_change(result: StoredSweep, study: Study, data: Dataset, judged: pd.DataFrame | None) -> str | None:
@@ -309,4 +317,4 @@ def _describe_change(result: StoredSweep, study: Study, data: Dataset, judged: p
         found["test"], known = fingerprint(result.model, *data.test), known | {"test": judged["data"].iloc[0]}
     other = next((name for name, samples in found.items() if samples != known[name]), None)
     file = {"validation": study.data.validation_path, "test": study.data.test_path}.get(other or "")
-    return other and f"The data are no longer those of the run: {Path(file or data.source).name} has changed since."
+    return other and say_changed_data(Path(file or data.source).name)

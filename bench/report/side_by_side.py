@@ -17,6 +17,7 @@ from bench.report.answer import sample_of
 from bench.report.page import LIBRARY, assemble_page
 from bench.report.run_data import RunData
 from bench.system.atomic import explain_unwritable, write_text
+from bench.tables.chart_words import COMPARED_RUNS_CAPTION
 from bench.tables.confirm import is_confirmed
 from bench.tables.formatting import MISSING, text
 from bench.tables.outcomes import ALL_STARTS
@@ -25,10 +26,6 @@ from bench.tables.render import Column, TextTable, readable_table, text_table
 from bench.tables.words import describe_choice
 
 COMPARISON_SCRIPTS = [LIBRARY, "look.js", "chart.js", "comparison.js"]
-CAPTION = (
-    "Median and 10\N{EN DASH}90 % over all starts and seeds of the best choice. A band is drawn no higher and no lower "
-    "than its line goes. Losses of standardized data are in standardized units."
-)
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")
 MEDIANS = ["samples", "updates", "seconds", "validation_loss", "final_loss"]
 
@@ -137,7 +134,7 @@ def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
     every = with_words(pd.concat(bands.values(), ignore_index=True))
     chart = loss_charts(every, shown=shown, target=target)["samples"]
     keys = [Key(text(name), color) for name, color in colors_of(bands).items()]
-    return {"losses": to_data(replace(chart, keys=keys, caption=CAPTION))}
+    return {"losses": to_data(replace(chart, keys=keys, caption=COMPARED_RUNS_CAPTION))}
 
 
 def _loss_axes(runs: dict[str, RunData]) -> dict[str, LossAxis]:

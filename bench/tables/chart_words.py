@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.tables.costs import COST_NAMES
+from bench.tables.costs import COST_NAMES, KERNEL
 from bench.tables.formatting import MISSING, duration, percentage, shorten, text
 from bench.tables.words import (
     describe_choice,
@@ -22,6 +22,11 @@ CURVES_CAPTION = (
     "no higher and no lower than its line goes."
 )
 HELD_OUT_CURVES_CAPTION = f"{CURVES_CAPTION} Dashed: medians on the held-out samples."
+COMPARED_RUNS_CAPTION = (
+    "Median and 10\N{EN DASH}90 % over all starts and seeds of the best choice. A band is drawn no higher and no lower "
+    "than its line goes. Losses of standardized data are in standardized units."
+)
+CONFUSION_CAPTION = "Observed and predicted classes, of the best run of the best choice."
 CONFUSION_NOTES = "The darker a cell, the larger its share of the samples of its row."
 HISTORY_CAPTION = "The value of each trial and the best one so far, against the samples spent."
 NO_PATHS = "No path over the loss to show: it requires two parameters and a run of two epochs."
@@ -32,8 +37,14 @@ RATE_RANGES_CAPTION = "How wide the range of good learning rates is."
 RATIO_MAP_CAPTION = "Samples to the target on each problem, relative to the best optimizer."
 RATIO_MAP_NOTES = "Medians over the runs on fresh seeds; 1 is the optimizer with the fewest samples in a run."
 SPEED_CAPTION = "Time per sample-update with 95 % confidence intervals."
+STANDARDIZED_UNITS = "In standardized units."
+TIME_OF_A_RUN = f"Time is updates times the measured time of an update with the kernel {KERNEL}."
 TIMES_CAPTION = "Time and final loss of each run."
 UNITS_DIFFER = "Weights of inputs in different units do not compare."
+WEIGHTS_CAPTION = (
+    "Weights of the inputs, of the best run of the best choice. Runs are not played, and there are no contours and no "
+    "basin: two of many weights say little about a run."
+)
 FULL_MARKERS = "Filled markers are rates at which every run reached the target."
 
 
@@ -361,3 +372,27 @@ def say_first(shown: int, total: int, nouns: str) -> str:
 def say_favored(label: str) -> str:
     """Say which class the score favors where it is positive."""
     return f"Positive weights speak for {label}."
+
+
+def caption_fits(*, several_inputs: bool, several_starts: bool, has_classes: bool) -> str:
+    """Return the caption of the chart of data and fits."""
+    runs = f"the best run of the best choice{' from each start' if several_starts else ''}"
+    if not several_inputs:
+        return f"The data and the curve fitted by {runs}."
+    if has_classes:
+        return "Predictions of the best run of the best choice for the samples of each class."
+    return f"Predicted against observed values, of {runs}."
+
+
+def describe_fitted(start: str, samples: int, loss: str) -> str:
+    """Return the start of a run, how many samples it has seen, and its loss."""
+    return f"{text(str(start))}, {format_count(samples, 'sample')} seen, loss {loss}"
+
+
+def caption_paths(cost: str) -> str:
+    """Return the caption of the paths over the loss surface; `cost` decides which runs are typical."""
+    extent = "median number of" if cost == COST_NAMES["samples"] else "lowest"
+    return (
+        "Paths of the parameters over the loss surface, from the circle to the plus: from each start the run with the "
+        f"{extent} {cost}, of all settings."
+    )

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -76,6 +76,12 @@ MOST_RIVALS, MOST_RANGES, MOST_DIVERGED, MOST_CHEAPEST = 4, 8, 3, 3
 MARGIN = "widest safety margin in learning rate"
 FIGURES = {"rmse": "RMSE", "r2": "R²"}
 _UNITS = {"": "", "table": " in the table's own units", "standardized": " in standardized units"}
+
+
+NO_BEST_CHOICE = "No best choice: every run diverged"
+NOT_ARRIVED = "The best choice so far: it has not arrived"
+SWEEP_IN_PYTHON = "This run was made by a sweep in Python."
+DAMAGED_STUDY = "The study of this run, run.toml, has been changed since it was written, and is ignored."
 
 
 def describe_endings(statuses: "pd.Series[str]") -> str:
@@ -817,3 +823,69 @@ _SAID: dict[type, tuple[str, Callable[[Any], str]]] = {
     Categories: ("Categories", lambda fact: f"{fact}."),
     Classes: ("Classes", lambda fact: f"{fact}."),
 }
+
+
+def title_missed_target(target: float) -> str:
+    """Return the heading of a best choice whose runs missed the target."""
+    return f"The best choice; no run reached the target loss {text(target)}"
+
+
+def say_medians(sample: str, *, with_intervals: bool) -> str:
+    """Say over which starts and seeds the figures of the best choice are medians."""
+    return f"Medians{' with 95 % intervals' if with_intervals else ''} over {sample}."
+
+
+def say_rows_on_page(rows: int, configurations: int) -> str:
+    """Say how many configurations are in the page's table; nothing if all are."""
+    if rows == configurations:
+        return ""
+    return (
+        f"This page holds {text(rows)} of {text(configurations)} configurations, evenly spaced; "
+        "tables/configurations.csv has all of them."
+    )
+
+
+def say_constant_settings(settings: Sequence[str]) -> str:
+    """Name the settings that all configurations share; nothing if there are none."""
+    return f"Constant settings: {', '.join(settings)}." if settings else ""
+
+
+def say_played(seed: int, seeds: int, starts: tuple[int, int], choices: tuple[int, int]) -> Iterator[str]:
+    """Say which runs the page plays: the seed, and how many starts and choices of how many."""
+    if seeds > 1:
+        yield f"The run has seed {seed}, one of {text(seeds)} seeds."
+    played, total = starts
+    if played < total:
+        first = f"{text(played)} of" if played > 1 else "of"
+        yield f"The page plays the first {first} {text(total)} starts."
+    played, total = choices
+    if played < total:
+        yield f"The page plays {text(played)} of {text(total)} choices of settings."
+
+
+def say_no_study(*, damaged: bool) -> str:
+    """Say why a report has no data."""
+    return "The study of this run is damaged." if damaged else "The sweep was made without a study."
+
+
+def say_unreadable_data(error: Exception) -> str:
+    """Say that the data of a run cannot be read."""
+    return f"The data can no longer be read: {error}."
+
+
+def say_changed_data(file: str) -> str:
+    """Say which file has changed since the run."""
+    return f"The data have changed since the run: {file} has other samples."
+
+
+def say_other_rule(name: str) -> str:
+    """Say that a rule of this name differs from the one that the run was trained with."""
+    return f"The {name} has changed since the run, whose source is in rules.json: fits with it end elsewhere."
+
+
+def say_no_stable_rates(most: int, params: int) -> str:
+    """Say why the largest stable rates of a model with vectors were not predicted."""
+    return (
+        f"Stable rates are predicted for models with vectors of up to {most} parameters; for the {text(params)} of "
+        "this one that would take long."
+    )

@@ -219,7 +219,7 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_says_so(folder, m
     assert made["count"] < 72
     shown = [text(loss) for loss in run_data.frame["final_loss"][::every]]
     assert values(made["outcomes"]["final_loss"]) == shown
-    assert made["constant"].startswith(f"Of 72 configurations this page holds {made['count']}, evenly spaced; ")
+    assert made["constant"].startswith(f"This page holds {made['count']} of 72 configurations, evenly spaced; ")
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_two_classes_are_histograms_of_what_is_predicted_for_each(tmp_path):
     run = trained(tmp_path, np.where(X.sum(axis=1) > 0, "<b>yes</b>", "no"), "w @ x + b", loss="logistic")
     caption, figure = DRAWN["fitted_curve"](run)
     assert "predicted probability of no" in texts(figure)
-    assert caption == "What the best run of the best choice predicts for the samples of each class."
+    assert caption == "Predictions of the best run of the best choice for the samples of each class."
     made = page_data(run)
     keys = made["parts"][made["pooled"]["fit"]["keys"]["part"]]
     assert [key["name"] for key in keys] == ["<b>yes</b>", "no"]

@@ -156,7 +156,7 @@ class TestData:
     def test_data_that_have_changed_are_not_taken_for_those_of_the_run(self, tmp_path, sgdbench):
         run = make_run(tmp_path)
         pd.DataFrame({"x": X, "y": Y * 10}).to_csv(tmp_path / "table.csv", index=False)
-        told = "The data are no longer those of the run: table.csv has changed since."
+        told = "The data have changed since the run: table.csv has other samples."
         with pytest.warns(RuntimeWarning, match=told):
             assert sgdbench("report", run)[0] == 0
         page = (run / "report.html").read_text(encoding="utf-8")
@@ -174,7 +174,7 @@ class TestData:
             found = read_run_data(run)
         assert found.data.validation is not None if held_out == "validation" else found.judged["rows"] == X[::4].size
         pd.DataFrame({"x": X[::4] + 0.02, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
-        with pytest.warns(RuntimeWarning, match="no longer those of the run: other.csv has changed"):
+        with pytest.warns(RuntimeWarning, match="have changed since the run: other.csv has other samples"):
             assert read_run_data(run).data is None
 
 
@@ -239,7 +239,7 @@ class TestRecords:
         assert len(told) == 1
         for name in ("report.html", "report.md"):
             text = (folder / name).read_text(encoding="utf-8")
-            assert "The study of this run, run.toml, is not what was written, and is left out." in text
+            assert "The study of this run, run.toml, has been changed since it was written, and is ignored." in text
             assert "made by a sweep in Python" not in text
 
     def test_also_where_all_checksums_are_right(self, folder):

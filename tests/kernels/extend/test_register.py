@@ -405,10 +405,10 @@ def test_a_run_says_that_a_rule_is_no_longer_that_with_which_it_was_trained(rule
     found = run(tmp_path / "run", loss="fair", study=study)
     assert found.best(optimizer="heavy").refit(X, Y, kernel="reference").loss[-1] in found.frame["final_loss"].tolist()
     rules("SLOWER = 0.5", "SLOWER = 0.25")
-    with pytest.warns(RuntimeWarning, match="run: The optimizer heavy is not that of the run, whose source is in"):
+    with pytest.warns(RuntimeWarning, match="run: The optimizer heavy has changed since the run, whose source is in"):
         assert run_data_of(found).data
     rules("np.log1p(size)", "np.log1p(size) + 1.0")
-    with pytest.warns(RuntimeWarning, match="run: The loss fair is not that of the run"):
+    with pytest.warns(RuntimeWarning, match="run: The loss fair has changed since the run"):
         assert not run_data_of(found).data
 
 
@@ -455,7 +455,7 @@ def test_a_report_names_rules_that_are_not_there(rules, tmp_path):
         "optimizer = ['sgd', 'heavy']\nschedule = 'sawtooth(3)'\n[run]\nloss = 'fair(0.5)'\n"
     )
     run(folder, study=study, loss="fair(0.5)")
-    with pytest.warns(RuntimeWarning, match="The data are no longer those of the run"):
+    with pytest.warns(RuntimeWarning, match="The data have changed since the run"):
         known = reproduction(read_run_data(folder))["python"][0]
     assert "data, scaling = standardize(builtin('quadratic'))\n" in known
     forget_rules()
