@@ -16,7 +16,7 @@ from bench.tables.outcomes import ended_runs, judged_loss
 from bench.tables.rank import leaders
 from kernels import Model
 from kernels.base.columns import stack_columns
-from kernels.base.run import CONVERGED, STATUS, Floats, Integers
+from kernels.base.run import CONVERGED, STATUSES, Floats, Integers
 from kernels.data.samples import check_samples
 from kernels.data.validation import hold_out
 from kernels.losses import make_loss
@@ -83,7 +83,7 @@ def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.Dat
 def _outcome(runs: Runs, seen: Integers) -> dict[str, Any]:
     """Return the outcome of runs that have seen these numbers of samples."""
     return {
-        "status": np.array(STATUS)[runs.status],
+        "status": np.array(STATUSES)[runs.status],
         "samples_seen": seen,
         "samples_to_target": pd.Series(seen, dtype="Int64").where(runs.status == CONVERGED),
         "final_loss": runs.kept().losses,

@@ -13,7 +13,7 @@ from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
 from bench.tables.costs import choice_columns
 from bench.tables.outcomes import typical_runs
-from kernels.base.run import STATUS, Floats, Integers
+from kernels.base.run import STATUSES, Floats, Integers
 from kernels.compile.kinds import TOLERANCE, is_exact
 from kernels.data.checkpoints import thin_checkpoints
 from kernels.data.samples import check_samples
@@ -144,7 +144,7 @@ def _agree(
     near = np.isclose(
         end_params, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True
     )
-    status = np.array(STATUS)[runs.status] == group["status"].astype(str).to_numpy()
+    status = np.array(STATUSES)[runs.status] == group["status"].astype(str).to_numpy()
     same = near.all(axis=1) & status & (runs.checkpoints == ends)
     if exact and not same.all():
         wrong = int(np.argmin(same))

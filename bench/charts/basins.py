@@ -127,15 +127,15 @@ def _mark_starts(starts: Mapping[str, Floats], axes: tuple[Axis, Axis]) -> Itera
 
 def _name_starts(starts: Mapping[str, Floats], axes: tuple[Axis, Axis], columns: int) -> list[Texts]:
     """Return the names of starts, without names that would overlap an earlier one."""
-    taken: list[tuple[Floats, Floats]] = []
+    placed: list[tuple[Floats, Floats]] = []
     shown: list[tuple[Floats, str]] = []
     for name, at, _ in _locate_starts(starts, axes):
         written = shorten(name, LETTERS if columns == 1 else 10)
         size = np.array([LETTER * columns * len(written), HEIGHT])
         # A name stands towards the middle, as seen from its start.
         middle = at + np.where(at > 0.5, -1, 1) * (size / 2 + np.multiply(DISTANCE, (columns, 1)))
-        if all((np.abs(middle - other) > (size + its_size) / 2).any() for other, its_size in taken):
-            taken.append((middle, size))
+        if all((np.abs(middle - other) > (size + its_size) / 2).any() for other, its_size in placed):
+            placed.append((middle, size))
             shown.append((_place(at, axes), written))
     if not shown:
         return []

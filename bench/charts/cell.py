@@ -23,7 +23,7 @@ from kernels.base.run import Floats, Integers
 from kernels.data.checkpoints import thin_checkpoints
 
 WIDTH = 1.4
-MANY = 8  # lines, from which on those below are seen through others
+OPAQUE_LINES = 8  # with more, the lines below are seen through others
 LOSSES = ("loss", "validation_loss")
 
 
@@ -55,12 +55,12 @@ def thin_curves(rows: pd.DataFrame, curves: pd.DataFrame, most: int) -> RunCurve
     samples, is_kept = curves["samples"].to_numpy(), np.zeros(row.size, bool)
     for code in range(sizes.size):
         own = (row >= 0) & (size_of_row[row] == code)
-        seen = np.unique(samples[own])
-        is_kept |= own & (is_last | np.isin(samples, seen[thin_checkpoints(seen, most)]))
-    kept = np.flatnonzero(is_kept)[np.argsort(row[is_kept], kind="stable")]
-    counts = np.bincount(row[kept], minlength=len(rows))
-    losses = np.array([curves[name].to_numpy(float)[kept] for name in LOSSES if name in curves])
-    return RunCurves(np.append(0, np.cumsum(counts)), samples[kept], losses)
+        checkpoints = np.unique(samples[own])
+        is_kept |= own & (is_last | np.isin(samples, checkpoints[thin_checkpoints(checkpoints, most)]))
+    rows_kept = np.flatnonzero(is_kept)[np.argsort(row[is_kept], kind="stable")]
+    counts = np.bincount(row[rows_kept], minlength=len(rows))
+    losses = np.array([curves[name].to_numpy(float)[rows_kept] for name in LOSSES if name in curves])
+    return RunCurves(np.append(0, np.cumsum(counts)), samples[rows_kept], losses)
 
 
 def cell_charts(
@@ -81,16 +81,20 @@ def cell_charts(
     colors = colors_of(starts)
     families, words = start_families(rows["init"]).map(text).to_numpy(), _describe_runs(rows)
     columns: dict[bytes, list[int]] = {}  # of samples seen, which many runs share
-    found: dict[str, list[Chart | None]] = {}
+    charts: dict[str, list[Chart | None]] = {}
     for own in rows.groupby(choice_columns(rows), observed=True, sort=False).indices.values():
         choice = rows.iloc[own[0]]
         spans = [curves.of(run) for run in own]
-        seen = np.concatenate([curves.samples[span] for span in spans])
+        samples = np.concatenate([curves.samples[span] for span in spans])
         losses = shown.place(np.concatenate([curves.losses[:, span] for span in spans], axis=1))
-        panel = _make_panel(seen, losses, shown, target)
+        panel = _make_panel(samples, losses, shown, target)
         lines = []
         for kind, column in enumerate(_hold_in_view(losses, panel.y)):
-            look: Any = {"dashed": kind > 0, "width": WIDTH, "opacity": 0.75 if len(own) > MANY else 1.0}
+            look: Any = {
+                "dashed": kind > 0,
+                "width": WIDTH,
+                "opacity": 0.75 if len(own) > OPAQUE_LINES else 1.0,
+            }
             ends = np.cumsum([span.stop - span.start for span in spans])
             for run, span, y in zip(own, spans, np.split(column, ends[:-1]), strict=True):
                 x = columns.setdefault(curves.samples[span].tobytes(), curves.samples[span].tolist())
@@ -101,9 +105,9 @@ def cell_charts(
             legend.append(Key("on held-out samples", "ink", "dashes"))
         legend += target_keys(shown, target, panel.y.range[0])
         place = np.searchsorted(sizes, choice["batch_size"]) * len(rates) + np.searchsorted(rates, choice["lr"])
-        cells = found.setdefault(name_map(choice, by), [None] * (len(rates) * len(sizes)))
+        cells = charts.setdefault(name_map(choice, by), [None] * (len(rates) * len(sizes)))
         cells[place] = Chart([Panel(panel.x, panel.y, [*panel.layers, *lines])], legend)
-    return found
+    return charts
 
 
 def run_chart(

@@ -237,14 +237,14 @@ def to_data(part: Any) -> Any:
     return _to_data(part, {})
 
 
-def _to_data(part: Any, known: dict[int, tuple[Any, Any]]) -> Any:
+def _to_data(part: Any, converted: dict[int, tuple[Any, Any]]) -> Any:
     if isinstance(part, str | int | None):
         return part
     if isinstance(part, float):
         return _round(part, DIGITS)
-    if id(part) not in known:
-        known[id(part)] = part, _convert(part, known)  # with the part, so that no other one gets its id
-    return known[id(part)][1]
+    if id(part) not in converted:
+        converted[id(part)] = part, _convert(part, converted)  # with the part, so that no other one gets its id
+    return converted[id(part)][1]
 
 
 @cache
@@ -252,19 +252,19 @@ def _defaults(kind: type[Any]) -> list[tuple[str, Any]]:
     return [(field.name, field.default) for field in fields(kind)]
 
 
-def _convert(part: Any, known: dict[int, tuple[Any, Any]]) -> Any:
+def _convert(part: Any, converted: dict[int, tuple[Any, Any]]) -> Any:
     if is_dataclass(part):
         of: Any = type(part)
-        found = {"kind": of.__name__.lower()} if isinstance(part, Layer) else {}
+        kind = {"kind": of.__name__.lower()} if isinstance(part, Layer) else {}
         own = ((name, getattr(part, name), default) for name, default in _defaults(of))
-        return found | {name: _to_data(value, known) for name, value, default in own if value is not default}
+        return kind | {name: _to_data(value, converted) for name, value, default in own if value is not default}
     if isinstance(part, Mapping):
-        return {name: _to_data(value, known) for name, value in part.items()}
+        return {name: _to_data(value, converted) for name, value in part.items()}
     values = part.tolist() if isinstance(part, np.ndarray) else part
     if {*map(type, values)} <= {int, float}:
         digits = _digits(values)
         return [_round(one, digits) if isinstance(one, float) else one for one in values]
-    return [_to_data(one, known) for one in values]
+    return [_to_data(one, converted) for one in values]
 
 
 def _round(value: float, digits: int) -> float | None:

@@ -139,10 +139,10 @@ def _against_clock(drawn: Sequence[tuple[pd.DataFrame, Sequence[Band | Line]]], 
 def with_words(bands: pd.DataFrame) -> pd.DataFrame:
     """Return bands with what the page tells of each point of their lines: `words`, and `held_out_words`."""
     points = bands.to_dict("records")
-    told = bands.assign(words=[describe_point(point) for point in points])
+    described = bands.assign(words=[describe_point(point) for point in points])
     if "held_out" in bands:
-        told["held_out_words"] = [describe_point(point, held_out=True) for point in points]
-    return told
+        described["held_out_words"] = [describe_point(point, held_out=True) for point in points]
+    return described
 
 
 def clock_axis(clock: Clock, edge: float, end: float) -> Axis:

@@ -100,7 +100,7 @@ def rate_maps(
     """
     grid, by = _make_grid(outcomes, samples), map_settings(outcomes)
     height = 1.1 + min(5.5, max(0.31, 0.62 - 0.024 * len(grid.sizes)) * len(grid.sizes))
-    found = []
+    by_start = []
     for _, cells in outcomes.groupby("start", sort=False):
         words, maps = [describe_cell_runs(row, target) for row in cells.to_dict("records")], []
         for rows, choice in _find_maps(cells, grid):
@@ -114,8 +114,8 @@ def rate_maps(
             layers = [layer for own in maps for layer in _draw_map(own, measure, grid)]
             panel = Panel(grid.across, grid.along, layers)
             charts[name] = Chart([panel], _keys(layers, measure), legend=measure.title, height=height)
-        found.append(charts)
-    return found
+        by_start.append(charts)
+    return by_start
 
 
 def rate_map_figure(
@@ -149,11 +149,11 @@ def rate_map_figure(
         layers = _draw_map(Map(own, stairs[optimizer]), drawn, grid)
         title = _title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "")
         panels.append(Panel(grid.across, grid.along, list(layers), title))
-    whole = outcomes[outcomes["start"] == outcomes["start"].iloc[0]]
+    over_starts = outcomes[outcomes["start"] == outcomes["start"].iloc[0]]
     few, most = cells["runs"].min(), cells["runs"].max()
     notes = join_sentences(
         most > 1 and say_map_medians(few, most),
-        say_diverged(whole["diverged"].sum(), whole["runs"].sum()),
+        say_diverged(over_starts["diverged"].sum(), over_starts["runs"].sum()),
         say_best_optimizers(len(rows), len(optimizers)),
         say_part(len(columns), len(starts), "starts"),
     )

@@ -61,8 +61,8 @@ class RateChoices(NamedTuple):
 
 def rate_choices(outcomes: pd.DataFrame, *, target: float | None = None, samples: int | None = None) -> RateChoices:
     """Return the best choices by rate among `outcomes` (`bench.tables.outcomes`); a batch of all `samples` is full."""
-    whole = outcomes[outcomes["start"] == ALL_STARTS]
-    best = whole.drop_duplicates(["optimizer", "lr"]).sort_values("lr", ignore_index=True)
+    over_starts = outcomes[outcomes["start"] == ALL_STARTS]
+    best = over_starts.drop_duplicates(["optimizer", "lr"]).sort_values("lr", ignore_index=True)
     rows = {str(name): np.asarray(own) for name, own in best.groupby("optimizer", observed=True).indices.items()}
     names = in_grid_order(rows, outcomes["optimizer"])
     varying = best.drop(columns=constant_settings(outcomes)).to_dict("records")
@@ -108,8 +108,8 @@ def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -
         heights = np.where(failed[rows], height, medians[rows].clip(bottom, OUT_OF_VIEW * top))
         for marker, is_marked in marks.items():
             if (chosen := is_marked[rows]).any():
-                said = [words[row] for row in rows[chosen]]
-                layers.append(Points(shifted[chosen], heights[chosen], size=5, marker=marker, words=said, **own))
+                labels = [words[row] for row in rows[chosen]]
+                layers.append(Points(shifted[chosen], heights[chosen], size=5, marker=marker, words=labels, **own))
     is_loss = measure.endswith("loss")
     notes = join_sentences(
         counts.max() > 1 and say_rate_ranges(counts.min(), counts.max()),
@@ -147,8 +147,8 @@ def _draw_spreads(
 def _describe_points(choices: RateChoices, measure: str, says: Says) -> list[str]:
     """Return the words about the measure of each choice."""
     spreads = _place_spreads(choices.outcomes, measure, PLAIN).tolist()
-    said = [describe_spread(measure, *map(says, spread)) for spread in spreads]
-    return [f"{about}\n{words}" for about, words in zip(choices.words, said, strict=True)]
+    described = [describe_spread(measure, *map(says, spread)) for spread in spreads]
+    return [f"{about}\n{words}" for about, words in zip(choices.words, described, strict=True)]
 
 
 def _rate_axis(column: pd.Series) -> Axis:
@@ -164,11 +164,11 @@ def _rate_axis(column: pd.Series) -> Axis:
 
 def _apart(rates: Floats, factor: float) -> list[float]:
     """Return sorted rates, each at least `factor` times the one before; rates between them are omitted."""
-    kept: list[float] = []
+    separate: list[float] = []
     for rate in rates.tolist():
-        if not kept or rate >= kept[-1] * factor * (1 - 1e-9):
-            kept.append(rate)
-    return kept
+        if not separate or rate >= separate[-1] * factor * (1 - 1e-9):
+            separate.append(rate)
+    return separate
 
 
 def _place_spreads(outcomes: pd.DataFrame, measure: str, shown: LossAxis) -> Floats:

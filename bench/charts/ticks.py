@@ -10,7 +10,7 @@ from bench.charts.chart import Axis, Ticks
 from bench.tables.formatting import duration, text
 
 ROUND = (1, 2, 5, 10)
-MANY = 16
+MAX_TICKS = 16
 
 Says = Callable[[float], str]
 
@@ -45,15 +45,15 @@ def log_ticks(low: float, high: float, says: Says | None = None) -> tuple[Ticks,
 
 def _log_choices(low: float, high: float) -> list[list[float]]:
     decades = 10.0 ** np.arange(floor(log10(low) + 1e-9), ceil(log10(high) - 1e-9) + 1)
-    found = []
+    choices = []
     for digits in ([1, 2, 5], [1, 3], [1]):
         values = np.outer(decades, digits).ravel()
         inside = values[(values >= low * (1 - 1e-9)) & (values <= high * (1 + 1e-9))]
-        found.append([float(f"{value:.3g}") for value in inside])
-    powers = found.pop()
+        choices.append([float(f"{value:.3g}") for value in inside])
+    powers = choices.pop()
     every = range(1, max(2, ceil(len(powers) / 2)))
     thinned = {len(powers[::step]): powers[::step] for step in every}
-    return [one for one in [*found, *thinned.values()] if len(one) <= MANY]
+    return [one for one in [*choices, *thinned.values()] if len(one) <= MAX_TICKS]
 
 
 def format_log_ticks(values: Sequence[float]) -> list[str]:

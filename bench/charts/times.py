@@ -22,7 +22,7 @@ from bench.tables.rank import constant_settings
 from bench.tables.words import describe_choice
 from kernels.base.run import Floats
 
-MANY = 400  # points of an optimizer, from which on they are small
+SMALL_POINTS_FROM = 400  # points of an optimizer, from which on they are small
 # What ends this many times higher than the highest start has diverged, and would flatten the others.
 DIVERGED = 1000.0
 
@@ -50,8 +50,8 @@ def time_chart(
     layers = list[Layer](target_layers(shown, target, (bottom, top)))
     groups = {str(name): rows for name, rows in frame.groupby("optimizer", observed=True).indices.items()}
     for name, rows in groups.items():
-        size, said = 3.0 if len(rows) > MANY else 5.0, [words[row] for row in rows]
-        layers.append(Points(seconds[rows], losses[rows], colors[name], size, "dot", 0.55, text(name), said))
+        size, labels = 3.0 if len(rows) > SMALL_POINTS_FROM else 5.0, [words[row] for row in rows]
+        layers.append(Points(seconds[rows], losses[rows], colors[name], size, "dot", 0.55, text(name), labels))
     keys = [Key(shorten(name), colors[name], "dot") for name in in_grid_order(groups, frame["optimizer"])]
     keys += target_keys(shown, target, bottom)
     notes = join_sentences(

@@ -55,8 +55,8 @@ def history_chart(
             values = _scaled(own["value"], logarithmic)
             layers.append(Points(own["spent"].to_numpy(float), values, colors[name], size, marker, opacity))
             keys += [Key(shorten(name), colors[name], marker)] if marker == "dot" else []
-    found = steps[steps["best"] <= most]
-    best = stairs(found["spent"].to_numpy(float), _scaled(found["best"], logarithmic))
+    in_view = steps[steps["best"] <= most]
+    best = stairs(in_view["spent"].to_numpy(float), _scaled(in_view["best"], logarithmic))
     layers.append(Line(*best, width=1.5))
     keys.append(Key("best so far", "ink"))
     ends = [values for layer in layers for values in _heights(layer)]

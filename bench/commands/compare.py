@@ -123,7 +123,7 @@ def _print_comparison(comparison: Comparison, between: Between, gates: Gates, st
     shown = {TABLE_TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
     if left_out := sum(map(len, tables.values())) - sum(map(len, shown.values())):
         omitted = f"{format_count(left_out, 'row')} of choices that differ less, or not at all; --json has all."
-        notes += [] if style == "json" else [("Left out", omitted)]
+        notes += [] if style == "json" else [("Not shown", omitted)]
     print_findings(style, summary, describe_verdict(rows), tables, shown, notes)
     return not rows["verdict"].eq(PAST_GATE).any()
 

@@ -42,7 +42,7 @@ def print_choices(inputs: Inputs, loss: ChosenLoss, classes: Classes | None) -> 
     if inputs.categories.levels:
         print_sentence("Categories", f"{inputs.categories}.")
     if inputs.left_out:
-        print_sentence("Left out", f"{describe_left_out(inputs.left_out)}.")
+        print_sentence("Ignored", f"{describe_left_out(inputs.left_out)}.")
     if loss.reason:
         print_sentence("Loss", loss.reason)
     if classes:

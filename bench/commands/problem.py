@@ -74,7 +74,7 @@ def _print_namesakes(study: Study) -> None:
     if path is not None and x is not None and y is not None:
         columns, _ = find_inputs(path, x, y)
         if namesakes := find_namesakes(path, columns, y, study.model.expression, study.model.inputs):
-            print_sentence("Left out", f"{describe_left_out(namesakes)}.")
+            print_sentence("Ignored", f"{describe_left_out(namesakes)}.")
 
 
 def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any]) -> Study:

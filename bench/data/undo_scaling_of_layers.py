@@ -19,7 +19,7 @@ from bench.data.undo_scaling import undo_scaling
 from kernels.base.run import Floats
 from kernels.model.derive import to_sympy
 from kernels.model.expression import Name, parse
-from kernels.model.network import HIDDEN, SCALAR, Layer, Network
+from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Layer, Network
 
 
 def undo_scaling_of_layers(network: Network, theta: Floats, scaling: Scaling) -> Floats | None:
@@ -58,13 +58,13 @@ def _undo_of_unit(
     for symbol, name in zip(layer.symbols, named, strict=False):
         first = symbol.first + unit * symbol.size
         own = theta[first : first + symbol.size]
-        if symbol.source == SCALAR:
+        if symbol.source == SCALAR_SOURCE:
             params.append(name)
             values.append(float(own[0]))
             weights.append((first, np.ones(1)))
             continue
         shift = 0.0
-        if symbol.source != HIDDEN:
+        if symbol.source != HIDDEN_UNITS:
             columns = slice(symbol.source, symbol.source + symbol.size)
             own = own / scaling.x_scale[columns]
             shift = -float(own @ scaling.x_mean[columns])

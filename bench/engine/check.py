@@ -12,7 +12,7 @@ from bench.store.results import StoredSweep
 from bench.study.run_settings import fit_settings
 from bench.study.schema import RunTable
 from kernels import FitResult, fit
-from kernels.base.run import STATUS, Floats
+from kernels.base.run import STATUSES, Floats
 from kernels.compile.kinds import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
 from kernels.model.param_columns import params_of_row
 from kernels.optimizers.schedules import learning_rates
@@ -135,7 +135,7 @@ def _values_to_compare(
                 # reference's.
                 best = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
                 lowest = np.fmin(lowest[[reference.kept_checkpoint]], np.inf)
-            pairs.append((STATUS.index(row["status"]), STATUS.index(reference.status)))
+            pairs.append((STATUSES.index(row["status"]), STATUSES.index(reference.status)))
             pairs.append((row["final_loss"], reference.loss[best]))
             pairs.append((params_of_row(reference.model, row), reference.trajectory[best]))
             if lowest is not None:

@@ -25,7 +25,7 @@ from bench.study.schema import RunTable
 from bench.system.atomic import write_text
 from bench.tables.confirm import rank_stored
 from kernels import Model
-from kernels.base.run import STATUS, Floats, Hyperparameters
+from kernels.base.run import STATUSES, Floats, Hyperparameters
 from kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS
 from kernels.data.checkpoints import make_checkpoints
 from kernels.data.order import make_shuffle
@@ -161,7 +161,7 @@ def sweep_digests(kernel: str) -> dict[str, str]:
         problem = make_problem(quadratic, *make_samples(SAMPLES), settings, Path(place))
         with train_grid(Trainer(problem, Path(place), ""), Grid(**GRID_SETTINGS)) as result:
             frame, curves, ranks = result.frame, result.curves, rank_stored(result).ranked
-    status = frame["status"].astype(str).map(STATUS.index)
+    status = frame["status"].astype(str).map(STATUSES.index)
     counts = frame[["samples_seen", "updates", "samples_to_target"]].to_numpy(float)
     numbers = frame[["final_loss", "best_loss", *(f"param_{name}" for name in result.model.params)]].to_numpy()
     losses = curves[["samples", "updates", "loss"]].to_numpy(float)

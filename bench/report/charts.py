@@ -208,9 +208,9 @@ def fit_chart(run_data: RunData, *, with_words: bool = False) -> Chart | None:
 def _describe_fits(run_data: RunData, best: pd.DataFrame) -> list[str]:
     """Return the start of each run, the samples that it has seen and its loss."""
     # The parameters that a run keeps are those after these samples.
-    seen = best["best_samples" if run_data.result.run.identity["patience"] != "none" else "samples_seen"]
+    samples_seen = best["best_samples" if run_data.result.run.identity["patience"] != "none" else "samples_seen"]
     units = " (standardized)" if run_data.has_standardized_losses else ""
     return [
         describe_fitted(name, int(samples), f"{text(loss)}{units}")
-        for name, samples, loss in zip(best["init"], seen, best["final_loss"], strict=True)
+        for name, samples, loss in zip(best["init"], samples_seen, best["final_loss"], strict=True)
     ]

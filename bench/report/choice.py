@@ -10,7 +10,7 @@ from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, r
 from bench.report.run_data import RunData
 from bench.report.start_text import SEED, start_texts
 from bench.store.choice import Choice
-from bench.study.grid import DEFAULT
+from bench.study.grid import DEFAULT_START
 from bench.study.run_settings import choice_settings
 from bench.tables.costs import choice_columns, losses_of
 from bench.tables.facts import FULL
@@ -88,13 +88,13 @@ def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:
         return run_data.study.grid.init
     drawn: dict[str, str] = json.loads(run_data.recorded.get("drawn", "{}"))
     starts = run_data.result.starts[run_data.frame.index.get_indexer(runs.index)]
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for name, start in zip(runs["init"].astype(str), starts.tolist(), strict=True):
         entry = next((entry for entry in (name, name.rpartition("[")[0]) if entry in drawn), None)
         value = drawn[entry] if entry else start
-        if found.setdefault(entry or name, value) != value:
+        if by_name.setdefault(entry or name, value) != value:
             return {}
-    return None if found == {DEFAULT: DEFAULT} else found
+    return None if by_name == {DEFAULT_START: DEFAULT_START} else by_name
 
 
 def _held_out(run_data: RunData) -> dict[str, Any]:

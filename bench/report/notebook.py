@@ -69,8 +69,8 @@ def plot_fit(
     if not has_path:
         return _add_png_display(_predictions_figure(result, x, y))
     recorded, end = ("loss", "trajectory", "samples_seen", "updates"), result.kept.checkpoint + 1
-    kept = replace(result, **{name: getattr(result, name)[:end] for name in recorded})
-    film = fit_film(kept, x, y)
+    until_kept = replace(result, **{name: getattr(result, name)[:end] for name in recorded})
+    film = fit_film(until_kept, x, y)
     figure = Figure(figsize=(WIDTH, HEIGHT))
     FrameRenderer(figure, film).draw(-1)
     return _add_png_display(figure)

@@ -76,8 +76,8 @@ class RunData(RunFacts):
         finer = confirmation is not None and confirmation.clock != self.result.clock
         same = self.seeds_are_same(recommended_choice(self.ranked))
         about = Circumstances(self.samples, self.named, self.beyond, self.chosen_in, finer, same, seeds)
-        found = leading_conclusions(self.frame, self.ranked, self.target, compared, about)
-        return [*self.test_figures, *self._find_no_gain(), *self.shortfall, *found]
+        leading = leading_conclusions(self.frame, self.ranked, self.target, compared, about)
+        return [*self.test_figures, *self._find_no_gain(), *self.shortfall, *leading]
 
     @cached_property
     def conclusions(self) -> list[Any]:
@@ -85,22 +85,22 @@ class RunData(RunFacts):
         if self.frame.empty:
             return []
         best, criterion, model = recommended_choice(self.ranked), self.criterion, self.result.model
-        found = [*self.leading_conclusions]
-        found += further_conclusions(self.frame, self.ranked, self.target, self.samples)
+        facts = [*self.leading_conclusions]
+        facts += further_conclusions(self.frame, self.ranked, self.target, self.samples)
         if (run := lowest_run(self.own_runs)) is not None:
-            found.append(find_solution(run, model, self.scaling, criterion))
+            facts.append(find_solution(run, model, self.scaling, criterion))
         if self.study and self.study.data.standardize:
             residuals = describe_residual_units(criterion, self.scaling, self.data.y_name if self.data else "y")
-            found.append(Units(self.study.data.center, self.has_standardized_losses, residuals))
-        found.append(LowestLoss(self.result.optimum, final_loss_of(best)))
+            facts.append(Units(self.study.data.center, self.has_standardized_losses, residuals))
+        facts.append(LowestLoss(self.result.optimum, final_loss_of(best)))
         trained, classes = self.result.run.identity["loss"], self.result.classes
-        found += [model.categories] if model.categories else []
+        facts += [model.categories] if model.categories else []
         if trained != "squared":
-            found += [Losses(criterion.records), *([classes] if classes else [])]
+            facts += [Losses(criterion.records), *([classes] if classes else [])]
         if criterion.metric is not None and self.predictions:
             values = {name: criterion.metric.value(*both) for name, both in self.predictions.items()}
-            found.append(Metric(criterion.metric.name, values))
-        return found
+            facts.append(Metric(criterion.metric.name, values))
+        return facts
 
     @cached_property
     def verdict(self) -> dict[str, str]:
@@ -176,8 +176,8 @@ class RunData(RunFacts):
         rows = own[["config_id", "samples_seen", "status"]].merge(judged.drop(columns="data", errors="ignore"))
         failed, about = rows.pop("status").eq("diverged"), ["config_id", "samples_seen", *ABOUT_ROWS]
         rows.loc[failed, rows.columns.difference(about)] = np.nan  # also those that patience kept
-        found = summarize_judged(rows, Pairs.of(own)) if 0 < len(own) == len(rows) else None
-        return None if found is None or not np.isfinite(found["loss"]) else found
+        judgement = summarize_judged(rows, Pairs.of(own)) if 0 < len(own) == len(rows) else None
+        return None if judgement is None or not np.isfinite(judgement["loss"]) else judgement
 
     @property
     def test_figures(self) -> list[OnTestRows]:
@@ -204,9 +204,9 @@ class RunData(RunFacts):
             constant, about = self.result.optimum.held_out_constant, "held-out rows"
         else:
             return []
-        found: list[Any] = list(find_no_gain(float(loss), float(constant), about))
-        if found or self.judged is None or "most_frequent" not in self.judged:
-            return found
+        no_gain: list[Any] = list(find_no_gain(float(loss), float(constant), about))
+        if no_gain or self.judged is None or "most_frequent" not in self.judged:
+            return no_gain
         return list(find_no_skill(self.judged["accuracy"], self.judged["most_frequent"], about))
 
     @cached_property
@@ -301,10 +301,10 @@ def _describe_other_rule(name: str, rule: Mapping[str, str]) -> str | None:
     """Return that another rule is known by the name of one on record; None if none is, or the same one."""
     kind, text = name.split(" ", 1)
     try:
-        known = registered_in(MAKERS[kind](text), kind) if kind in MAKERS else registered_named(kind, text)
+        registered = registered_in(MAKERS[kind](text), kind) if kind in MAKERS else registered_named(kind, text)
     except ValueError:
         return None
-    if not known or known[0].digest == rule["sha256"]:
+    if not registered or registered[0].digest == rule["sha256"]:
         return None
     return say_other_rule(name)
 
@@ -312,9 +312,9 @@ def _describe_other_rule(name: str, rule: Mapping[str, str]) -> str | None:
 def _describe_change(result: StoredSweep, study: Study, data: Dataset, judged: pd.DataFrame | None) -> str | None:
     """Return which file has other samples than those of a run, trained on or held out; None if none has."""
     held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
-    found, known = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}, result.run.identity
+    current, recorded = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}, result.run.identity
     if data.test is not None and judged is not None and "data" in judged:  # older folders do not tell
-        found["test"], known = fingerprint(result.model, *data.test), known | {"test": judged["data"].iloc[0]}
-    other = next((name for name, samples in found.items() if samples != known[name]), None)
+        current["test"], recorded = fingerprint(result.model, *data.test), recorded | {"test": judged["data"].iloc[0]}
+    other = next((name for name, samples in current.items() if samples != recorded[name]), None)
     file = {"validation": study.data.validation_path, "test": study.data.test_path}.get(other or "")
     return other and say_changed_data(Path(file or data.source).name)

@@ -50,10 +50,12 @@ def write_short_report(
                 save(draw_chart(chart), folder / "figures", name, svg=svg)
                 captions[name] = chart.caption
     remove_leftovers(folder / "figures", figures.keys() - captions.keys())
-    said = {text(about): text(sentence) for about, sentence in sentences.items()}
+    escaped = {text(about): text(sentence) for about, sentence in sentences.items()}
     parts = [
         f"# {escape_markdown(text(title))}",
-        "\n".join(f"- **{escape_markdown(about)}.** {escape_markdown(sentence)}" for about, sentence in said.items()),
+        "\n".join(
+            f"- **{escape_markdown(about)}.** {escape_markdown(sentence)}" for about, sentence in escaped.items()
+        ),
     ]
     parts += [f"![{escape_markdown(caption)}](figures/{name}.png)" for name, caption in captions.items()]
     parts += [f"## {name}\n\n{to_markdown(table)}" for name, table in tables.items()]
@@ -61,7 +63,7 @@ def write_short_report(
     page = assemble_page(
         template,
         title=text(title),
-        sentences=[(about, sentence) for about, sentence in said.items() if about not in said_by_answer],
+        sentences=[(about, sentence) for about, sentence in escaped.items() if about not in said_by_answer],
         tables=[(name, text_table(table)) for name, table in tables.items()],
         figures=embed_figures(folder / "figures", captions),
         **context,

@@ -101,13 +101,13 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
 
 def find_suite_conclusions(data: SuiteData) -> list[Any]:
     """Return the conclusions: the best optimizer over all, on each problem, and by its range of rates."""
-    found: list[Any] = [NothingCompared()]
+    conclusions: list[Any] = [NothingCompared()]
     if data.ratios:
         first = data.summary.iloc[0]
         solved = sum(int(table.notna().any().sum()) for table in data.ratios.values())
         unsolved = sum(table.shape[1] for table in data.ratios.values()) - solved
         shares = float(first["solved"]), float(first["within_2"])
-        found = [
+        conclusions = [
             LeadingOptimizer(str(first["optimizer"]), *shares, solved, len(data.ratios), unsolved),
             *(FewestSamples(name, _find_cheapest(table)) for name, table in data.ratios.items()),
             find_widest_rates(data.summary),
@@ -118,7 +118,7 @@ def find_suite_conclusions(data: SuiteData) -> list[Any]:
             reached = run.frame["status"].eq("converged").any()
             lack = "target" if run.target is None else "fresh seeds" if reached else "success"
             lacks[lack] = (*lacks.get(lack, ()), name)
-    return [*found, LeftOut(lacks)] if lacks else found
+    return [*conclusions, LeftOut(lacks)] if lacks else conclusions
 
 
 def _find_cheapest(ratios: pd.DataFrame) -> tuple[str, ...]:

@@ -34,10 +34,10 @@ class TuneData(RunData, RankedSearch):
     @cached_property
     def conclusions(self) -> list[Any]:
         """The conclusions that compare neither optimizers nor the rates of a grid, then those on fresh seeds."""
-        found = [fact for fact in self.leading_conclusions if not isinstance(fact, Edge)] or [self._find_no_choice()]
+        facts = [fact for fact in self.leading_conclusions if not isinstance(fact, Edge)] or [self._find_no_choice()]
         if self.on_fresh_seeds is not None:
-            found += _find_rivals(self.on_fresh_seeds, self.samples, self.rivals_seeds)
-        return [*found, self._find_search()]
+            facts += _find_rivals(self.on_fresh_seeds, self.samples, self.rivals_seeds)
+        return [*facts, self._find_search()]
 
     @cached_property
     def verdict(self) -> dict[str, str]:
@@ -161,9 +161,9 @@ class TuneData(RunData, RankedSearch):
 
 def read_tune_data(tuning: StoredSearch) -> TuneData:
     """Return the contents of the folder of a search."""
-    found = run_data_of(tuning.result)
-    about = {part.name: getattr(found, part.name) for part in fields(found)}
-    about["result"], of_grid = join_grid(tuning, found.floor)
+    run_data = run_data_of(tuning.result)
+    about = {part.name: getattr(run_data, part.name) for part in fields(run_data)}
+    about["result"], of_grid = join_grid(tuning, run_data.floor)
     return TuneData(**about, tuning=tuning, of_grid=of_grid)
 
 

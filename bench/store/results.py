@@ -27,7 +27,7 @@ from bench.store.run_folder import (
 from bench.store.seal import DamagedError, name_owner, read_table
 from kernels import Model
 from kernels.base.checks import list_names
-from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUS, Floats
+from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUSES, Floats
 from kernels.losses.classes import Classes
 from kernels.model.model_identity import model_of_identity
 from kernels.model.param_columns import PARAM_PREFIX, START_PREFIX, array_columns, param_columns, params_from_columns
@@ -130,7 +130,7 @@ def read_sweep(folder: str | Path) -> StoredSweep:
         raise ValueError(f"{folder} holds a search for settings: bench.load_tuning reads it")
     result = read_result(run)
     frame = result.frame
-    ended = (frame["status"] != STATUS[MAX_EPOCHS]) | (frame["epochs"] == frame["epochs"].max())
+    ended = (frame["status"] != STATUSES[MAX_EPOCHS]) | (frame["epochs"] == frame["epochs"].max())
     if ended.all():  # avoids copying up to a million rows
         return result
     return replace(result, frame=frame[ended].reset_index(drop=True), starts=result.starts[ended])
@@ -190,7 +190,7 @@ def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
     """Return the rows with their status as text, and with samples, updates and epochs in place of checkpoints."""
     codes = rows["status"].to_numpy(np.int64)
     times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy(np.int64))
-    frame = rows.assign(status=pd.Categorical.from_codes(codes, categories=pd.Index(STATUS)))
+    frame = rows.assign(status=pd.Categorical.from_codes(codes, categories=pd.Index(STATUSES)))
     place = frame.columns.tolist().index("marks")
     made: dict[str, Any] = {
         "epochs": np.floor(times.epoch).astype(np.int64),

@@ -211,8 +211,8 @@ class OpenRun(Run):
             return
         table = parts.make_table(rows, self._every)
         if self._parts and not (before := pq.read_schema(self._paths[0])).equals(table.schema):
-            wanted, found = map(_describe_schema, (before, table.schema))
-            raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
+            stored, new = map(_describe_schema, (before, table.schema))
+            raise ValueError(f"rows must have the columns ({stored}) as before, not ({new})")
         self._number += 1
         with explain_os_errors(self.folder):
             self._parts.append(parts.write_part(self.folder / _PARTS_FOLDER, self._number, table, self._owner))

@@ -27,7 +27,7 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import canonical_schedule
 
-ZERO, DEFAULT, RANDOM = "zero", "default", "random"
+ZERO_START, DEFAULT_START, RANDOM_STARTS = "zero", "default", "random"
 MAX_VALUES = 1_000_000
 """The most configurations that run without a question, and the most values of a single setting."""
 
@@ -137,7 +137,7 @@ class Grid:
                 vector = start if isinstance(start, RandomStarts) else model.vector(start)
             except ValueError as error:
                 raise ValueError(f"init {name!r}: {error}") from None
-            if isinstance(vector, RandomStarts) and vector.kind == ZERO:
+            if isinstance(vector, RandomStarts) and vector.kind == ZERO_START:
                 vector = np.zeros(len(model.params))
             key = (vector.kind, *vector.numbers) if isinstance(vector, RandomStarts) else tuple(vector.tolist())
             if found.setdefault(key, name) != name:
@@ -229,14 +229,14 @@ class RandomStarts:
     @property
     def text(self) -> str:
         """The text in a grid that stands for them."""
-        if self.kind in (ZERO, DEFAULT):
+        if self.kind in (ZERO_START, DEFAULT_START):
             return self.kind
         return ":".join([self.kind, *map(repr, self.numbers), str(self.count)])
 
     def draw(self, seed: int, model: Model) -> Floats:
         """Return the starts of a seed, shape (count, params); the first rows do not depend on the count."""
         generator, params = np.random.default_rng(seed), len(model.params)
-        if self.kind == DEFAULT:
+        if self.kind == DEFAULT_START:
             return model.draw_start(seed)[np.newaxis]
         if self.kind == "normal":
             (scale,) = self.numbers
@@ -333,9 +333,9 @@ def _check_batch_size(size: Any) -> int | str:
 def _name_starts(init: Any) -> dict[str, Any]:
     """Return the entries of `init` by name, texts as `RandomStarts`."""
     if init is None:
-        return {DEFAULT: RandomStarts(DEFAULT, (), 1)}
+        return {DEFAULT_START: RandomStarts(DEFAULT_START, (), 1)}
     if isinstance(init, str):
-        init = {init if init == ZERO else RANDOM: init}
+        init = {init if init == ZERO_START else RANDOM_STARTS: init}
     if not isinstance(init, Mapping):
         listed = [init] if isinstance(by_name(init), Mapping) else as_list("init", init)  # a Series is one start
         init = {f"init[{k}]": start for k, start in enumerate([listed] if isinstance(listed[0], Real) else listed)}
@@ -356,9 +356,9 @@ def _name_starts(init: Any) -> dict[str, Any]:
 
 
 def _parse_random_starts(name: str, text: str) -> RandomStarts:
-    if text == ZERO:
-        return RandomStarts(ZERO, (), 1)
-    named = name != RANDOM  # the name of a text that the user gave no name
+    if text == ZERO_START:
+        return RandomStarts(ZERO_START, (), 1)
+    named = name != RANDOM_STARTS  # the name of a text that the user gave no name
     about, parts = f"init {name!r}" if named else "init", _split_range(text, {"normal": 1, "uniform": 2})
     if parts is None:
         accepted = 'values, "zero", "normal:scale:count" or "uniform:low:high:count"'
@@ -375,7 +375,7 @@ def _parse_random_starts(name: str, text: str) -> RandomStarts:
 
 
 def _start_names(name: str, start: Any) -> list[str]:
-    if isinstance(start, RandomStarts) and start.kind not in (ZERO, DEFAULT):
+    if isinstance(start, RandomStarts) and start.kind not in (ZERO_START, DEFAULT_START):
         return [f"{name}[{k}]" for k in range(start.count)]
     return [name]
 

@@ -92,9 +92,11 @@ def no_choice(of: str, seen: "pd.Series[Any]") -> facts.NoChoice:
 
 def settings_of(row: pd.Series, samples: int | None = None, names: Collection[str] | None = None) -> dict[str, Any]:
     """Return the settings of a row, or those of these names."""
-    found = {name: row[name] for name in (*CHOICES, *MORE_CHOICES) if name in row and (names is None or name in names)}
-    is_full = samples is not None and found.get("batch_size") == samples
-    return found | ({"batch_size": facts.FULL} if is_full else {})
+    settings = {
+        name: row[name] for name in (*CHOICES, *MORE_CHOICES) if name in row and (names is None or name in names)
+    }
+    is_full = samples is not None and settings.get("batch_size") == samples
+    return settings | ({"batch_size": facts.FULL} if is_full else {})
 
 
 def outcome_of(row: pd.Series, target: float | None, prefix: str = "", cost: str = "") -> facts.Outcome:
@@ -267,7 +269,7 @@ def summarize_judged(judged: pd.DataFrame, pairs: Pairs | None = None) -> pd.Ser
     run, counts as the worst; one that no run has is omitted. `pairs` are the starts and seeds of the runs.
     """
     about = judged[judged.columns.intersection(ABOUT_ROWS)]
-    found: dict[str, float] = {"runs": len(judged), **about.iloc[0]}
+    summary: dict[str, float] = {"runs": len(judged), **about.iloc[0]}
     for name, column in judged.drop(columns=["config_id", "samples_seen", *about]).items():
         # The unexplained share of the variance has a logarithm, which the interval needs.
         values = np.array([1 - column if name == "r2" else column], float)
@@ -277,8 +279,8 @@ def summarize_judged(judged: pd.DataFrame, pairs: Pairs | None = None) -> pd.Ser
         bounds = [end[0] for end in median_interval(values, pairs=pairs)]
         middle = row_medians(values)[0]
         low, high = [1 - end for end in bounds[::-1]] if name == "r2" else bounds
-        found |= {str(name): 1 - middle if name == "r2" else middle, f"{name}_low": low, f"{name}_high": high}
-    return pd.Series(found, dtype=float)
+        summary |= {str(name): 1 - middle if name == "r2" else middle, f"{name}_low": low, f"{name}_high": high}
+    return pd.Series(summary, dtype=float)
 
 
 def find_test_figures(found: pd.Series, loss: str, scale: float, units: str, *, fresh: bool) -> facts.OnTestRows:

@@ -81,12 +81,12 @@ def confirm(
     cost = cost_of(ranked, cost)
     summary = summarize(runs, cost)
     places = find_choices(ranked, summary, by)
-    found = (
+    summaries = (
         summary.drop(columns=by)
         .astype({"runs": "Int64", "converged": "Int64", "diverged": "Int64"})
         .add_prefix("confirmed_")
     )
-    confirmed = ranked.join(found.reindex(places).set_axis(ranked.index))
+    confirmed = ranked.join(summaries.reindex(places).set_axis(ranked.index))
     return _decide(confirmed, _FreshRuns(ranked, runs, runs.ranked_by(cost), floor), rivals, samples)
 
 
@@ -107,8 +107,8 @@ class _FreshRuns:
     def with_equals(self, labels: pd.Index) -> pd.Index:
         """Return some choices and those with equal costs in all runs, such as with a schedule that differs later."""
         equal = (self.costs[:, np.newaxis] == self.costs[self.rows[labels]]).all(axis=2).any(axis=1)
-        found: pd.Index = self.rows.index[equal[self.rows]]
-        return found
+        places: pd.Index = self.rows.index[equal[self.rows]]
+        return places
 
     def verdicts(self, labels: pd.Index, best: Hashable) -> "pd.Series[str]":
         """Return the verdicts of some choices, compared with the best of them, if there are enough runs."""
@@ -218,16 +218,16 @@ class RankedRuns:
 
         Also None if the sweep was extended, with more epochs or starts, the same seeds, or other leading choices.
         """
-        confirmation, asked = self.result.confirmation, self.evidence.get("settings")
-        if confirmation is None or asked is None:
+        confirmation, recorded = self.result.confirmation, self.evidence.get("settings")
+        if confirmation is None or recorded is None:
             return None
         result, runs, by = self.result, confirmation.frame, choice_columns(confirmation.frame)
         confirmed = read_tables(confirmation.run.folder).get("settings")
         is_about_this = (
             len(runs) == confirmation.planned
             and confirmed is not None
-            and asked["epochs"].equals(confirmed["epochs"])
-            and bool((result.frame["epochs"] <= asked["epochs"].max()).all())  # recorded once all are trained
+            and recorded["epochs"].equals(confirmed["epochs"])
+            and bool((result.frame["epochs"] <= recorded["epochs"].max()).all())  # recorded once all are trained
             and set(runs["init"]) == set(result.frame["init"])
             and set(runs["seed"]).isdisjoint(result.frame["seed"])
             and bool(find_choices(leaders(self.choices, self.rivals), runs[by].drop_duplicates(), by).notna().all())

@@ -81,10 +81,10 @@ def _inverse_improvement(
     frame: pd.DataFrame, sweep: pd.DataFrame, name: str, constant: float, least: float
 ) -> dict[str, "pd.Series[float]"]:
     """Return the largest improvement of the sweep divided by that of each run, by the name of its column."""
-    seen = np.maximum(_finite_losses(sweep, name), least)
-    lowest = float(seen.min(initial=np.inf))
+    losses = np.maximum(_finite_losses(sweep, name), least)
+    lowest = float(losses.min(initial=np.inf))
     over_constant = lowest < constant < math.inf
-    baseline = constant if over_constant or not seen.size else float(np.median(seen))
+    baseline = constant if over_constant or not losses.size else float(np.median(losses))
     largest = baseline - lowest
     scale = "improvement" if over_constant else "improvement on median"
     column = next(column for column, of in _SCALES.items() if of == (name, scale))
@@ -290,7 +290,7 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
 
     reached, lost = (frame["status"].eq(status).to_numpy(bool) for status in ("converged", "diverged"))
     flags = np.ones(len(frame), bool), reached, lost
-    made, converged, diverged = (matrix(flag, 0.0).astype(bool) for flag in flags)
+    trained, converged, diverged = (matrix(flag, 0.0).astype(bool) for flag in flags)
 
     costs = {}
     for name in ("samples", "updates"):
@@ -311,7 +311,7 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     timed = per_update, (errors[0], errors[1])
     exact = {"final_loss": matrix(losses_of(frame, EXACT), np.nan)} if EXACT in frame else {}
     scales = {name: scale for _, name, scale in scales_of(frame)}
-    return RunCosts(choices, made, converged, diverged, costs, made_updates, *timed, pairs, compared, exact, scales)
+    return RunCosts(choices, trained, converged, diverged, costs, made_updates, *timed, pairs, compared, exact, scales)
 
 
 def losses_of(frame: pd.DataFrame, column: str) -> Floats:

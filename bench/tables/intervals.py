@@ -43,18 +43,18 @@ def design_effects(
     """
     if pairs is None or not pairs.starts.max(initial=0):
         return np.ones(len(values))
-    made = ~np.isnan(values)
-    given = np.where(made, values, 0.0)
-    means = _sum_groups(given, pairs.starts) / np.maximum(_sum_groups(made, pairs.starts), 1)
-    rest = np.where(made, given - means[:, pairs.starts], 0.0)
-    rest[np.abs(rest) <= 1e-9 * np.abs(given)] = 0.0  # rounding
+    trained = ~np.isnan(values)
+    finite = np.where(trained, values, 0.0)
+    means = _sum_groups(finite, pairs.starts) / np.maximum(_sum_groups(trained, pairs.starts), 1)
+    rest = np.where(trained, finite - means[:, pairs.starts], 0.0)
+    rest[np.abs(rest) <= 1e-9 * np.abs(finite)] = 0.0  # rounding
     among, within = (_sum_groups(rest, pairs.seeds) ** 2).sum(axis=1), (rest**2).sum(axis=1)
-    starts, seeds = _sum_groups(made, pairs.seeds).max(axis=1, initial=1), pairs.seeds.max() + 1
-    known = usual is not None and bool(within[usual].any())
-    expected = among[usual].sum() / within[usual].sum() if known else starts
+    starts, seeds = _sum_groups(trained, pairs.seeds).max(axis=1, initial=1), pairs.seeds.max() + 1
+    has_usual = usual is not None and bool(within[usual].any())
+    expected = among[usual].sum() / within[usual].sum() if has_usual else starts
     with np.errstate(invalid="ignore", divide="ignore"):
         effects = (seeds * among / within + MORE_SEEDS * expected) / (seeds + MORE_SEEDS)
-    return np.asarray(np.clip(np.where(within > 0, effects, expected if known else unknown), 1.0, starts))
+    return np.asarray(np.clip(np.where(within > 0, effects, expected if has_usual else unknown), 1.0, starts))
 
 
 def count_independent(counts: Floats | NDArray[np.intp] | int, effects: Floats | float) -> NDArray[np.int64]:
@@ -101,12 +101,12 @@ def share_interval(outcomes: Floats, pairs: Pairs | None) -> tuple[Floats, Float
     succeed, a row does not reveal whether they would fail together. If no run of any row differs from the others, a
     seed counts as one run.
     """
-    made, successes = np.maximum(np.count_nonzero(~np.isnan(outcomes), axis=1), 1), np.nansum(outcomes, axis=1)
+    counts, successes = np.maximum(np.count_nonzero(~np.isnan(outcomes), axis=1), 1), np.nansum(outcomes, axis=1)
     several = pairs is not None and pairs.seeds.max(initial=0) > 0
-    tells_nothing = several and bool(np.all((successes == 0) | (successes == made)))
+    tells_nothing = several and bool(np.all((successes == 0) | (successes == counts)))
     usual = np.ones(len(outcomes), np.bool_)
     effects = design_effects(outcomes, pairs, usual, unknown=np.inf if tells_nothing else 1.0)
-    return wilson_interval(successes / effects, made / effects)
+    return wilson_interval(successes / effects, counts / effects)
 
 
 def row_medians(values: Floats) -> Floats:

@@ -121,6 +121,6 @@ def _for_each_pair(confidence: float, rivals: int) -> float:
 
 def _fails(costs: Floats, pairs: Pairs | None) -> NDArray[np.bool_]:
     """Return which rivals fail in half of their runs or more, or clearly more often than the most successful one."""
-    succeeded, made = np.isfinite(costs), ~np.isnan(costs)
-    mostly: NDArray[np.bool_] = 2 * np.count_nonzero(succeeded, axis=1) > np.count_nonzero(made, axis=1)
+    succeeded, trained = np.isfinite(costs), ~np.isnan(costs)
+    mostly: NDArray[np.bool_] = 2 * np.count_nonzero(succeeded, axis=1) > np.count_nonzero(trained, axis=1)
     return ~mostly | fails_more_often(costs, confidence=_for_each_pair(CONFIDENCE, len(costs)), pairs=pairs)

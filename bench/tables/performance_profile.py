@@ -99,12 +99,12 @@ def profile_summary(ratios: Mapping[str, pd.DataFrame], rates: Mapping[str, pd.D
     pairs = Pairs(
         *(columns.groupby(["problem", name], sort=False).ngroup().to_numpy().astype(np.intp) for name in Pairs._fields)
     )
-    known = ~np.isnan(values)
+    solved = ~np.isnan(values)
     table = pd.DataFrame({"optimizer": together.index})
     for name, bound in (("won", 1 + EQUAL), ("within_2", 2.0), ("within_10", 10.0), ("solved", np.finfo(float).max)):
         within = values <= bound
-        count, of = within.sum(axis=1), np.maximum(known.sum(axis=1), 1)
-        low, high = share_interval(np.where(known, within, np.nan), pairs)
+        count, of = within.sum(axis=1), np.maximum(solved.sum(axis=1), 1)
+        low, high = share_interval(np.where(solved, within, np.nan), pairs)
         table = table.assign(**{name: count / of, f"{name}_low": low, f"{name}_high": high})
     low, high = median_interval(values, pairs=pairs)
     widths = pd.concat([one.set_index("optimizer")["decades"].fillna(0.0) for one in rates.values()], axis=1)
@@ -121,5 +121,5 @@ def problem_ratios(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _share_within(ratios: Floats, taus: Floats) -> Floats:
     """Return the share of the ratios up to each tau, ignoring instances that no optimizer solves."""
-    known = np.sort(ratios[~np.isnan(ratios)])
-    return np.searchsorted(known, taus * (1 + 1e-12), side="right") / max(known.size, 1)
+    ordered = np.sort(ratios[~np.isnan(ratios)])
+    return np.searchsorted(ordered, taus * (1 + 1e-12), side="right") / max(ordered.size, 1)

@@ -211,20 +211,20 @@ def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
     ends for updates and for the seconds per update, and are rather too wide. Intervals hold for the starts that were
     tried. Runs of a seed from several starts, which may end alike, count as fewer (`bench.tables.intervals`).
     """
-    made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
+    counts, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
     low, high = share_interval(np.where(runs.made, runs.succeeded(cost), np.nan), runs.pairs)
     columns = {
-        "runs": made,
+        "runs": counts,
         "converged": np.count_nonzero(runs.converged, axis=1),
         "diverged": np.count_nonzero(runs.diverged, axis=1),
-        **{"success": successes / made, "success_low": low, "success_high": high},
+        **{"success": successes / counts, "success_low": low, "success_high": high},
     }
     for name in COSTS:
         if name == "validation_loss" and name not in runs.costs:
             continue
         # Without any target there is no cost of reaching it.
-        known = name in runs.costs and (name in LOSSES or cost not in LOSSES or bool(runs.converged.any()))
-        median, low, high = _median(runs, name) if known else [np.full(made.size, np.nan)] * 3
+        has_cost = name in runs.costs and (name in LOSSES or cost not in LOSSES or bool(runs.converged.any()))
+        median, low, high = _median(runs, name) if has_cost else [np.full(counts.size, np.nan)] * 3
         columns |= {name: median, f"{name}_low": low, f"{name}_high": high}
     return pd.concat([runs.choices, pd.DataFrame(columns)], axis=1)
 

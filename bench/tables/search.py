@@ -91,8 +91,8 @@ def search_history(trials: pd.DataFrame) -> pd.DataFrame:
     `spent` are the samples that all runs up to a trial have seen, counting those of trials with the same settings once,
     and `best` is the lowest value of the complete trials so far, infinite before the first of them.
     """
-    seen = trials.groupby(CHOICES)["samples"].cummax()
-    new = seen - seen.groupby([trials[name] for name in CHOICES]).shift(fill_value=0)
+    trained = trials.groupby(CHOICES)["samples"].cummax()
+    new = trained - trained.groupby([trials[name] for name in CHOICES]).shift(fill_value=0)
     values = np.where(trials["state"] == "complete", trials["value"].to_numpy(float), np.inf)
     return trials.assign(spent=new.cumsum(), best=np.minimum.accumulate(values))
 

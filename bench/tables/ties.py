@@ -70,8 +70,8 @@ def rank_choices(costs: Floats, tiebreak: Floats) -> Ranks:
     success, and then by `tiebreak`, smaller is better. The other choices are ranked by success, then cost, then
     `tiebreak`.
     """
-    succeeded, made = np.isfinite(costs), ~np.isnan(costs)
-    success = np.count_nonzero(succeeded, axis=1) / np.count_nonzero(made, axis=1)
+    succeeded, trained = np.isfinite(costs), ~np.isnan(costs)
+    success = np.count_nonzero(succeeded, axis=1) / np.count_nonzero(trained, axis=1)
     reliable = success >= success.max() - SUCCESS_MARGIN - 1e-9
     score = _scores(np.log(costs), reliable)
     keys = [np.where(reliable, score, -success), np.where(reliable, -success, score), tiebreak]
@@ -90,8 +90,8 @@ def _scores(logs: Floats, reliable: NDArray[np.bool_]) -> Floats:
     for _ in range(PASSES):
         # Without the effect of the choice itself, so that it does not matter which choices were run in a pair.
         typical = row_medians((logs[usual] - np.where(np.isfinite(score), score, 0.0)[usual, np.newaxis]).T)
-        known = np.isfinite(typical)
-        before, effects = score, row_medians(logs[:, known] - typical[known])
+        solved = np.isfinite(typical)
+        before, effects = score, row_medians(logs[:, solved] - typical[solved])
         # Scores that differ in the last digits are equal.
         score = np.where(np.isnan(effects), np.inf, np.round(effects, 9))
         if np.array_equal(before, score):
@@ -172,12 +172,13 @@ def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE, pairs: Pa
     """
     from scipy.special import bdtr, betaincinv  # noqa: PLC0415 (heavy)
 
-    made = ~np.isnan(costs)
+    trained = ~np.isnan(costs)
     none = ~np.isfinite(costs).any(axis=1)
-    outcomes = np.where(made, np.isfinite(costs), np.nan)
+    outcomes = np.where(trained, np.isfinite(costs), np.nan)
     effects = design_effects(outcomes, pairs, np.ones(len(costs), np.bool_))
     runs, failures = (
-        count_independent(np.count_nonzero(counted, axis=1), effects) for counted in (made, made & np.isinf(costs))
+        count_independent(np.count_nonzero(counted, axis=1), effects)
+        for counted in (trained, trained & np.isinf(costs))
     )
     successes = np.where(none, 0, runs - failures)
     rates = successes / runs

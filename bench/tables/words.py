@@ -106,8 +106,8 @@ def describe_end(status: str, samples: int, target: float | None, *, kept: bool)
 
 def describe_run(row: Mapping[str, Any]) -> str:
     """Return how a run ended: "reached the target: 1,600 samples seen, loss 9.8e-6"."""
-    seen = format_count(row["samples_seen"], "sample")
-    return f"{ENDINGS[row['status']]}: {seen} seen, loss {text(row['final_loss'])}"
+    samples = format_count(row["samples_seen"], "sample")
+    return f"{ENDINGS[row['status']]}: {samples} seen, loss {text(row['final_loss'])}"
 
 
 def describe_choice(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> str:
@@ -199,16 +199,16 @@ def format_estimate(value: float, low: float, high: float, as_text: Callable[[fl
 
 def _format_symmetric(value: str, low: str, high: str) -> str | None:
     """Return a value and the half width of its interval; None if the interval is not symmetric or units differ."""
-    found = [part for written in (value, low, high) if (part := _QUANTITY.fullmatch(written))]
-    if len(found) < 3 or len({part[2] for part in found}) > 1:
+    matches = [part for written in (value, low, high) if (part := _QUANTITY.fullmatch(written))]
+    if len(matches) < 3 or len({part[2] for part in matches}) > 1:
         return None
-    middle, lower, upper = (Decimal(part[1].replace(",", "")) for part in found)
+    middle, lower, upper = (Decimal(part[1].replace(",", "")) for part in matches)
     half = middle - lower
     if not half == upper - middle > 0:
         return None
     rounded = half.quantize(middle)  # the ends may show more decimals, such as 0.980 beside 1.01
     reach = f"{rounded if rounded == half else half:,}"
-    number, unit = found[0].groups()
+    number, unit = matches[0].groups()
     return f"({number} ± {reach}){unit}" if unit else f"{number} ± {reach}"
 
 
@@ -513,7 +513,7 @@ def _say_search(fact: facts.Search) -> str:
 
 
 def _say_precision(fact: facts.Precision) -> str:
-    phrases, whole = [], format_count(fact.pairs, "choice")
+    phrases, choices = [], format_count(fact.pairs, "choice")
     if fact.verdict is not None:
         effect = {
             INDISTINGUISHABLE: "These runs show no effect of precision on",
@@ -523,11 +523,13 @@ def _say_precision(fact: facts.Precision) -> str:
         phrases.append(f"{effect.get(fact.verdict, 'Precision matters for')} the best choice: {ends}.")
     if fact.fewer + fact.more:
         phrases.append(
-            f"In {text(fact.fewer)} of {whole} fewer runs succeed in float32 than in float64, and in "
+            f"In {text(fact.fewer)} of {choices} fewer runs succeed in float32 than in float64, and in "
             f"{text(fact.more)} more."
         )
     elif fact.pairs:
-        phrases.append(f"{f'Each of {whole}' if fact.pairs > 1 else 'The choice'} has as many successful runs in both.")
+        phrases.append(
+            f"{f'Each of {choices}' if fact.pairs > 1 else 'The choice'} has as many successful runs in both."
+        )
     return " ".join(phrases)
 
 
@@ -539,11 +541,11 @@ def _say_robustness(fact: facts.Robustness) -> str:
     )
 
 
-def _describe_rates(found: facts.RateRange) -> str:
+def _describe_rates(good: facts.RateRange) -> str:
     """Return an optimizer with a range of rates: "sgd at 0.1 to 0.4 (3 of 5 rates; batch size 8, shuffled)"."""
-    optimizer, *others = name_settings(found.settings).values()
-    rates = f"{text(found.rates)} of {format_count(found.tried, 'rate')}"
-    return f"{optimizer} at {describe_range(found.lowest, found.highest)} ({rates}; {', '.join(others)})"
+    optimizer, *others = name_settings(good.settings).values()
+    rates = f"{text(good.rates)} of {format_count(good.tried, 'rate')}"
+    return f"{optimizer} at {describe_range(good.lowest, good.highest)} ({rates}; {', '.join(others)})"
 
 
 def _say_safe_rates(fact: facts.SafeRates) -> str:
@@ -585,16 +587,16 @@ def _say_units(fact: facts.Units) -> str:
 
 
 def _say_lowest_loss(fact: facts.LowestLoss) -> str:
-    known = fact.attainable
-    if not np.isfinite(known.loss):
-        return f"It is not known: {known.note}."
-    found = f"{text(known.loss, 6)}, found by {known.method}"
-    note = f" ({known.note})" if known.note else ""
-    if np.isnan(known.improvement):
-        return f"The lowest loss is {found}{note}; it is not below the loss of {known.baseline}."
+    attainable = fact.attainable
+    if not np.isfinite(attainable.loss):
+        return f"It is not known: {attainable.note}."
+    lowest = f"{text(attainable.loss, 6)}, found by {attainable.method}"
+    note = f" ({attainable.note})" if attainable.note else ""
+    if np.isnan(attainable.improvement):
+        return f"The lowest loss is {lowest}{note}; it is not below the loss of {attainable.baseline}."
     if not np.isfinite(fact.loss):
-        return f"The lowest loss is {found}{note}."
-    return f"{_describe_end(fact, found)}{note}."
+        return f"The lowest loss is {lowest}{note}."
+    return f"{_describe_end(fact, lowest)}{note}."
 
 
 def _describe_end(fact: facts.LowestLoss | facts.Shortfall, lowest: str) -> str:
@@ -647,9 +649,9 @@ def _describe_advice(advice: facts.Advice, baseline: str) -> str:
 
 
 def _say_shortfall(fact: facts.Shortfall) -> str:
-    known = np.isfinite(fact.attainable.remaining(fact.loss))
+    is_finite = np.isfinite(fact.attainable.remaining(fact.loss))
     rises = "Most runs of the best choice end higher than they start"
-    end = _describe_end(fact, text(fact.attainable.loss, 4)) if known else rises
+    end = _describe_end(fact, text(fact.attainable.loss, 4)) if is_finite else rises
     return f"{end}. Try {'; '.join(_describe_advice(one, fact.attainable.baseline) for one in fact.advice)}."
 
 
@@ -776,8 +778,8 @@ def say_fit_advice(fact: facts.FitAdvice) -> str:
             f"{format_percent(ARRIVED_SHARE)} of the achievable improvement."
         )
     left = f"{format_percent(fact.left)} of the achievable improvement is left"
-    found = left if np.isfinite(fact.left) else f"the loss is then {text(fact.loss)}"
-    return f"{problem}. Try {_write_options(fact.changes)} (tried: {found})."
+    outcome = left if np.isfinite(fact.left) else f"the loss is then {text(fact.loss)}"
+    return f"{problem}. Try {_write_options(fact.changes)} (tried: {outcome})."
 
 
 def _write_options(changes: facts.Settings) -> str:
@@ -819,7 +821,7 @@ _SAID: dict[type, tuple[str, Callable[[Any], str]]] = {
     facts.NothingCompared: ("Over all", lambda _: "There is nothing to compare."),
     facts.FewestSamples: ("Fewest samples: {0.problem}", _say_fewest_samples),
     facts.WidestRates: ("Widest good rates", _say_widest_rates),
-    facts.LeftOut: ("Left out", _say_left_out),
+    facts.LeftOut: ("Not compared", _say_left_out),
     Categories: ("Categories", lambda fact: f"{fact}."),
     Classes: ("Classes", lambda fact: f"{fact}."),
 }

@@ -11,7 +11,7 @@ Integers = NDArray[np.int64]
 
 MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
 STOPPED = 3
-STATUS = ("max_epochs", "converged", "diverged", "stopped")
+STATUSES = ("max_epochs", "converged", "diverged", "stopped")
 FIRST_SUM = 2
 """The first row of `Scratch.partials` for sums that wait, after the parameters of all runs and their sums."""
 ADD_TOP_TWO = -1

@@ -97,8 +97,8 @@ def build_anew(module: Module) -> Any:
     """Compile a kernel whatever is stored, and return numba's library: one loaded from a cache has no assembly."""
     kernel = run_text(name_of(module), module.text)["kernel"]
     kernel.compile(call.signature_of(module.dtype).args)
-    (made,) = kernel.overloads.values()
-    return made.library
+    (result,) = kernel.overloads.values()
+    return result.library
 
 
 def run_text(name: str, text: str) -> dict[str, Any]:
@@ -139,8 +139,8 @@ def _compile(name: str, module: Module, kernel: Any) -> Any:
 
 
 def _address(dispatcher: Any) -> int:
-    (made,) = dispatcher.overloads.values()
-    return int(made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name))
+    (result,) = dispatcher.overloads.values()
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
 
 
 @contextmanager

@@ -73,8 +73,8 @@ def learn(parts: NetworkParts) -> list[str]:
     update, functions = make_update(parts, weight=True, sample=True), list[str]()
     updated = update_lines(parts, update, "place")
     used = set(re.findall(r"\w+", " ".join(updated)))
-    known = ["params", *(line.partition(" = ")[0] for line in update.before)]
-    shared = [name for name in known if name in used]
+    computed = ["params", *(line.partition(" = ")[0] for line in update.before)]
+    shared = [name for name in computed if name in used]
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
         now, after = (f"read_lane(x, {at} + {f}, 8)" if wide else f"number(x[{at} + {f}])" for at in ("at", "after"))
@@ -84,8 +84,8 @@ def learn(parts: NetworkParts) -> list[str]:
         return [f"weight = {weight}"], [f"weight * {after}"]
 
     if not parts.by_eight:
-        given = "".join(f"{name}, " for name in shared)
-        functions.append(fill("update_weight", shared=given, update=updated, weight=update.point))
+        arguments = "".join(f"{name}, " for name in shared)
+        functions.append(fill("update_weight", shared=arguments, update=updated, weight=update.point))
     # With fewer inputs, one pass finds all weights in the first-level cache.
     most = FIRST_CACHE // (parts.width * np.dtype(parts.spec.dtype).itemsize * (1 + parts.rule.slots))
     back = "" if parts.by_eight else f"turn if size > {most} else 0"

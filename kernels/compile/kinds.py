@@ -89,18 +89,18 @@ def check_dtype(dtype: object, kernel: str, model: Model, loss: Loss, optimizer:
     """Return the name of the type of numbers of a run; every part must match NumPy bit for bit in it."""
     dtype = check_dtype_name(dtype)
     if kernel not in DTYPES[dtype]:
-        known = [name for name in DTYPES[dtype] if name in SINGLE or kernel not in SINGLE]  # a fit has no lanes
-        raise ValueError(f"kernel must be one of {', '.join(known)} with dtype {dtype!r}, not {kernel!r}")
+        kernels = [name for name in DTYPES[dtype] if name in SINGLE or kernel not in SINGLE]  # a fit has no lanes
+        raise ValueError(f"kernel must be one of {', '.join(kernels)} with dtype {dtype!r}, not {kernel!r}")
     if dtype == "float32":
         functions = sorted({one.function for one in model.program.instructions} - EXACT_FUNCTIONS)
         if functions:
             reason = f"with {', '.join(functions)}, whose bits differ between kernels"
             raise ValueError(f"dtype must be 'float64' for a model {reason}, not {dtype!r}")
         _check_name("loss", loss.name, FLOAT32_LOSSES)
-        made: Optimizer | None = optimizer
-        while made:
-            _check_name("optimizer", made.name, FLOAT32_OPTIMIZERS)
-            made = made.inner
+        rule: Optimizer | None = optimizer
+        while rule:
+            _check_name("optimizer", rule.name, FLOAT32_OPTIMIZERS)
+            rule = rule.inner
     return dtype
 
 
@@ -193,9 +193,9 @@ def largest_loss_error(found: Floats, expected: Floats, y: Floats = NO_TARGETS) 
         return np.inf
     finite = np.isfinite(expected)
     size = np.mean(y**2) if y.any() else expected[finite].max(initial=0.0)
-    known = finite & (expected > ROUNDED * size)
+    comparable = finite & (expected > ROUNDED * size)
     with np.errstate(invalid="ignore"):
-        errors = np.abs(found[known] - expected[known]) / expected[known]
+        errors = np.abs(found[comparable] - expected[comparable]) / expected[comparable]
     return float(np.nan_to_num(errors, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 

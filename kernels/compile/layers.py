@@ -11,7 +11,7 @@ from kernels.base.run import BUFFERS
 from kernels.compile.names import KernelParts, indexed_names
 from kernels.compile.spec import KernelSpec
 from kernels.compile.templates import indented
-from kernels.model.network import SCALAR, Network, Structure
+from kernels.model.network import SCALAR_SOURCE, Network, Structure
 from kernels.model.program import check_program
 
 
@@ -57,7 +57,7 @@ class Layer:
 
     def first(self, symbol: int) -> str:
         """Return the first parameter of a symbol of unit k."""
-        step = "k" if self.sources[symbol] == SCALAR else f"k * {self.name('size', symbol)}"
+        step = "k" if self.sources[symbol] == SCALAR_SOURCE else f"k * {self.name('size', symbol)}"
         return self.name("first", symbol) + (f" + {step}" if self.many else "")
 
     def part(self, symbol: int) -> int:
@@ -190,6 +190,6 @@ def _numbers(parts: NetworkParts, text: str) -> str:
     """Return a text in which the accesses to numbers are expanded."""
     text = text.replace("@zeros_of_eight", parts.zero(8)).replace("@zero", parts.zero(parts.width))
     place = r"@(\w+)\[((?:[^][]|\[[^][]*\])*)\]"
-    text = re.sub(rf"(?m)^( *){place} = (.*)", lambda found: found[1] + parts.put(found[4], found[2], found[3]), text)
-    text = re.sub(place, lambda found: parts.get(found[1], found[2]), text)
-    return re.sub(r"\bnumber\(((?:[^()]|\([^()]*\))*)\)", lambda found: parts.number(found[1]), text)
+    text = re.sub(rf"(?m)^( *){place} = (.*)", lambda match: match[1] + parts.put(match[4], match[2], match[3]), text)
+    text = re.sub(place, lambda match: parts.get(match[1], match[2]), text)
+    return re.sub(r"\bnumber\(((?:[^()]|\([^()]*\))*)\)", lambda match: parts.number(match[1]), text)

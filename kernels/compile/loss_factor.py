@@ -39,5 +39,5 @@ def make_factors(program: Program | Network, data: Data) -> Floats:
     if data.validation_y.size:
         parts.append((data.validation_x, data.validation_y))
     factors = [triangle_of_pieces(make_rows(program, x, y) for x, y in in_pieces(part)) for part in parts]
-    made = np.array(factors)
-    return made if np.isfinite(made).all() else made[:0]
+    array = np.array(factors)
+    return array if np.isfinite(array).all() else array[:0]

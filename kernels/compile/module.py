@@ -41,13 +41,13 @@ def module_of(spec: KernelSpec) -> Module:
     """Return the module of a kernel."""
     is_network = isinstance(spec.model.program, Network)
     body = network_text(NetworkParts(spec)) if is_network else scalar_text(ScalarParts(spec))
-    given = {"fma": spec.fma, "lanes": spec.width > 1 and not is_network}
-    settings = ", ".join(f"{name}=True" for name, wanted in given.items() if wanted)
+    switches = {"fma": spec.fma, "lanes": spec.width > 1 and not is_network}
+    settings = ", ".join(f"{name}=True" for name, imported in switches.items() if imported)
     used = set(re.findall(r"(?<![.\w])\w+", body)) | {"options"}
     lines = []
     for module, names in IMPORTS.items():
-        wanted = [name for name in names if name in used]
-        lines += [f"from {module} import {', '.join(wanted)}"] if wanted else []
+        imported = [name for name in names if name in used]
+        lines += [f"from {module} import {', '.join(imported)}"] if imported else []
     head = ["import numpy as np", "from numba import njit", "", *lines, ""]
     head.append(f"ENTRY, CALLED, INLINED = options({settings})")
     return Module("\n".join(head) + "\n\n\n" + body, spec.dtype)

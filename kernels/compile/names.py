@@ -157,7 +157,7 @@ def number_lines(lines: Iterable[str]) -> list[str]:
     """Return lines whose unnamed numbers are counted from 0 in order of appearance."""
     numbers: dict[str, str] = {}
     return [
-        re.sub(r"\bv_\d+\b", lambda found: numbers.setdefault(found[0], f"v_{len(numbers)}"), line) for line in lines
+        re.sub(r"\bv_\d+\b", lambda match: numbers.setdefault(match[0], f"v_{len(numbers)}"), line) for line in lines
     ]
 
 

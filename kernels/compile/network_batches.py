@@ -11,7 +11,7 @@ from kernels.compile.parameters import clock_lines, make_update, update_lines
 from kernels.compile.sums import sum_lines
 from kernels.compile.templates import fill, fill_lines, indented, tuple_text
 from kernels.compile.units import gradient_lines, put_terms
-from kernels.model.network import HIDDEN, SCALAR
+from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE
 
 
 def sum_gradients(parts: NetworkParts, *, hidden: bool) -> str:
@@ -68,9 +68,9 @@ def _sum_of_symbol(parts: NetworkParts, layer: Layer, symbol: int) -> str:
     """Return the line that sums the gradients of the parameters of a symbol of unit k."""
     source, column = layer.sources[symbol], parts.term(layer, layer.part(symbol), "0")
     place = f"level + {layer.first(symbol)}"
-    if source == SCALAR:
+    if source == SCALAR_SOURCE:
         return _put_sum(column, place)
-    hidden = source == HIDDEN
+    hidden = source == HIDDEN_UNITS
     inputs = ("hidden", "HIDDEN_ROWS", "0") if hidden else ("x", "SAMPLE_ROWS", layer.name("source", symbol))
     return call(_sum_gradients(parts, hidden=hidden), *inputs, column, layer.name("size", symbol), "count", place)
 
@@ -117,8 +117,8 @@ def _steps(parts: NetworkParts) -> list[str]:
     for layer in parts.layers:
         for symbol, source in enumerate(layer.sources):
             first, size = layer.name("first", symbol), f"{layer.prefix}units"
-            if source != SCALAR:
+            if source != SCALAR_SOURCE:
                 size = f"{size} * {layer.name('size', symbol)}"
-            name = "step_scalars" if source == SCALAR else "step_by_gradient"
+            name = "step_scalars" if source == SCALAR_SOURCE else "step_by_gradient"
             steps.append(call(name, "theta", first, f"{first} + {size}", "share"))
     return steps

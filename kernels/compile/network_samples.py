@@ -9,7 +9,7 @@ from kernels.compile.layers import Layer, NetworkParts, call
 from kernels.compile.parameters import Update, clock_lines, make_update, update_lines
 from kernels.compile.templates import fill, indented, tuple_text
 from kernels.compile.units import gradient_lines
-from kernels.model.network import SCALAR
+from kernels.model.network import SCALAR_SOURCE
 
 
 def train_samples(parts: NetworkParts) -> str:
@@ -62,7 +62,7 @@ def _step(parts: NetworkParts, layer: Layer, symbol: int, s: str, scalar: Update
         )
         keep = [] if parts.one_unit else [f"@dots[{parts.dot_at(layer, symbol, '0')}] = {name}"]
         return [f"{name} = {dot}", *keep]
-    if source == SCALAR:
+    if source == SCALAR_SOURCE:
         return [f"s = {s}", *scalar.before, *update_lines(parts, scalar, first)]
     each = update_lines(parts, weight, f"{first} + f", input="@hidden[f]")
     return [f"s = {s}", *weight.before, f"for f in range({layer.name('size', symbol)}):", *indented(each)]

@@ -147,11 +147,11 @@ def loop_lines(parts: ScalarParts, tape: Tape, names: Sequence[str], outputs: Nu
     before, lines, results = text_of_loop(tape, outputs, fixed_numbers(tape, [*parts.settings, "lr"]))
     # A new number takes the old one's name at once if no later line needs the old value.
     words = [set(re.findall(r"\w+", one)) for one in [*lines, *results]]
-    made = {line.partition(" = ")[0]: place for place, line in enumerate(lines)}
+    assigned = {line.partition(" = ")[0]: place for place, line in enumerate(lines)}
     renamed = {
         f"new_{old}": old
         for old in names
-        if f"new_{old}" in made and not any(old in later for later in words[made[f"new_{old}"] + 1 :])
+        if f"new_{old}" in assigned and not any(old in later for later in words[assigned[f"new_{old}"] + 1 :])
     }
     lines, results = (
         [re.sub(r"\bnew_\w+", lambda found: renamed.get(found[0], found[0]), one) for one in part]

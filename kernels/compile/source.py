@@ -73,8 +73,8 @@ def make_spec(
 ) -> KernelSpec:
     """Return the specification of a kernel, from the texts of its parts."""
     names = number_columns(check_integer("inputs", inputs, 1)) if isinstance(inputs, int) else inputs
-    made = model if isinstance(model, Model) else make_model(model, names)
-    return KernelSpec(check_kernel(kernel, COMPILED), made, make_loss(loss), make_optimizer(optimizer), dtype=dtype)
+    parsed = model if isinstance(model, Model) else make_model(model, names)
+    return KernelSpec(check_kernel(kernel, COMPILED), parsed, make_loss(loss), make_optimizer(optimizer), dtype=dtype)
 
 
 def machine_code(spec: KernelSpec, *, llvm: bool = False) -> str:

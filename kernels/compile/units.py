@@ -6,7 +6,7 @@ from kernels.compile.layers import Layer, NetworkParts, call
 from kernels.compile.names import assignment, input_symbols, name_number, number_lines, text_of
 from kernels.compile.parameters import named_parameter, parameter
 from kernels.compile.templates import fill, fill_lines
-from kernels.model.network import HIDDEN, SCALAR
+from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE
 from kernels.tape.tape import Tape
 
 
@@ -16,9 +16,9 @@ def run_unit(
     """Return a tape, the lines that read the inputs of unit k, its value and its derivatives."""
     tape, reads, names = Tape(), list[str](), []
     for symbol, source in enumerate(layer.sources):
-        name = f"{'scalar' if source == SCALAR else 'dot'}_{symbol}"
+        name = f"{'scalar' if source == SCALAR_SOURCE else 'dot'}_{symbol}"
         names.append(name)
-        if source == SCALAR:
+        if source == SCALAR_SOURCE:
             reads += named_parameter(parts, layer.first(symbol), name, point=point)
         else:
             reads += assignment(name, _dot(parts, layer, symbol, name, point=point, row=row, eight=eight))
@@ -34,7 +34,7 @@ def run_unit(
 def _dot(parts: NetworkParts, layer: Layer, symbol: int, name: str, *, point: bool, row: str, eight: bool) -> str:
     """Return the text of a dot product of unit k, with hidden units or with inputs, computed now or before."""
     first, order = layer.first(symbol), layer.name("order", symbol)
-    if layer.sources[symbol] == HIDDEN:
+    if layer.sources[symbol] == HIDDEN_UNITS:
         # The units of a sample are adjacent.
         at = "0" if row == "0" else f"{row} * {layer.name('size', symbol)}"
         return call(parts.at_point("dot_of_hidden", point=point), "theta", at, first, order)
@@ -126,7 +126,7 @@ def _back_to_hidden(parts: NetworkParts) -> list[str]:
     """Return the lines that turn derivatives of hidden units into derivatives of the loss."""
     hidden, last = parts.layers
     lines, add = list[str](), "part = @before[f] + part"
-    for number, symbol in enumerate(one for one, source in enumerate(last.sources) if source == HIDDEN):
+    for number, symbol in enumerate(one for one, source in enumerate(last.sources) if source == HIDDEN_UNITS):
         read, weight = parameter(parts, f"{last.first(symbol)} + f", "weight", point=True)
         lines += fill_lines(
             "back_to_hidden",

@@ -52,13 +52,13 @@ def _call_kernel(typingctx: Any, kernel: Any, given: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         kinds, values = [context.get_value_type(kind) for kind in parameter_types], []
-        for place, (kind, known, goal) in enumerate(zip(kinds, given.types, parameter_types, strict=True)):
+        for place, (kind, have, goal) in enumerate(zip(kinds, given.types, parameter_types, strict=True)):
             value = builder.extract_value(args[1], place)
-            if isinstance(known, types.Array):
-                first = place_in(context, builder, known, value, ir.Constant(ir.IntType(64), 0))
+            if isinstance(have, types.Array):
+                first = place_in(context, builder, have, value, ir.Constant(ir.IntType(64), 0))
                 values.append(builder.bitcast(first, kind))
             else:
-                values.append(context.cast(builder, value, known, goal))
+                values.append(context.cast(builder, value, have, goal))
         function = ir.FunctionType(ir.VoidType(), kinds)
         builder.call(builder.inttoptr(args[0], function.as_pointer()), values)
         return context.get_dummy_value()

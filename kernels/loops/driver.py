@@ -85,11 +85,11 @@ def status_of(loss, finite, target):
 
 
 @inner
-def status_by_validation(status, loss, lowest, seen, patience):
+def status_by_validation(status, loss, lowest, samples, patience):
     """Record the lowest validation loss and its checkpoint; stop a run that has since seen `patience` samples."""
     if status != DIVERGED and loss < lowest[0]:
-        lowest[0], lowest[1] = loss, seen
-    return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
+        lowest[0], lowest[1] = loss, samples
+    return STOPPED if status == MAX_EPOCHS and samples - lowest[1] >= patience else status
 
 
 @inlined
@@ -316,11 +316,11 @@ def compile_driver(*, lanes: bool) -> Callable[..., tuple[int, int]]:
         quiet: Callable[..., tuple[int, int]] = np.errstate(all="ignore")(function)
         return quiet
     signature = _signature(lanes=lanes)
-    made = numba.njit(**options().entry | {"no_cpython_wrapper": False, "no_cfunc_wrapper": True})(function)
-    use_cache(made, CodeCache(f"{function.__name__}_{digest()[:16]}"))
-    made.compile(signature)
+    dispatcher = numba.njit(**options().entry | {"no_cpython_wrapper": False, "no_cfunc_wrapper": True})(function)
+    use_cache(dispatcher, CodeCache(f"{function.__name__}_{digest()[:16]}"))
+    dispatcher.compile(signature)
     # The compiled function itself, which neither dispatches nor recompiles.
-    entry: Callable[..., tuple[int, int]] = made.get_overload(signature)
+    entry: Callable[..., tuple[int, int]] = dispatcher.get_overload(signature)
     return entry
 
 

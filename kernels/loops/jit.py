@@ -58,16 +58,16 @@ def options(*, fma: bool = False, lanes: bool = False) -> Options:
 
 def inner(function: Callable[..., Any]) -> Any:
     """Decorate a function that kernels call and that is linked into them."""
-    made = numba.njit(**options().called)(function)
-    keep(made, f"{function.__name__}_{digest(function.__module__)[:16]}")
-    return made
+    dispatcher = numba.njit(**options().called)(function)
+    keep(dispatcher, f"{function.__name__}_{digest(function.__module__)[:16]}")
+    return dispatcher
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Decorate a function that is inlined into its callers."""
-    made = numba.njit(**options().inlined)(function)
-    keep(made, f"{function.__name__}_{digest(function.__module__)[:16]}")
-    return made
+    dispatcher = numba.njit(**options().inlined)(function)
+    keep(dispatcher, f"{function.__name__}_{digest(function.__module__)[:16]}")
+    return dispatcher
 
 
 def keep(function: Any, name: str) -> None:

@@ -9,7 +9,7 @@ from kernels.base.checks import did_you_mean
 from kernels.model.column_names import is_numbered
 from kernels.model.expression import Call, Name, Node, Piece, find_products, names, parse
 from kernels.model.inputs import Inputs
-from kernels.model.network import HIDDEN, SCALAR, Layer, Network, Symbol
+from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Layer, Network, Symbol
 from kernels.model.program_cache import compile_program
 
 # numba supports no tuple above 30 items; the optimizer's state has one item per parameter and one more.
@@ -191,9 +191,9 @@ def _layer(draft: Draft, inputs: Inputs, vectors: Mapping[str, Vector], units: i
         piece = draft.products.get(name)
         vector = vectors[piece.weights if piece else name]
         if piece is None:
-            symbols.append(Symbol(name, vector.first, 1, SCALAR))
+            symbols.append(Symbol(name, vector.first, 1, SCALAR_SOURCE))
         else:
-            source = inputs.groups[piece.operand][0] if piece.operand in inputs.groups else HIDDEN
+            source = inputs.groups[piece.operand][0] if piece.operand in inputs.groups else HIDDEN_UNITS
             symbols.append(Symbol(piece.weights, vector.first, vector.shape[-1], source))
     program = compile_program(draft.expression, draft.inputs, tuple(in_text))
     columns = tuple(inputs.single[name] for name in draft.inputs)

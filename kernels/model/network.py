@@ -19,8 +19,8 @@ import numpy as np
 from kernels.base.run import ADD_TOP_TWO, PAIRWISE_BLOCK, Floats
 from kernels.model.program import Instruction, Program, run_program
 
-SCALAR, HIDDEN = -2, -1
-"""The sources of symbols that are no dot of inputs: a scalar, and a dot of the hidden units."""
+SCALAR_SOURCE, HIDDEN_UNITS = -2, -1
+"""The sources of symbols that are not dot products of inputs: a scalar, and a dot product of the hidden units."""
 # The number of products computed at a time.
 PRODUCTS_AT_A_TIME = 2**20
 
@@ -36,7 +36,7 @@ class Symbol(NamedTuple):
     size : int
         The number of parameters per unit: 1, or the length of the dot product.
     source : int
-        The first input column of a dot product, or `HIDDEN` or `SCALAR`.
+        The first input column of a dot product, or `HIDDEN_UNITS` or `SCALAR_SOURCE`.
     """
 
     name: str
@@ -170,7 +170,7 @@ class Network(NamedTuple):
         is_weight = np.zeros(self.params, np.bool_)
         for layer in self.layers:
             for symbol in layer.symbols:
-                is_weight[_places(symbol, layer.units)] = symbol.source != SCALAR
+                is_weight[_places(symbol, layer.units)] = symbol.source != SCALAR_SOURCE
         return is_weight
 
     @property
@@ -182,7 +182,7 @@ class Network(NamedTuple):
         for layer in self.layers:
             for symbol, derivative in zip(layer.symbols, layer.program.derivatives, strict=True):
                 size = max(one.size for one in layer.symbols) if len(self.layers) > 1 else symbol.size
-                is_zero = symbol.source == SCALAR and layer.program.is_one(derivative)
+                is_zero = symbol.source == SCALAR_SOURCE and layer.program.is_one(derivative)
                 scale[_places(symbol, layer.units)] = 0.0 if is_zero else 1.0 / np.sqrt(size)
         return scale
 
@@ -259,10 +259,10 @@ class Forward(NamedTuple):
         for number in reversed(range(len(self.network.layers))):
             layer, of_hidden = self.network.layers[number], []
             for symbol, derivative in zip(layer.symbols, self.derivatives[number], strict=True):
-                source = None if symbol.source == SCALAR else _source(symbol, self.x, self.values)
+                source = None if symbol.source == SCALAR_SOURCE else _source(symbol, self.x, self.values)
                 term = Term(symbol, _spread(slopes * derivative, slopes.shape), source)
                 yield term
-                if symbol.source == HIDDEN:
+                if symbol.source == HIDDEN_UNITS:
                     of_hidden.append(term)
             before: Floats | None = None
             for unit in range(layer.units if of_hidden else 0):
@@ -308,12 +308,12 @@ def _spread(values: Floats, shape: tuple[int, ...]) -> Floats:
 def values_of(symbol: Symbol, units: int, theta: Floats, x: Floats, values: list[Floats]) -> Floats:
     """Return the values of a symbol: of a scalar, shape (units, 1), or the dot products of n samples, (units, n)."""
     weights = theta[symbol.first : symbol.first + units * symbol.size].reshape(units, symbol.size)
-    return weights if symbol.source == SCALAR else dots(weights, _source(symbol, x, values))
+    return weights if symbol.source == SCALAR_SOURCE else dots(weights, _source(symbol, x, values))
 
 
 def _source(symbol: Symbol, x: Floats, values: list[Floats]) -> Floats:
     """Return the vector in a dot product, shape (size, n)."""
-    return values[0] if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
+    return values[0] if symbol.source == HIDDEN_UNITS else x[symbol.source : symbol.source + symbol.size]
 
 
 def dots(weights: Floats, columns: Floats) -> Floats:

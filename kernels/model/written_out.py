@@ -6,7 +6,7 @@ added in NumPy's order, and gradients are products of the same two factors, so r
 
 from typing import NamedTuple
 
-from kernels.model.network import SCALAR, Network
+from kernels.model.network import SCALAR_SOURCE, Network
 from kernels.model.program import Instruction, Program
 
 MAX_PARAMS = 12
@@ -27,7 +27,7 @@ def write_out(network: Network) -> Program | None:
     symbols, derivatives = [], [0] * params
     first_constant = unit.params + unit.inputs + 1
     for symbol, derivative in zip(layer.symbols, unit.derivatives, strict=True):
-        if symbol.source == SCALAR:
+        if symbol.source == SCALAR_SOURCE:
             symbols.append(symbol.first)
             continue
         constant = derivative - first_constant
@@ -45,7 +45,7 @@ def write_out(network: Network) -> Program | None:
     for function, operands in unit.instructions:
         values.append(code.add(function, *(values[operand] for operand in operands)))
     for symbol, derivative in zip(layer.symbols, unit.derivatives, strict=True):
-        if symbol.source == SCALAR:
+        if symbol.source == SCALAR_SOURCE:
             derivatives[symbol.first] = values[derivative]
     return Program(
         params,

@@ -20,7 +20,7 @@ def _elementwise(emit: Emit, *kinds: types.Type) -> Any:
     kind = lane or types.float64
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-        operands = [context.cast(builder, arg, given, kind) for arg, given in zip(args, sig.args, strict=True)]
+        operands = [context.cast(builder, arg, have, kind) for arg, have in zip(args, sig.args, strict=True)]
         return emit(builder, *operands)
 
     return kind(*kinds), codegen

@@ -103,11 +103,11 @@ def _exp_parts(x: Vector) -> tuple[Vector, Vector, Vector]:
     u = polynomial * square + r
 
     # The last bits of `shifted` are k + 2*BIAS, the sum of the two biased exponents.
-    builder, whole = x.builder, ir.VectorType(ir.IntType(64), x.value.type.count)
-    both = builder.bitcast(shifted.value, whole)
-    half = builder.lshr(both, ir.Constant(whole, 1))
+    builder, integers = x.builder, ir.VectorType(ir.IntType(64), x.value.type.count)
+    both = builder.bitcast(shifted.value, integers)
+    half = builder.lshr(both, ir.Constant(integers, 1))
     s, t = (
-        Vector(builder, builder.bitcast(builder.shl(exponent, ir.Constant(whole, 52)), x.value.type))
+        Vector(builder, builder.bitcast(builder.shl(exponent, ir.Constant(integers, 52)), x.value.type))
         for exponent in (half, builder.sub(both, half))
     )
     return u, s, t

@@ -167,11 +167,11 @@ def _constants_of(function: FunctionType) -> str:
     """Return lines with the constants that a frozen function uses."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     values = function.__globals__ | {name: cell.cell_contents for name, cell in cells}
-    known = (bool, int, float, str, tuple, np.generic, np.ndarray)
+    constant_types = (bool, int, float, str, tuple, np.generic, np.ndarray)
     lines = [
         f"# {name} = {value.tolist() if isinstance(value, np.ndarray | np.generic) else value!r}\n"
         for name, value in sorted(values.items())
-        if isinstance(value, known) and not name.startswith("__")
+        if isinstance(value, constant_types) and not name.startswith("__")
     ]
     defaults = f"# defaults: {function.__defaults__!r}\n" if function.__defaults__ else ""
     return "".join(lines) + defaults

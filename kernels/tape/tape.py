@@ -54,11 +54,11 @@ class Tape:
     def given(self, name: str) -> int:
         """Return the place of a number that comes from outside."""
         place = len(self.operations)
-        known = self._known.setdefault((GIVEN, name), place)
-        if known == place:
+        first_place = self._known.setdefault((GIVEN, name), place)
+        if first_place == place:
             self.operations.append(Operation(GIVEN, ()))
             self.names[place] = name
-        return known
+        return first_place
 
     def run(self, program: Program, given: Sequence[int | float]) -> list[int | float]:
         """Append a model's program applied to given numbers; return the places of all its values."""
@@ -81,13 +81,13 @@ class Tape:
 
     def needed(self, outputs: Iterable[int | float], known: frozenset[int] = frozenset()) -> list[int]:
         """Return, in order, the places of the operations that the outputs depend on, except known ones."""
-        found, waiting = set[int](), [one for one in outputs if isinstance(one, int)]
+        places, waiting = set[int](), [one for one in outputs if isinstance(one, int)]
         while waiting:
             place = waiting.pop()
-            if place not in found and place not in known and self.operations[place].function != GIVEN:
-                found.add(place)
+            if place not in places and place not in known and self.operations[place].function != GIVEN:
+                places.add(place)
                 waiting += [one for one in self.operations[place].operands if isinstance(one, int)]
-        return sorted(found)
+        return sorted(places)
 
     def is_exact(self, outputs: Iterable[int | float]) -> bool:
         """Return whether IEEE 754 rounds all operations of the outputs correctly, with the same bits everywhere."""
@@ -95,11 +95,11 @@ class Tape:
 
     def depends(self, places: Iterable[int]) -> set[int]:
         """Return these places and those of all numbers that depend on them."""
-        found = set(places)
+        dependent = set(places)
         for place, (_, operands) in enumerate(self.operations):
-            if any(isinstance(one, int) and one in found for one in operands):
-                found.add(place)
-        return found
+            if any(isinstance(one, int) and one in dependent for one in operands):
+                dependent.add(place)
+        return dependent
 
     def lines(self, outputs: Sequence[int | float], known: frozenset[int] = frozenset()) -> tuple[list[str], list[str]]:
         """Return the lines that compute the outputs, and the texts of the outputs.

@@ -74,23 +74,23 @@ def trace_optimizer(optimizer: Optimizer) -> dict[str, Traced]:
     """
     slots = tuple(f"slot_{k}" for k in range(optimizer.slots))
     clock = tuple(f"clock_{k}" for k in range(len(optimizer.clock_start)))
-    known = (*clock, *(["loss"] if optimizer.needs_loss else []), *(["norm"] if optimizer.needs_norm else []))
+    inputs = (*clock, *(["loss"] if optimizer.needs_loss else []), *(["norm"] if optimizer.needs_norm else []))
     options = tuple(optimizer.options)
-    found = {"rule": trace(optimizer.rule, "theta", slots, "gradient", "lr", known, options)}
+    traced = {"rule": trace(optimizer.rule, "theta", slots, "gradient", "lr", inputs, options)}
     if optimizer.clock:
-        found["clock"] = trace(optimizer.clock, clock, options)
+        traced["clock"] = trace(optimizer.clock, clock, options)
     if optimizer.gradient_at:
-        found["gradient_at"] = trace(optimizer.gradient_at, "theta", slots, options)
+        traced["gradient_at"] = trace(optimizer.gradient_at, "theta", slots, options)
     if optimizer.per_sample:
-        found["per_sample"] = trace(optimizer.per_sample, "theta", "slope", "derivative", "lr")
-    return found
+        traced["per_sample"] = trace(optimizer.per_sample, "theta", "slope", "derivative", "lr")
+    return traced
 
 
 def trace_loss(loss: Loss) -> dict[str, Traced]:
     """Return the traced code of a loss's value and of its derivative."""
-    given: tuple[Names, ...] = ("residual",) if loss.of_residual else ("prediction", "target")
+    inputs: tuple[Names, ...] = ("residual",) if loss.of_residual else ("prediction", "target")
     options = tuple(loss.options)
-    return {"value": trace(loss.value, *given, options), "derivative": trace(loss.derivative, *given, options)}
+    return {"value": trace(loss.value, *inputs, options), "derivative": trace(loss.derivative, *inputs, options)}
 
 
 def _flat(returned: Any) -> list[Any]:

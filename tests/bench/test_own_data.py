@@ -291,7 +291,7 @@ def test_a_study_whose_parameters_are_called_like_columns_says_so(tmp_path, caps
     suite.write_text('name = "both"\n' + problems, encoding="utf-8")
     for path in (study, suite):
         load_problem(str(path), TableColumns(None, None, None, False), {}, None)
-        assert capsys.readouterr().out == "Left out: name (a parameter has this name).\n"
+        assert capsys.readouterr().out == "Ignored: name (a parameter has this name).\n"
 
 
 @pytest.mark.parametrize("options", [[], ["--x", "z=Engine Power (PS)", "--model", "a*exp(b*z)"]])

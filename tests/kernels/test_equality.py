@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from kernels import Model, fit, models
-from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS
+from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUSES
 from kernels.compile.kinds import KERNELS
 from kernels.model import written_out
 from tests.support.bits import bits
@@ -122,7 +122,7 @@ def test_the_cases_come_to_every_end():
         for case, runs in zip(CASES, found, strict=True)
         for run in runs
     )
-    assert STATUS.index("stopped") in {int(run.status[0]) for runs in found for run in runs}
+    assert STATUSES.index("stopped") in {int(run.status[0]) for runs in found for run in runs}
 
 
 def test_whatever_is_drawn_is_the_reference_in_pure_python(python):

@@ -243,9 +243,9 @@ def _find_limits(curves: Floats, view: View) -> Floats:
     if np.ptp(widest) <= FAR * np.ptp(view.ylim) or not np.isfinite(widest).all():
         limits = widest if np.isfinite(widest).all() else view.ylim
         return np.tile(limits, (len(curves), 1))
-    seen = np.nan_to_num(curves, nan=widest[1]).clip(*widest)
-    low = np.minimum(seen.min(axis=1), view.ylim[0])
-    high = np.maximum(seen.max(axis=1), view.ylim[1])
+    in_view = np.nan_to_num(curves, nan=widest[1]).clip(*widest)
+    low = np.minimum(in_view.min(axis=1), view.ylim[0])
+    high = np.maximum(in_view.max(axis=1), view.ylim[1])
     low[0], high[0] = widest
     later = np.minimum.accumulate(low[::-1])[::-1], np.maximum.accumulate(high[::-1])[::-1]
     return np.stack(later, axis=1)

@@ -56,9 +56,9 @@ def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict
     change the parameters, by the `settings` given to `kernels.fit`, of which start and rates are taken from the result.
     Data and settings that do not reproduce the run raise a ValueError.
     """
-    known = [name for name, parameter in signature(fit).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-    if unknown := next((name for name in settings if name not in known), None):
-        raise ValueError(f"settings must be those of kernels.fit ({', '.join(known)}), not {unknown!r}")
+    names = [name for name, parameter in signature(fit).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    if unknown := next((name for name in settings if name not in names), None):
+        raise ValueError(f"settings must be those of kernels.fit ({', '.join(names)}), not {unknown!r}")
     recorded = recorded_moments(result)
     most = DETAILED_REFERENCE_SAMPLES if settings.get("kernel") == "reference" else DETAILED_SAMPLES
     last = recorded.epoch.max(initial=0)
@@ -90,11 +90,11 @@ def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict
 def _check_reproduced(result: FitResult, again: FitResult) -> None:
     """Raise an error if training the first epochs again does not lead to the same parameters at their ends."""
     both = min(again.epoch_checkpoints.size, result.epoch_checkpoints.size)
-    found, expected = (run.trajectory[run.epoch_checkpoints[:both]] for run in (again, result))
-    same = np.isclose(found, expected, rtol=1e-6, equal_nan=True).all(axis=1)
+    reproduced, expected = (run.trajectory[run.epoch_checkpoints[:both]] for run in (again, result))
+    same = np.isclose(reproduced, expected, rtol=1e-6, equal_nan=True).all(axis=1)
     if not same.all():
         epoch = int(np.argmin(same))
         raise ValueError(
             f"x, y and the settings must be those of the fit: epoch {epoch} of it ended at "
-            f"{expected[epoch].tolist()}, and here it ends at {found[epoch].tolist()}"
+            f"{expected[epoch].tolist()}, and here it ends at {reproduced[epoch].tolist()}"
         )

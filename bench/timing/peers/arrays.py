@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.timing.problem import Problem, Trained
 from kernels.base.run import Floats
-from kernels.model.network import HIDDEN, SCALAR, Network, Symbol
+from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Network, Symbol
 from kernels.model.program import OPERATORS, Program
 from kernels.optimizers import make_optimizer
 
@@ -96,7 +96,9 @@ def run_layers(
             by = [slopes if isinstance(one, float) and one == 1 else slopes * one for one in derivatives]
             terms = [*zip(by, sources, strict=True), *terms]
             slopes = sum(
-                part.mT @ slope for symbol, part, slope in zip(symbols, own, by, strict=True) if symbol.source == HIDDEN
+                part.mT @ slope
+                for symbol, part, slope in zip(symbols, own, by, strict=True)
+                if symbol.source == HIDDEN_UNITS
             )
         return terms
 
@@ -105,9 +107,9 @@ def run_layers(
 
 def _source(symbol: Symbol, x: Any, hidden: Any) -> Any:
     """Return the array that a symbol's weights are multiplied with, or None."""
-    if symbol.source == SCALAR:
+    if symbol.source == SCALAR_SOURCE:
         return None
-    return hidden if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
+    return hidden if symbol.source == HIDDEN_UNITS else x[symbol.source : symbol.source + symbol.size]
 
 
 def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:

@@ -25,7 +25,7 @@ from bench.timing.peers.arrays import (
 )
 from bench.timing.problem import Problem, Trained
 from kernels import Model
-from kernels.model.network import SCALAR, Network
+from kernels.model.network import SCALAR_SOURCE, Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
@@ -163,7 +163,7 @@ def _make_torch_optimizer(optimizer: Optimizer, model: Model, theta: Sequence[An
     if model.network is not None and options.get("weight_decay"):
         groups = [{"params": []}, {"params": [], "weight_decay": 0.0}]
         for (symbol, _), part in zip(network_symbols(model.network), theta, strict=True):
-            groups[symbol.source == SCALAR]["params"].append(part)
+            groups[symbol.source == SCALAR_SOURCE]["params"].append(part)
     kinds = {name.lower(): kind for name, kind in vars(torch.optim).items()}
     return kinds["sgd" if name in ("momentum", "nesterov") else name](groups, **options)
 

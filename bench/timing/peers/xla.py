@@ -26,7 +26,7 @@ from bench.timing.peers.arrays import (
 )
 from bench.timing.problem import Problem, Trained
 from kernels.base.run import Floats
-from kernels.model.network import SCALAR, Network
+from kernels.model.network import SCALAR_SOURCE, Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
@@ -203,7 +203,9 @@ def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -
     rule = None if optimizer.text == "sgd" else _rule(optimizer)
     decays, network = [optimizer.weight_decay] * len(problem.model.params), layered_network(problem)
     if network is not None:
-        decays = [0.0 if symbol.source == SCALAR else optimizer.weight_decay for symbol, _ in network_symbols(network)]
+        decays = [
+            0.0 if symbol.source == SCALAR_SOURCE else optimizer.weight_decay for symbol, _ in network_symbols(network)
+        ]
 
     def step(now: Any, batch: Arrays, lr: Any) -> Any:
         theta, slots, count = now

@@ -145,7 +145,7 @@ def test_the_best_of_each_is_the_choice_that_is_announced(ran, refused, compared
     assert found.verdict()["Best choice"].startswith(best.removesuffix("."))
     assert "batch size full" in best
     assert notes["Different"] == "shuffling: all in A, blocks(size=4, buffer=262144) in B."
-    said = "Left out: 1 row of choices that differ less, or not at all; --json has all.\n"
+    said = "Not shown: 1 row of choices that differ less, or not at all; --json has all.\n"
     assert said in ran("compare", "a", "b")
     assert refused("compare", "a", "a") == "sgdbench: A and B are both a; give two different ones\n"
 

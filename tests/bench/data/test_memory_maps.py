@@ -466,7 +466,7 @@ def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(
 def test_the_columns_of_a_map_need_not_be_named(ran, write, rows):
     path = write(rows, "folder")
     out = ran("fit", path, "--y", "y", "--epochs", "2", "--lr", "0.01", "--kernel", "reference")
-    assert "\nLeft out: name (no numbers: type string).\n" in out
+    assert "\nIgnored: name (no numbers: type string).\n" in out
     assert "\ny = a*x + b\n" in out
 
 

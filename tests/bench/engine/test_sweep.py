@@ -18,7 +18,7 @@ from bench.engine import problem as common
 from bench.engine import train as engine
 from bench.engine.recording import settle_record
 from kernels import models, register_schedule
-from kernels.base.run import STATUS
+from kernels.base.run import STATUSES
 from kernels.data.checkpoints import make_checkpoints
 from kernels.train.block import train_runs
 from tests.support.refusals import refusal_of
@@ -66,8 +66,8 @@ class TestResult:
         pd.testing.assert_frame_equal(frame[COLUMNS[1:8]], grid[COLUMNS[1:8]])
         np.testing.assert_array_equal(undisturbed.starts, grid[["start_a", "start_b", "start_c"]])
         assert frame["config_id"].is_unique
-        assert frame["status"].cat.categories.tolist() == [*STATUS]
-        assert set(frame["status"]) == set(STATUS) - {"stopped"}  # which needs held-out samples
+        assert frame["status"].cat.categories.tolist() == [*STATUSES]
+        assert set(frame["status"]) == set(STATUSES) - {"stopped"}  # which needs held-out samples
         assert frame["epochs_to_target"].notna().equals(frame["status"] == "converged")
 
     def test_rows_and_curves_are_what_fit_makes_of_them(self, undisturbed):

@@ -275,7 +275,7 @@ def test_without_a_target_that_is_reached_or_fresh_seeds_there_is_nothing_to_com
     data = SuiteData("none", "", {"line": run_data_of(found)})
     left_out = LeftOut({lack: ("line",)})
     assert find_suite_conclusions(data) == [NothingCompared(), left_out]
-    assert sentences([left_out])["Left out"] in write_suite_report(data, tmp_path).read_text("utf-8")
+    assert sentences([left_out])["Not compared"] in write_suite_report(data, tmp_path).read_text("utf-8")
     # Beside problems on which there is something to compare, too.
     rates = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": 0.0})
     data.__dict__.update(ratios={"other": EXPECTED}, rates={"other": rates})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernels import Model, fit
-from kernels.base.run import CONVERGED, DIVERGED, STATUS, Hyperparameters
+from kernels.base.run import CONVERGED, DIVERGED, STATUSES, Hyperparameters
 from kernels.compile import kinds
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
@@ -66,7 +66,7 @@ def test_a_loss_of_0_in_which_the_targets_are_lost_is_none():
     for start, status, loss in zip(starts, runs.status, runs.losses[0], strict=True):
         for held_out in ({}, {"validation": (x, y), "patience": 2}):
             alone = fit(model, x, y, init=start, lr=0.1, epochs=EPOCHS, target=TARGET, kernel="reference", **held_out)
-            assert (alone.status, alone.kept.loss, alone.epochs) == (STATUS[status], loss, 0)
+            assert (alone.status, alone.kept.loss, alone.epochs) == (STATUSES[status], loss, 0)
 
 
 def test_lanes_are_twice_as_wide_in_float32_and_with_functions(monkeypatch):
