@@ -21,6 +21,7 @@ from bench.study.load import load_study
 from bench.study.suite import load_suite
 from bench.tables.render import TITLES
 from bench.timing.variants import VARIANTS
+from kernels import fit
 from kernels.compile.kinds import KERNELS
 from kernels.model.expression import FUNCTIONS
 from kernels.model.models import quadratic
@@ -412,6 +413,28 @@ def test_the_table_of_the_readme_is_the_reference_run():
             assert result == "bit for bit"
         else:
             assert float(result.removeprefix("within ")) == float(f"{row['error']:.0e}")
+
+
+def test_compiling_and_loading_take_as_long_as_in_the_reference_run():
+    ours = pd.read_csv(ROOT / "results" / "reference" / "speed.csv").query("ours")
+    low, high = ours["compile_seconds"].agg(["min", "max"])
+    fast, slow = 1000 * ours["load_seconds"].agg(["min", "max"])
+    said = f"compile there in {low:.0f} to {high:.0f} s, then load in {fast:.0f} to {slow:.0f} ms."
+    assert said in " ".join(DOCUMENTS[README].text.split())
+
+
+def test_orders_end_as_far_above_the_lowest_loss_as_the_table_says():
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-1, 1, 50_000))
+    y = 2 * x**2 - 4 * x + 3 + 0.5 * rng.standard_normal(x.size)
+    text = DOCUMENTS["bench/docs/explanation/large-data.md"].text
+    shown = map(float, re.findall(r"^\| .* \| ([\d.]+) % \|$", text, re.MULTILINE))
+    orders = [False, True, "blocks(size=500, buffer=1000)", "blocks(size=2500, buffer=2500)"]
+    for order, percent in zip(orders, shown, strict=True):
+        settings = {"epochs": 3, "lr": 0.002, "shuffle": order}
+        runs = [fit(quadratic, x, y, seed=seed, **settings) for seed in range(20 if order else 1)]
+        above = 100 * np.mean([run.loss[-1] / run.optimum.loss - 1 for run in runs])
+        assert percent == pytest.approx(above, abs=0.5 if above > 1 else 0.005)
 
 
 def test_the_numbers_about_peers_are_those_of_the_reference_run():
