@@ -20,13 +20,17 @@ from kernels.model.models import make_model
 
 
 def houses(n=5000):
-    """Columns as skewed, and as different in size, as those of the California housing data."""
+    """Columns as skewed, and as different in size, as in the California housing data, and five without an effect.
+
+    Ten columns, like the diabetes data: the same kernel trains both.
+    """
     rng = np.random.default_rng(0)
     income, rooms, people = rng.lognormal(1.2, 0.5, n), rng.lognormal(1.6, 0.4, n), rng.lognormal(7, 0.8, n)
     latitude = rng.uniform(32, 42, n)
     longitude = -85 - latitude + rng.standard_normal(n)
     x = np.column_stack([income, rooms, people, latitude, longitude])
-    return x, x @ [0.44, -0.1, -4e-5, -0.42, -0.43] - 37 + 0.7 * rng.standard_normal(n)
+    y = x @ [0.44, -0.1, -4e-5, -0.42, -0.43] - 37 + 0.7 * rng.standard_normal(n)
+    return np.column_stack([x, rng.lognormal(2, 0.6, (n, 5))]), y
 
 
 UNITS = {
@@ -174,7 +178,7 @@ def test_columns_and_targets_that_do_not_vary():
 
 def test_a_scaler_in_front_and_a_search_change_nothing_that_matters():
     frame, y = load_breast_cancer(return_X_y=True, as_frame=True)
-    frame, labels = frame.iloc[:, :5], y.map({0: "malignant", 1: "benign"})
+    labels = y.map({0: "malignant", 1: "benign"})
     alone = SGDCurveClassifier(random_state=0).fit(frame, labels)
     behind = make_pipeline(StandardScaler(), SGDCurveClassifier(random_state=0)).fit(frame, labels)
     np.testing.assert_allclose(behind.predict_proba(frame), alone.predict_proba(frame), atol=1e-6)
