@@ -104,7 +104,7 @@ def say_no_rate(measure: str) -> str:
 
 def say_rate_ranges(fewest: int, most: int) -> str:
     """Say what the lines against the learning rate are, and the number of runs."""
-    return f"Medians, and thin lines from 10 to 90 %, of {describe_range(fewest, most)} runs."
+    return f"Median and 10\N{EN DASH}90 % range of {describe_range(fewest, most)} runs."
 
 
 def say_out_of_view(top: str) -> str:
@@ -270,7 +270,8 @@ def say_drawn(drawn: int, samples: int) -> str:
 def say_fits(best: str, farthest: float | None, rounding: float | None, *, has_differences: bool) -> Iterator[str]:
     """Say what is below the fits, how `farthest` several are apart, and the residuals if they are rounding errors."""
     if has_differences:
-        yield f"Below: the same, minus the best curve{'' if farthest is None else f', {shorten(best)}'}."
+        several = "" if farthest is None else f" of {shorten(best)}, and the other curves minus it"
+        yield f"Below: residuals{several}."
     if farthest is not None:
         yield f"The fits differ by at most {text(farthest, 2)}."
     if rounding is not None:

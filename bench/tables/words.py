@@ -327,7 +327,7 @@ def describe_outcome(found: facts.Outcome) -> str:
         reached = f"{format_share(found.converged, found.runs)} {noun} reached the target"
         if np.isinf(found.median.value):
             return f"{reached}, too few for a median of their samples"
-        return f"{reached}, after {describe_median(found.median)} samples"
+        return f"{reached}, {'median' if found.runs > 1 else 'after'} {describe_median(found.median)} samples"
     missed = "no run reached the target; " if found.has_target else ""
     if np.isinf(found.median.value):
         return f"{missed}{format_share(found.diverged, found.runs)} {noun} diverged"
@@ -451,7 +451,8 @@ def _say_best_choice(fact: facts.BestChoice) -> str:
     updates = f", {describe_median(fact.updates)} updates" if fact.updates else ""
     seconds = f", {describe_median(fact.seconds, duration)} with the kernel {KERNEL}" if fact.seconds else ""
     over = f"over {format_count(fact.starts, 'start')} and {format_count(fact.seeds, 'seed')}"
-    medians = "medians " if np.isfinite(fact.outcome.median.value) else ""
+    is_said = fact.outcome.cost == "samples" and fact.outcome.runs > 1
+    medians = "medians " if np.isfinite(fact.outcome.median.value) and not is_said else ""
     settings, outcome = describe_choice(fact.settings), describe_outcome(fact.outcome)
     return f"{settings}: {outcome}{updates}{seconds}; {medians}{over}. {fact.reason}".rstrip()
 
@@ -470,7 +471,7 @@ def _say_ties(fact: facts.Ties) -> str:
 def _say_confirmation(fact: facts.Confirmation) -> str:
     before, median = fact.before, fact.before.median.value
     if before.cost == "samples" and np.isfinite(median):
-        ended = f"after {text(median)}"
+        ended = f"the median was {text(median)}"
     elif before.cost == "samples" or before.converged:
         ended = f"{format_share(before.converged, before.runs)} did"
     else:
@@ -486,16 +487,16 @@ def _say_edge(fact: facts.Edge) -> str:
 
 
 def _say_rivals(fact: facts.Rivals) -> str:
-    counts = "its own best choice" if fact.tried is None else f"the best of its {text(fact.tried)} choices"
+    counts = "each at its own best choice, " if fact.tried is None else f"best of {text(fact.tried)} choices each, "
     parts = [f"{rival.name} {describe_rival(rival)}" for rival in fact.others[:MOST_RIVALS]]
     more = f"; {text(len(fact.others) - MOST_RIVALS)} more" if len(fact.others) > MOST_RIVALS else ""
-    each = "" if fact.tried == 1 else f", each at {counts}"
-    return f"Compared with {fact.first}{each}, on {describe_seeds(fact.on)}: {'; '.join(parts)}{more}."
+    compared_on = f"{'' if fact.tried == 1 else counts}{describe_seeds(fact.on)}"
+    return f"Relative to {fact.first} ({compared_on}): {'; '.join(parts)}{more}."
 
 
 def _say_tuned_rivals(fact: facts.TunedRivals) -> str:
     phrases = "; ".join(f"{rival.name} {describe_rival(rival)}" for rival in fact.others)
-    return f"Compared with {fact.first}, {phrases}."
+    return f"Relative to {fact.first}: {phrases}."
 
 
 def _say_against_grid(fact: facts.AgainstGrid) -> str:
@@ -589,7 +590,7 @@ def _say_units(fact: facts.Units) -> str:
 def _say_lowest_loss(fact: facts.LowestLoss) -> str:
     attainable = fact.attainable
     if not np.isfinite(attainable.loss):
-        return f"It is not known: {attainable.note}."
+        return f"Unknown ({attainable.note})."
     lowest = f"{text(attainable.loss, 6)}, found by {attainable.method}"
     note = f" ({attainable.note})" if attainable.note else ""
     if np.isnan(attainable.improvement):

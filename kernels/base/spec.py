@@ -47,6 +47,8 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
     if not isinstance(call.func, ast.Name):
         if text.count("(") > text.count(")"):
             raise ValueError(f"{what} {text!r}: the parenthesis is not closed")
+        if isinstance(node, ast.Tuple):
+            raise ValueError(f"{what} {text!r} has {len(node.elts)} names; give one")
         raise ValueError(f"{what} {text!r} does not have the form name or name(options)")
 
     kwargs: dict[str, Option] = {}

@@ -137,6 +137,6 @@ def test_below_the_curves_are_the_residuals_of_the_best_one_and_what_the_others_
     np.testing.assert_array_equal(good.y, 0.0)
     np.testing.assert_allclose(off.y, 0.02)
     assert below.y.range[1] < 0.03
-    assert "Below: the same, minus the best curve, good. The fits differ by at most 0.02." in chart.notes
+    assert "Below: residuals of good, and the other curves minus it. The fits differ by at most 0.02." in chart.notes
     scores = fit_chart(quadratic, X, y, params_by_name=params, differences=False)
     assert len(scores.panels) == 1

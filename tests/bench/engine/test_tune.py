@@ -553,7 +553,7 @@ def test_leaders_are_compared_with_the_choice_that_is_printed(tuned):
         costs, first = (fresh.xs(tuple(one[CHOICES])).astype(float) for one in (row, rivals.loc[0]))
         assert row["ratio"] == pytest.approx(np.median(costs.fillna(np.inf) / first), rel=5e-3, nan_ok=True)
     said = tuned.verdict()
-    assert said["Optimizers, each tuned"].startswith(f"Compared with {rivals.loc[0, 'rival']}, ")
+    assert said["Optimizers, each tuned"].startswith(f"Relative to {rivals.loc[0, 'rival']}: ")
     assert said["Against the grid"].startswith(
         "The best choice is that of the search. On fresh seeds the best choice of the grid "
     )
