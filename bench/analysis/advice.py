@@ -180,10 +180,10 @@ def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> I
 def _orders_and_schedules(settings: Settings) -> list[Settings]:
     """Return no change, a schedule that lowers the rate, a new order each epoch, and both."""
     settled: Settings = {"schedule": settling_schedule(settings["epochs"])}
-    found: list[Settings] = [{}, settled] if settled["schedule"] != settings["schedule"] else [{}]
+    changes: list[Settings] = [{}, settled] if settled["schedule"] != settings["schedule"] else [{}]
     if settings["shuffle"] or settings["batch_size"] == "full":
-        return found
-    return [*found, *(one | {"shuffle": True} for one in found)]
+        return changes
+    return [*changes, *(one | {"shuffle": True} for one in changes)]
 
 
 def _standard_rates(settings: Settings) -> list[float]:
@@ -213,7 +213,7 @@ def _other_rates(result: FitResult, settings: Settings, stable: float | None) ->
 def _less_decay(settings: Settings) -> list[Settings]:
     """Return the optimizer with a hundredth of its weight decay, if it has any."""
     optimizer = make_optimizer(settings["optimizer"]).text
-    less = re.sub(r"(?<=weight_decay=)[^,)]+", lambda found: f"{float(found[0]) * DECAY_FACTOR:.2g}", optimizer)
+    less = re.sub(r"(?<=weight_decay=)[^,)]+", lambda match: f"{float(match[0]) * DECAY_FACTOR:.2g}", optimizer)
     return [{"optimizer": less}] if less != optimizer else []
 
 

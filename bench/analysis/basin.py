@@ -80,12 +80,12 @@ def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.Dat
     return pd.concat(planes, ignore_index=True)[[*about, *names, *OUTCOME_COLUMNS]]
 
 
-def _outcome(runs: Runs, seen: Integers) -> dict[str, Any]:
+def _outcome(runs: Runs, samples_seen: Integers) -> dict[str, Any]:
     """Return the outcome of runs that have seen these numbers of samples."""
     return {
         "status": np.array(STATUSES)[runs.status],
-        "samples_seen": seen,
-        "samples_to_target": pd.Series(seen, dtype="Int64").where(runs.status == CONVERGED),
+        "samples_seen": samples_seen,
+        "samples_to_target": pd.Series(samples_seen, dtype="Int64").where(runs.status == CONVERGED),
         "final_loss": runs.kept().losses,
     }
 

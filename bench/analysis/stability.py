@@ -50,8 +50,8 @@ def sample_orders(n: int, seeds: Iterable[int], epochs: int, shuffle: bool | str
 
 def has_linear_map(optimizer: str | Optimizer) -> bool:
     """Return whether an update is linear in the distance from the optimum, and constant over time."""
-    made = make_optimizer(optimizer)
-    return made.name in AFFINE_OPTIMIZERS and made.clock is None
+    rule = make_optimizer(optimizer)
+    return rule.name in AFFINE_OPTIMIZERS and rule.clock is None
 
 
 class EpochMap:

@@ -123,8 +123,8 @@ class SweepResult(StoredSweep, Ranked):
     @cached_property
     def confirmation(self) -> "SweepResult | None":
         """The leading choices trained again with fresh seeds; None if that was not done, or cannot be read."""
-        found = super().confirmation
-        return None if found is None else SweepResult.of(found)
+        confirmed = super().confirmation
+        return None if confirmed is None else SweepResult.of(confirmed)
 
     def _gather(self) -> "RunData":
         from bench.report.run_data import run_data_of  # noqa: PLC0415 (as above)

@@ -135,8 +135,8 @@ def run_fit(source: FitTable, output: FitOutput, *, standardize: bool, **setting
             "held_out_rows_dropped": table.dropped_held_out,
             "classes": classes and classes.labels,
         }
-        known = {name: value for name, value in facts.items() if value}
-        print(json.dumps(fitted.summary() | quality.summary(fitted) | known))
+        stated = {name: value for name, value in facts.items() if value}
+        print(json.dumps(fitted.summary() | quality.summary(fitted) | stated))
     else:
         _print_fit(fitted, table, quality, settings)
     _write_figures(output, None if fitted.interrupted else window, fitted, table, settings)

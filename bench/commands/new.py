@@ -72,9 +72,9 @@ def _refuse_existing(target: Path, *, overwrite: bool) -> None:
         raise ValueError(f"{target} already exists; give another file with --out, or replace it with --overwrite")
 
 
-def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
+def commented_study(default: DefaultStudy, paths: dict[str, str]) -> str:
     """Return a study file in which comments explain the keys; `paths` are those of its data, relative to the file."""
-    study = to_table(made.study)
+    study = to_table(default.study)
     environment = Environment(  # noqa: S701 (it writes no HTML)
         loader=FileSystemLoader(TEMPLATE.parent),
         undefined=StrictUndefined,
@@ -84,9 +84,9 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
     )
     environment.filters |= {"text": text, "one_line": one_line}
     return environment.get_template(TEMPLATE.name).render(
-        made=made,
-        left_out=made.inputs.left_out and describe_left_out(made.inputs.left_out),
-        scales_targets=make_loss(made.study.run.loss).scales_targets,
+        made=default,
+        left_out=default.inputs.left_out and describe_left_out(default.inputs.left_out),
+        scales_targets=make_loss(default.study.run.loss).scales_targets,
         keys=_keys,
         about=describe_key,
         **study | {"data": study["data"] | paths},

@@ -38,12 +38,12 @@ def find_categories(
         The columns of the table, whose names no indicator may have.
     """
     reasons, values = dict(texts), dict[str, tuple[str, ...]]()
-    taken = {*headings, *map(column_name, headings)}
+    used = {*headings, *map(column_name, headings)}
     for name, counts in _count_values(files, list(texts)).items():
         if len(counts) < 2 or all(map(stands_for_number, counts)):
             continue
         levels = levels_of(counts)
-        alike = next((one for one in Categories({name: levels}).indicators if one in taken), None)
+        alike = next((one for one in Categories({name: levels}).indicators if one in used), None)
         if len(counts) > MAX_LEVELS:
             if not any(map(stands_for_number, counts)):  # otherwise these are flawed numbers
                 reasons[name] = f"more than {MAX_LEVELS} different texts"

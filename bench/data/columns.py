@@ -210,30 +210,30 @@ def default_expression(inputs: Given, loss: Loss, y: str = "") -> str:
     For more than twelve inputs, and for class scores, it is ``w @ x + b``; for groups and single inputs the sum of all,
     such as ``w @ x + c*age + b``. No parameter is named like an input or the target `y`.
     """
-    taken = [*inputs, y]
+    used = [*inputs, y]
     if isinstance(inputs, Mapping):
-        return _sum_of_groups(inputs, loss, taken)
+        return _sum_of_groups(inputs, loss, used)
     if len(inputs) > MAX_TERMS or loss.by_class:
-        return _sum_of_groups({ALL_INPUTS: inputs}, loss, taken)
-    letters = [letter for letter in ascii_lowercase if letter not in taken]
+        return _sum_of_groups({ALL_INPUTS: inputs}, loss, used)
+    letters = [letter for letter in ascii_lowercase if letter not in used]
     terms = [f"{letter}*{name}" for letter, name in zip(letters, inputs, strict=False)]
     return " + ".join([*terms, letters[len(terms)]])
 
 
-def _sum_of_groups(inputs: Mapping[str, str | Sequence[str]], loss: Loss, taken: list[str]) -> str:
+def _sum_of_groups(inputs: Mapping[str, str | Sequence[str]], loss: Loss, used: list[str]) -> str:
     """Return the sum of a product per group, a term per single input, and a constant."""
     terms = []
     for name, columns in inputs.items():
-        weights = _unused(taken, ("Wu" if loss.by_class else "wvu") if not isinstance(columns, str) else "acd")
+        weights = _unused(used, ("Wu" if loss.by_class else "wvu") if not isinstance(columns, str) else "acd")
         terms.append(f"{weights}*{name}" if isinstance(columns, str) else f"{weights} @ {name}")
-        taken.append(weights)
-    return " + ".join([*terms, _unused(taken, "bc")])
+        used.append(weights)
+    return " + ".join([*terms, _unused(used, "bc")])
 
 
-def _unused(taken: Sequence[str], letters: str) -> str:
+def _unused(used: Sequence[str], letters: str) -> str:
     """Return the first of some letters that is not taken; otherwise the first letter with a number."""
-    candidates = [*letters, *(f"{letters[0]}{number}" for number in range(1, len(taken) + 2))]
-    free: str = next(name for name in candidates if name not in taken)
+    candidates = [*letters, *(f"{letters[0]}{number}" for number in range(1, len(used) + 2))]
+    free: str = next(name for name in candidates if name not in used)
     return free
 
 

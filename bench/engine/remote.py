@@ -67,12 +67,12 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
         hyperparameters = sent.hyperparameters._replace(rates=sent.hyperparameters.rates[epochs])
         job = replace(sent, hyperparameters=hyperparameters)
         with _making:  # before the clock of the job starts
-            made = _load_problem(problem)
+            loaded = _load_problem(problem)
             if job.kernel != "reference":
                 per_run = hyperparameters.settings.ndim == 2
-                spec = KernelSpec(job.kernel, made.model, made.loss, job.optimizer, per_run, job.dtype)
+                spec = KernelSpec(job.kernel, loaded.model, loaded.loss, job.optimizer, per_run, job.dtype)
                 build(module_of(spec))
-        runs = made.train(job, is_cancelled)
+        runs = loaded.train(job, is_cancelled)
         if runs is None:
             return None
         finished.append(runs)

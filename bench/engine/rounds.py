@@ -27,12 +27,12 @@ class Round:
         run: OpenRun,
         problem: Problem,
         plan: pd.DataFrame,
-        known: Set[str],
+        stored: Set[str],
         executor: Executor,
         many_options: int = MIN_SHARED_OPTIMIZERS,
     ) -> None:
         self.run, self.problem, self.plan, self.executor, self.many_options = run, problem, plan, executor, many_options
-        begun = not known.isdisjoint(plan["config_id"])
+        begun = not stored.isdisjoint(plan["config_id"])
         self.states = RunStates.read(run, plan, problem) if begun else RunStates.begin(plan, problem)
 
     def train(self, until: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.integer]]:

@@ -118,7 +118,7 @@ class Search:
 
         The first ones repeat those of a round that was interrupted.
         """
-        done, trials = len(self.trials), list[optuna.Trial]()
+        finished, trials = len(self.trials), list[optuna.Trial]()
         together = self.space.trials_of_a_lane(BLOCK_WIDTH)
         if together > self.round_size // 2:  # nearly all of a round would have the same batch size
             together = self.round_size // 4
@@ -132,12 +132,12 @@ class Search:
             if fixed:
                 self.study.enqueue_trial(fixed)
             with quiet():
-                self.study.sampler = self._make_sampler(done + place)
+                self.study.sampler = self._make_sampler(finished + place)
                 trials.append(self.study.ask())
                 settings = self.space.propose(trials[-1], self.family, self.n_samples)
             for name, value in settings.items():
                 trials[-1].set_user_attr(name, value)
-        self.journal.set_user_attr(_LAST_ROUND_KEY, {"number": done, "params": [trial.params for trial in trials]})
+        self.journal.set_user_attr(_LAST_ROUND_KEY, {"number": finished, "params": [trial.params for trial in trials]})
         return trials
 
     def _make_sampler(self, number: int) -> BaseSampler:

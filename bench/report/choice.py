@@ -101,5 +101,5 @@ def _held_out(run_data: RunData) -> dict[str, Any]:
     """Return the held-out samples as arguments of `fit`, as shares or as arrays, as far as they are known."""
     if run_data.data is None:
         return held_out_shares(run_data)
-    known = {name: getattr(run_data.data, name) for name in HELD_OUT}
-    return {name: samples for name, samples in known.items() if samples is not None}
+    held_out = {name: getattr(run_data.data, name) for name in HELD_OUT}
+    return {name: samples for name, samples in held_out.items() if samples is not None}

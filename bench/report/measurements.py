@@ -22,14 +22,14 @@ class Measurement(NamedTuple):
 
 def measurements_of(run_data: RunData) -> list[Measurement]:
     """Return the measurements that there are, and the check."""
-    found = []
+    measurements = []
     for name, title in TITLES.items():
         table = run_data.evidence.get(name)
         if name in run_data.tables or (name != "check" and (table is None or table.empty)):
             continue
         words = say_check(find_check(run_data)) if name == "check" or table is None else caption(name, table)
-        found.append(Measurement(name, title, words, None if table is None else run_data.readable(name, table)))
-    return found
+        measurements.append(Measurement(name, title, words, None if table is None else run_data.readable(name, table)))
+    return measurements
 
 
 def find_check(run_data: RunData) -> ReferenceCheck | NotChecked:
@@ -39,8 +39,8 @@ def find_check(run_data: RunData) -> ReferenceCheck | NotChecked:
         return NotChecked(yet=run_data.result.run.study != "")
     error = 0.0 if checked["bound"].max() == 0 else float(checked["error"].max())
     loss_error = float(checked["loss_error"].max()) if error and "loss_error" in checked else np.nan
-    seen = run_data.frame.set_index("config_id")["samples_seen"].reindex(checked["config_id"])
+    samples = run_data.frame.set_index("config_id")["samples_seen"].reindex(checked["config_id"])
     per_epoch = checked["batch_size"].map(run_data.result.clock.samples_per_epoch)
-    whole = (checked["epochs"] * per_epoch > seen.to_numpy() - 0.5).all()
+    whole = (checked["epochs"] * per_epoch > samples.to_numpy() - 0.5).all()
     epoch = None if whole else float(checked["epochs"].max())
     return ReferenceCheck(len(checked), len(run_data.frame), error, loss_error, epoch)

@@ -36,9 +36,9 @@ def pack(values: Any) -> dict[str, str]:
 
 def compress(data: Any) -> str:
     """Return data as JSON, in a gzip file, as base64; the same data give the same text."""
-    written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    json_text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # A lone surrogate cannot be written as UTF-8.
-    return b64encode(gzip.compress(written.encode("utf-8", "replace"), compresslevel=6, mtime=0)).decode()
+    return b64encode(gzip.compress(json_text.encode("utf-8", "replace"), compresslevel=6, mtime=0)).decode()
 
 
 def encode_column(column: pd.Series, *, samples: int = 0, words: Mapping[Any, str] | None = None) -> dict[str, Any]:

@@ -124,11 +124,11 @@ def _encode_starts(run_data: RunData, texts: Mapping[str, StartText], every: int
     starts, rows = run_data.result.starts[::every], run_data.frame.iloc[::every]
     if texts:
         names, codes = np.unique(rows["init"].astype(str), return_inverse=True)
-        found = [texts[name] for name in names]
+        start_texts = [texts[name] for name in names]
     else:
         distinct, codes = np.unique(starts, axis=0, return_inverse=True)
-        found = [write_start(run_data.result.model, start.tolist()) for start in distinct]
-    return {"texts": [one._asdict() for one in found], "codes": pack_counts(codes.ravel())}
+        start_texts = [write_start(run_data.result.model, start.tolist()) for start in distinct]
+    return {"texts": [one._asdict() for one in start_texts], "codes": pack_counts(codes.ravel())}
 
 
 def _measures(run_data: RunData) -> list[tuple[str, str]]:

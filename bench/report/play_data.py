@@ -79,7 +79,7 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, codes: dict[str, dict[
     colors = colors_of(frame["optimizer"])
     target = run_data.target
     about: dict[str, Any] = {"shown": run_data.loss_axis, "target": target}
-    kept = run_data.result.run.identity["patience"] != "none"
+    has_patience = run_data.result.run.identity["patience"] != "none"
     place = pd.Series(np.arange(len(runs)), index=runs["config_id"])
     run_of_checkpoint = place.reindex(ids).fillna(-1).to_numpy(np.int64)
     order = np.argsort(run_of_checkpoint, kind="stable")[np.count_nonzero(run_of_checkpoint < 0) :]
@@ -94,9 +94,11 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, codes: dict[str, dict[
             losses[span],
             colors[name],
             **about,
-            notes=describe_end(status, seen, target, kept=kept),
+            notes=describe_end(status, samples_seen, target, kept=has_patience),
         )
-        for span, name, status, seen in zip(spans, runs["optimizer"], runs["status"], samples[ends - 1], strict=True)
+        for span, name, status, samples_seen in zip(
+            spans, runs["optimizer"], runs["status"], samples[ends - 1], strict=True
+        )
     ]
     numbers = own[["loss", *(f"param_{name}" for name in run_data.result.model.params)]].to_numpy(np.float32)
     return {

@@ -74,8 +74,8 @@ def held_out_shares(run_data: RunData) -> dict[str, float]:
     """Return the shares of the samples that a sweep in Python held out, as arguments of `fit`."""
     if run_data.study:
         return {}
-    known = {name: float(run_data.recorded[name]) for name in HELD_OUT if name in run_data.recorded}
-    return {name: share for name, share in known.items() if np.isfinite(share)}
+    shares = {name: float(run_data.recorded[name]) for name in HELD_OUT if name in run_data.recorded}
+    return {name: share for name, share in shares.items() if np.isfinite(share)}
 
 
 def _has_unknown_validation(run_data: RunData) -> bool:

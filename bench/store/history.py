@@ -126,9 +126,9 @@ def _find_newest(
         complete = after[part] == FROM_THE_START
         counts[part] = complete | (after[part] == reached[here])
         begun[here[complete]] = part.start
-        taken = part.start + np.flatnonzero(counts[part])
-        reached[config[taken]] = checkpoints[taken]
-        last[config[taken]] = taken
+        places = part.start + np.flatnonzero(counts[part])
+        reached[config[places]] = checkpoints[places]
+        last[config[places]] = places
     counts &= np.arange(config.size) >= begun[config]
     newest = np.zeros_like(counts)
     newest[last[reached != FROM_THE_START]] = True

@@ -90,8 +90,8 @@ class StoredSweep:
     @cached_property
     def optimum(self) -> AttainableLoss:
         """The lowest attainable loss on the samples, or that of a run if lower; and the loss of a constant."""
-        found = attainable_loss_of(read_table_of(self.run.folder, TABLE_NAME))
-        return lowered_by(found, self.frame, self.model)
+        attainable = attainable_loss_of(read_table_of(self.run.folder, TABLE_NAME))
+        return lowered_by(attainable, self.frame, self.model)
 
     @cached_property
     def curves(self) -> pd.DataFrame:

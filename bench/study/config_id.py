@@ -54,9 +54,9 @@ def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared:
 
     def optimizer_meaning(text: str) -> str:
         """Return the optimizer, and the kernel if kernels do not agree on it."""
-        made = make_optimizer(text)
-        own = "".join(f" {rule.digest}" for rule in registered_in(made, "optimizer"))
-        return made.text + own + ("" if made.is_exact else f" by {shared.kernel}")
+        optimizer = make_optimizer(text)
+        own = "".join(f" {rule.digest}" for rule in registered_in(optimizer, "optimizer"))
+        return optimizer.text + own + ("" if optimizer.is_exact else f" by {shared.kernel}")
 
     starts = params_from_columns(model, frame, START_PREFIX)
     numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], starts)]

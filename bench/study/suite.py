@@ -45,17 +45,19 @@ def load_suite(name: str) -> Suite | None:
     named = check_table(Named, texts, lambda key: f"{path}: ")
     if not isinstance(problems, list) or not all(isinstance(problem, dict) for problem in problems) or not problems:
         raise ValueError(f"{path}: problem must be one or more tables [[problem]]")
-    made = tuple(_make_study(table, problem, path) for problem in problems)
-    folders = [folder_name(study.name) for study in made]
+    studies = tuple(_make_study(table, problem, path) for problem in problems)
+    folders = [folder_name(study.name) for study in studies]
     if twice := next((one for one in folders if folders.count(one) > 1), None):
         raise ValueError(f"{path}: problem names must be distinct, but two would use the folder {twice!r}")
-    tried = {study.name: study.make_grid().optimizer for study in made}
-    if other := next((name for name, optimizers in tried.items() if set(optimizers) != set(tried[made[0].name])), None):
+    tried = {study.name: study.make_grid().optimizer for study in studies}
+    if other := next(
+        (name for name, optimizers in tried.items() if set(optimizers) != set(tried[studies[0].name])), None
+    ):
         raise ValueError(
             f"{path}, problem {other!r}: grid.optimizer must list the optimizers of the other problems, not "
             f"{', '.join(tried[other])}"
         )
-    return Suite(named.name, named.title or named.name, named.description or "", made)
+    return Suite(named.name, named.title or named.name, named.description or "", studies)
 
 
 def find_study_of(data: str) -> Study | None:

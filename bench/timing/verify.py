@@ -51,12 +51,12 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
         with variant.guarded():
             params, losses = call()
-            found = errors(Trained(params[:runs], losses[:, :runs]), expected, problem.y)
-        if not found.largest <= bound:
+            differences = errors(Trained(params[:runs], losses[:, :runs]), expected, problem.y)
+        if not differences.largest <= bound:
             raise NotVerifiedError(
-                f"not verified: the {which} call is off by {found.largest:.3g}; allowed: {bound:g}", found
+                f"not verified: the {which} call is off by {differences.largest:.3g}; allowed: {bound:g}", differences
             )
-    return call, found
+    return call, differences
 
 
 def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem], Value]:

@@ -150,11 +150,11 @@ class Table(Listing[T]):
         return len(self.built_in) + len(self.registered)
 
 
-def registered_in(made: Any, kind: str) -> list[Registered]:
+def registered_in(rule: Any, kind: str) -> list[Registered]:
     """Return the registered rules that an optimizer or a loss is built from; none if all are built in."""
-    registered = REGISTERED[kind].get(made.name)
-    registrations = [registered.variants.get(made.text, registered)] if registered else []
-    inner = getattr(made, "inner", None)
+    registered = REGISTERED[kind].get(rule.name)
+    registrations = [registered.variants.get(rule.text, registered)] if registered else []
+    inner = getattr(rule, "inner", None)
     return registrations if inner is None else [*registrations, *registered_in(inner, kind)]
 
 

@@ -84,14 +84,14 @@ def make_update(parts: NetworkParts, *, weight: bool, sample: bool) -> Update:
 
 def update_lines(parts: NetworkParts, update: Update, place: str, *, wide: int = 0, **read: str) -> list[str]:
     """Return the lines that update a parameter, or eight of one run; `read` has the texts of the rule's arguments."""
-    written = [(result, slot) for slot, result in enumerate(update.slots) if result != parts.slots[slot]]
-    used = [*update.lines, update.theta, update.point, *(result for result, _ in written)]
+    changed_slots = [(result, slot) for slot, result in enumerate(update.slots) if result != parts.slots[slot]]
+    used = [*update.lines, update.theta, update.point, *(result for result, _ in changed_slots)]
     return [
         *_reads(parts, place, used, wide, read),
         *update.lines,
         *(
             parts.put(result, "theta", parts.slot(place, slot), same=slot in update.same, wide=wide)
-            for result, slot in written
+            for result, slot in changed_slots
         ),
         parts.put(update.theta, "theta", place, wide=wide),
     ]

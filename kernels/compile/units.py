@@ -103,7 +103,7 @@ def gradient_of_sample(parts: NetworkParts) -> str:
 
 def _values(parts: NetworkParts, *, gradient: bool) -> list[str]:
     """Return the lines that write hidden units and class scores, and those of their derivatives that are not 1."""
-    written = list[str]()
+    loops = list[str]()
     for layer in parts.layers if parts.last.many else parts.layers[:-1]:
         tape, reads, value, derivatives = run_unit(parts, layer, point=gradient, row="row")
         varying = [part for part in range(layer.parts) if gradient and not layer.is_one(part)]
@@ -112,8 +112,8 @@ def _values(parts: NetworkParts, *, gradient: bool) -> list[str]:
         lines.append(parts.put(text, *cell, same=True))
         for part, one in zip(varying, texts, strict=True):
             lines.append(parts.put(one, "terms", parts.term(layer, part, "row"), same=True))
-        written += layer.loop([*reads, *number_lines(lines)])
-    return written
+        loops += layer.loop([*reads, *number_lines(lines)])
+    return loops
 
 
 def _times_slope(parts: NetworkParts, layer: Layer) -> list[str]:

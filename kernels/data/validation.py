@@ -132,20 +132,20 @@ def choose_split(n: int, validation: float | None = None, test: float | None = N
         If a part with a share would hold no samples, or none would be left to train on.
     """
     places = np.random.default_rng(SPLIT_SEED).permutation(n)
-    parts, taken = [], 0
+    parts, held_out = [], 0
     for name, share in (("test", test), ("validation", validation)):
         if share is not None and not (isinstance(share, Real) and 0 < share < 1):
             raise ValueError(f"{name} must be a share of the samples between 0 and 1, not {describe(share)}")
         count = 0 if share is None else round(share * n)
-        taken += count
-        if share is not None and not (count and taken < n):
+        held_out += count
+        if share is not None and not (count and held_out < n):
             both = test is not None and name == "validation" and count
-            besides = f", and the test {taken - count}" if both else ""
+            besides = f", and the test {held_out - count}" if both else ""
             raise ValueError(
                 f"{name}={share} would hold out {count} of {n} samples{besides}; both parts need at least one"
             )
         part = np.zeros(n, np.bool_)
-        part[places[taken - count : taken]] = True
+        part[places[held_out - count : held_out]] = True
         parts.append(part)
     return parts[1], parts[0]
 

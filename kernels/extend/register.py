@@ -370,7 +370,7 @@ def _source(about: Candidate, functions: list[FunctionType]) -> str:
     return f"{own}\n\n{source}" if own and own not in source else source
 
 
-def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+def _call_text(about: Candidate, rule: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Return the text of the call by which a user's function built an optimizer or a loss."""
     bound = signature(about.own).bind(*args, **kwargs)
     bound.apply_defaults()
@@ -379,7 +379,7 @@ def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mappi
         value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         if isinstance(value, bool | Optimizer):
             return value.text if isinstance(value, Optimizer) else str(value).lower()
-        return repr(made.options[option] if made.options.get(option, np.nan) == value else value)
+        return repr(rule.options[option] if rule.options.get(option, np.nan) == value else value)
 
     listed = ", ".join(f"{option}={text(option, value)}" for option, value in bound.arguments.items())
     return f"{about.name}({listed})" if listed else about.name

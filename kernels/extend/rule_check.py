@@ -49,14 +49,14 @@ def explained(about: Candidate, arguments: str = "", advice: str = NO_BRANCHES) 
         raise about.error(f"{place}{' '.join(fault.split())}") from None
 
 
-def trace_rule(about: Candidate, made: Optimizer | Loss) -> dict[str, Traced]:
+def trace_rule(about: Candidate, rule: Optimizer | Loss) -> dict[str, Traced]:
     """Return the traced code of each function of a rule, after checking that it matches the function on arrays."""
     with explained(about):
-        traced = trace_optimizer(made) if isinstance(made, Optimizer) else trace_loss(made)
-        if isinstance(made, Optimizer):
-            _compare_updates(about, made, traced)
+        traced = trace_optimizer(rule) if isinstance(rule, Optimizer) else trace_loss(rule)
+        if isinstance(rule, Optimizer):
+            _compare_updates(about, rule, traced)
         else:
-            _compare_values(about, made, traced)
+            _compare_values(about, rule, traced)
     return traced
 
 

@@ -124,8 +124,8 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
         return None  # refused by the check of numbers
     labels = [_plain(label) for label in np.unique(values)]
     several = loss.by_class and len(labels) > 1
-    known = list(range(len(labels) if several else 2))
-    are_classes = labels == known or (several and set(labels) <= set(range(scores)))
+    expected = list(range(len(labels) if several else 2))
+    are_classes = labels == expected or (several and set(labels) <= set(range(scores)))
     return None if values.dtype.kind not in "bUT" and are_classes else classes_of(labels, loss, what)
 
 

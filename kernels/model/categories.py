@@ -99,9 +99,11 @@ class Categories:
         """
         found = {}
         for name in column_names(table) or []:
-            given = np.asarray(table[name])
+            values = np.asarray(table[name])
             texts = (
-                [label.strip() for label in given.ravel() if isinstance(label, str)] if given.dtype.kind in "OU" else []
+                [label.strip() for label in values.ravel() if isinstance(label, str)]
+                if values.dtype.kind in "OU"
+                else []
             )
             if texts:
                 found[str(name)] = levels_of(Counter(texts))
@@ -142,8 +144,8 @@ class Categories:
 
         check_unmasked(what, texts)
         values = self.levels[column]
-        places, found = pd.factorize(np.asarray(texts, object))
-        labels = [str(label).strip() for label in found]
+        places, distinct = pd.factorize(np.asarray(texts, object))
+        labels = [str(label).strip() for label in distinct]
         codes = np.array([values.index(label) if label in values else -1 for label in labels] + [-1])[places]
         if (codes < 0).any():
             row = int(np.argmax(codes < 0))

@@ -128,8 +128,8 @@ def _not_a_group(operand: str, draft: Draft, inputs: Inputs) -> str:
 
 def _draft(code: str, inputs: Inputs) -> Draft:
     """Return a layer with a new name in place of each product; equal products share one."""
-    taken = set(names(parse(code, products=True)))
-    fresh = (name for number in count(1) if (name := f"dot{number}") not in taken)
+    reserved = set(names(parse(code, products=True)))
+    fresh = (name for number in count(1) if (name := f"dot{number}") not in reserved)
     pieces: dict[tuple[str, str], str] = {}
     text = code
     drafted: dict[str, Piece] = {}
@@ -158,7 +158,7 @@ def _draft(code: str, inputs: Inputs) -> Draft:
     all_are_x = any(size == len(inputs.columns) for _, size in inputs.groups.values())
     added = next((name for name in _added(tree) if name in single and not is_numbered(name)), None)
     if all_are_x and added:
-        free = next(name for number in count(1) if (name := f"{added}{number}") not in {*inputs.single, *taken})
+        free = next(name for number in count(1) if (name := f"{added}{number}") not in {*inputs.single, *reserved})
         raise ValueError(
             f"{added!r} in {code!r} is the column {inputs.columns[inputs.single[added]]!r}, which x holds too; a "
             f"constant needs a name that no column has, such as {free}"

@@ -125,17 +125,17 @@ class Model:
                 raise ValueError(f"the parameter {name!r} does not occur in the expression {expression!r}")
         self._check_inputs(used)
 
-    def _check_inputs(self, found: Sequence[str]) -> None:
+    def _check_inputs(self, used_names: Sequence[str]) -> None:
         """Refuse an unused input: a misspelt or renamed column would become a parameter."""
         given = self._given
-        used = [group for group in given.groups if group in found and "@" in self.expression]
+        used = [group for group in given.groups if group in used_names and "@" in self.expression]
         covered = {place for group in used for place in range(given.groups[group][0], sum(given.groups[group]))}
         for name, place in given.single.items():
-            if name not in found and place not in covered:
-                meant = meant_by(name, found)
+            if name not in used_names and place not in covered:
+                meant = meant_by(name, used_names)
                 raise ValueError(
                     f"the expression {self.expression!r} must use its input {name!r}{meant}: inputs must say which of "
-                    f"{', '.join(found) or 'no names'} stand for data"
+                    f"{', '.join(used_names) or 'no names'} stand for data"
                 )
         for name, (first, _) in given.groups.items():
             if name not in used and first not in given.single.values():

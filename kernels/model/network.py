@@ -226,8 +226,8 @@ class Term(NamedTuple):
         """Return the sums over the samples, shape (units * size,), in NumPy's order; a sum of -0.0s is -0.0."""
         if self.source is None:
             return np.asarray(np.add.reduce(np.ascontiguousarray(self.slope), axis=-1, initial=-0.0))
-        found = [np.add.reduce(np.ascontiguousarray(one * self.source), axis=-1, initial=-0.0) for one in self.slope]
-        return np.concatenate(found)
+        totals = [np.add.reduce(np.ascontiguousarray(one * self.source), axis=-1, initial=-0.0) for one in self.slope]
+        return np.concatenate(totals)
 
 
 class Forward(NamedTuple):
