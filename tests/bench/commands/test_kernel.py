@@ -22,7 +22,7 @@ scope = {}
 exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), scope)
 x, y, theta, places = (np.array(one) for one in json.load(sys.stdin))
 for size in (1, 16):
-    for order in (None, places):
+    for order in (np.arange(y.size) if len(sys.argv) > 2 else None, places):
         theta_of, losses = scope["train"](x, y, theta, np.full(3, 0.1), batch_size=size, places=order)
         print(theta_of.tobytes().hex(), losses.tobytes().hex())
 """
@@ -64,7 +64,8 @@ def test_a_standalone_module_has_the_bits_of_fit_without_sgdbench(ran, tmp_path,
     given = [one for name, value in (settings | {"inputs": str(inputs)}).items() for one in (f"--{name}", value)]
     ran("kernel", model, *given, "--standalone", tmp_path / "own.py")
     data = json.dumps([x.tolist(), y.tolist(), start.tolist(), order.tolist()])
-    command = [sys.executable, "-I", "-c", ALONE, str(tmp_path / "own.py")]
+    # Places that are None or an array are two types, for each of which numba would compile the module.
+    command = [sys.executable, "-I", "-c", ALONE, str(tmp_path / "own.py"), *(["compiled"] if compiled else [])]
     environment = os.environ | ({} if compiled else {"NUMBA_DISABLE_JIT": "1"})
     done = subprocess.run(command, env=environment, input=data, capture_output=True, text=True, check=True)
     settings |= {"init": start, "lr": 0.1, "epochs": 3, "drop_last": False, "kernel": "reference"}

@@ -175,7 +175,7 @@ def test_printed_it_takes_six_to_ten_lines(result):
     assert 6 <= len(lines) <= 10
     assert lines[0] == "Sweep of a*x**2 + b*x + c: 60 configurations"
     (best,) = (line for line in lines if line.startswith("  Best choice: "))
-    assert re.search(r" after \d+ .*; medians over ", best)
+    assert re.search(r" median \d+ .*; over ", best)
     assert f"learning rate {result.best().settings['lr']:g}" in best
 
 

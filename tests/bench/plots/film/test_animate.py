@@ -75,7 +75,9 @@ def test_the_curve_moves_in_a_small_gif(result, classic, tmp_path):
     assert (pictures[-1][-1, 0] == 255).all(), "white is white"
 
 
-def test_notebooks_show_the_film_and_matplotlibs_writers_save_it(short, noisy, tmp_path):
+def test_notebooks_show_the_film_and_matplotlibs_writers_save_it(noisy, tmp_path, monkeypatch):
+    for name, frames in (("MAX_FRAMES", 10), ("START_FRAMES", 2), ("END_FRAMES", 4)):
+        monkeypatch.setattr(f"bench.plots.film.film.{name}", frames)
     x, y = noisy
     fitted = fit("a*x + b", {"x": x}, y, lr=0.1, epochs=2, kernel="reference")
     animation = fitted.animate({"x": x}, y)
