@@ -443,6 +443,8 @@ def test_the_numbers_about_peers_are_those_of_the_reference_run():
     for variant, shown in (("fused", 1.52), ("C in our order", 1.71), ("lanes", 15.8)):
         assert float(f"{measured.loc[variant, 'to_c']:.3g}") == shown
         assert f"{shown} times as fast as `C`" in text
+    timing = " ".join(DOCUMENTS["bench/docs/explanation/timing.md"].text.split())
+    assert f"one run of JAX took {measured.loc['JAX', 'ns']:.1f} ns in the process of the reference run" in timing
     break_even = float(f"{measured.loc['fused', 'break_even']:.2g}")
     assert f"{break_even:,.0f} sample-updates" in text
 

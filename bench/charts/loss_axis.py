@@ -11,7 +11,7 @@ from kernels.base.run import Floats
 
 # Distances below a millionth of the lowest loss are mostly rounding.
 SMALLEST_DISTANCE = 1e-6
-# What is higher than so many times the top of a view is drawn there, out of view.
+# Losses above this many times the top of a view are drawn at that height, out of view.
 OUT_OF_VIEW = 10.0
 
 

@@ -119,7 +119,7 @@ def _draw_optimizer(band: pd.DataFrame, limits: tuple[float, float], width: floa
     held = np.nan_to_num(band[names].to_numpy(float), nan=np.inf).clip(bottom, OUT_OF_VIEW * top).T
     low, median, high = held[:3]
     low, high = (edge.clip(median.min(), median.max()) for edge in (low, high))
-    # What diverges at once is a dot, and no line that leaves.
+    # A run that diverges at once is a dot, without a line that leaves the panel.
     reached = np.isfinite(band["median"].to_numpy(float))
     median = median if reached.sum() > 1 else np.where(reached, median, np.nan)
     layers: list[Band | Line] = [Band(samples, low, high, **own)]

@@ -23,7 +23,7 @@ from bench.tables.words import describe_choice
 from kernels.base.run import Floats
 
 SMALL_POINTS_FROM = 400  # points of an optimizer, from which on they are small
-# What ends this many times higher than the highest start has diverged, and would flatten the others.
+# Runs that end this many times higher than the highest start have diverged, and would flatten the others.
 DIVERGED = 1000.0
 
 

@@ -11,7 +11,7 @@ from bench.data.table_errors import NoNumbersError
 from kernels.base.run import Floats
 from kernels.model.layers import MAX_CLASSES
 
-# Of a larger table, only the first rows are examined.
+# Only this many rows of a larger table are examined.
 EXAMINED_ROWS = 1_000_000
 # Integers with at most this many values may be classes.
 MAX_CLASS_VALUES = 20

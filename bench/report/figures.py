@@ -40,7 +40,7 @@ from bench.tables.rank import varies
 from kernels.model.param_columns import params_of_row
 
 MAX_PATHS = 3  # one row of panels
-# Of the variance of y. Runs without a target may end at 1e-30 or at 1e-20 of it, which is as good to everyone.
+# A share of the variance of y: without a target, runs that end at 1e-30 and at 1e-20 of it are equally good.
 NEGLIGIBLE = 1e-12
 
 Drawn = tuple[str, Figure] | None

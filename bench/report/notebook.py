@@ -62,7 +62,7 @@ def plot_fit(
         return _add_png_display(_loss_figure(result))
     # Where the path is not known the predictions of `params` are drawn: those of a run that diverged are out of sight.
     has_path = len(result.trajectory) == result.loss.size and not result.model.vectors
-    # Of two classes, predicted against observed values are two strips.
+    # For two classes, predicted against observed values would be two strips.
     has_path = has_path and not (two_classes(result) and len(result.model.inputs) > 1)
     if not np.isfinite(result.loss[0] if has_path else result.kept.loss):
         return _add_png_display(_loss_figure(result))

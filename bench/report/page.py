@@ -39,7 +39,7 @@ PLAIN_SCRIPTS = ["look.js"]  # of a page without charts
 STARTER = "start.js"
 # The page draws these itself, and does not embed them as pictures.
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "confusion", "rate_map", "sensitivity", "optimizer_", "setting_")
-# What theory predicts stands beside what it is about: the sensitivity to the learning rate.
+# Predictions of theory stand beside the sensitivity to the learning rate, their subject.
 THEORY = ("theory", "rates")
 
 

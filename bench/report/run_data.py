@@ -62,7 +62,7 @@ class RunData(RunFacts):
 
     # The settings that conclusions name although they do not vary.
     named: ClassVar[tuple[str, ...]] = ()
-    # What ranked the choices, as conclusions call it.
+    # The name in conclusions of the runs that ranked the choices.
     chosen_in: ClassVar[str] = "the sweep"
 
     @cached_property

@@ -15,7 +15,7 @@ from bench.system.atomic import write_text
 from bench.tables.formatting import escape_markdown, remove_leftovers, text, to_markdown, write_tables
 from bench.tables.render import text_table
 
-# What makes each chart.
+# The function that makes each chart.
 Figures = Mapping[str, Callable[[], Chart] | None]
 
 

@@ -18,7 +18,7 @@ from bench.tables.render import ratio_title
 from bench.tables.search import GRID, grid_in_random_order, search_history
 from bench.tables.words import describe_ratio, describe_seeds
 
-# Of the best trials, the number that the page lists; the tables have all of them.
+# The page lists this many of the best trials; the tables have all of them.
 LISTED = 20
 
 

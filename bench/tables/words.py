@@ -43,7 +43,7 @@ _TIES = {
     WITHIN: tuple(f"{verb} {WITHIN} of it" for verb in ("is", "are")),
     TOO_FEW_RUNS: tuple(f"{verb} too few runs to be compared with it" for verb in ("has", "have")),
 }
-# What stands below tables.
+# Captions below tables.
 TABLE_CAPTIONS = {
     "best": (
         "Medians, with 95 % intervals where there are enough runs; ∞ where half of them or more fail. The recommended "
