@@ -1,4 +1,4 @@
-"""What a chart is: panels with axes and layers, a legend and a caption, as data that any renderer can draw."""
+"""A chart as data that any renderer can draw: panels with axes and layers, a legend and a caption."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -189,7 +189,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Chart:
-    """What a renderer draws.
+    """Panels with a legend and a caption, which a renderer draws.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ MAX_STARTS = 6
 
 
 class Clock(NamedTuple):
-    """What curves are drawn against: the title of its axis, and how its ticks are written."""
+    """The horizontal axis of curves: its title, and how its ticks are written."""
 
     title: str
     says: Says | None = None

@@ -1,4 +1,4 @@
-"""What the runs of a folder say besides their ranking: outcomes, comparisons, and what the best choice predicts."""
+"""Facts about the runs of a folder besides their ranking: outcomes, comparisons, predictions of the best choice."""
 
 from dataclasses import dataclass
 from functools import cached_property

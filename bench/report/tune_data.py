@@ -28,7 +28,7 @@ class TuneData(RunData, RankedSearch):
 
     @property
     def chosen_in(self) -> str:  # type: ignore[override]
-        """What ranked the best choice."""
+        """The source of the best choice: the search, or its grid."""
         return GRID if self.ranked["family"].iloc[0] == GRID else "the search"
 
     @cached_property

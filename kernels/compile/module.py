@@ -33,7 +33,7 @@ IMPORTS = {
     ),
     "kernels.simd.sums": ("sum_each", "sum_lanes"),
 }
-"""What kernels import, by module."""
+"""The names that kernels import, by module."""
 
 
 @once
