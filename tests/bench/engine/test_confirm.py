@@ -132,7 +132,7 @@ def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
     row = fresh.frame.iloc[0]
     alone = fit_of(row, fresh.starts[0], X, Y, epochs=20, target=1e-3, record="log:50")
     assert row["samples_to_target"] == alone.samples_seen[-1]
-    assert " and fewer checkpoints, after " in found.verdict()["Confirmed"]
+    assert " and fewer checkpoints, the median was " in found.verdict()["Confirmed"]
     # As finely when it goes on.
     sweep(models.quadratic, X, Y, grid, **given | {"epochs": 200})
     assert load_run(tmp_path).confirmation.clock.record == "log:50"
