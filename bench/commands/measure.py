@@ -44,7 +44,7 @@ def measure_and_report(
     else:
         costs = decided.evidence["costs"]
     with stages.stage("variants, timed"):
-        measured = _measure_speed(folder, study, data)
+        measured = measure_speed(folder, study, data)
     with stages.stage("paths and theory"):
         replay_runs(decided, study, data)
         store_tables(folder, basin=basin(result, study.run, data, decided.ranked))
@@ -86,7 +86,7 @@ def replay_runs(decided: RunData, study: Study, data: Dataset) -> None:
     store_tables(folder, typical_paths=typical_paths(*about), paths=recorded_paths(*about, best))
 
 
-def _measure_speed(folder: Path, study: Study, data: Dataset) -> Speed | None:
+def measure_speed(folder: Path, study: Study, data: Dataset) -> Speed | None:
     """Time the variants in `MEASURED_VARIANTS` on the study's model; return None if it diverges at every rate."""
     try:
         one, many = study_problems(study, data)

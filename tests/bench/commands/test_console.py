@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from bench.commands import console, stages
 from kernels import fit
 from kernels.base.announcements import listen
-from kernels.compile import build
+from tests.support.anew import begin_anew
 from tests.support.terminal import make_terminal
 
 TABLE = pd.DataFrame({"lr": [0.5], "final_loss": [1e-9], "init": ["[red]x[/red]"]})
@@ -59,7 +60,7 @@ def test_no_progress_in_a_pipe_or_where_it_is_hidden(hidden, monkeypatch):
 
 def test_a_kernel_announces_that_it_is_compiled(classic, monkeypatch):
     heard = []
-    monkeypatch.setattr(build, "_built", {})  # as in a process that has no kernel yet
+    begin_anew(monkeypatch, os.environ["SGDBENCH_CACHE_DIR"])
     with listen(heard.append):
         fit("a*x**2 + b*x + c", *classic, epochs=1)
     assert heard == ["compiling a kernel", None]
