@@ -98,16 +98,24 @@ def pytest_unconfigure():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compile_here():
-    """Workers start no processes that help to compile.
+def _compile_once():
+    """Workers wait for a kernel that another one compiles already, and start no processes that help with it.
 
     Each of these would import all that compiles, and compile what earlier tests put off and nothing asks for any more.
     """
     from bench.engine import train
     from bench.timing import update
+    from kernels.compile import build
     from kernels.train.compile_together import compile_together
 
+    places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, build.compile_or_load
+
+    def compile_in_turn(name, *others):
+        with FileLock(places / f"{name}.lock"):
+            return compile_or_load(name, *others)
+
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(build, "compile_or_load", compile_in_turn)
         for place in (train, update):
             patched.setattr(place, "compile_together", lambda wanted, processes: compile_together(wanted, 1))
         yield

@@ -82,14 +82,14 @@ def _build(module: Module) -> Built:
     scope = run_text(name, module.text)
     if numba.config.DISABLE_JIT:
         return Built(scope["kernel"], 0.0, lambda: None)
-    dispatcher = _compile(name, module, scope["kernel"])
+    dispatcher = compile_or_load(name, module, scope["kernel"])
     cold_seconds, note = time.perf_counter() - started, f"{name}.seconds"
     if dispatcher.stats.cache_hits:
         cold_seconds = float(cache.read(note) or "nan")
     else:
         cache.write(note, repr(cold_seconds))
     return Built(
-        _address(dispatcher), cold_seconds, lambda: _compile(name, module, run_text(name, module.text)["kernel"])
+        _address(dispatcher), cold_seconds, lambda: compile_or_load(name, module, run_text(name, module.text)["kernel"])
     )
 
 
@@ -128,7 +128,7 @@ def _share_functions(module: ModuleType, text: str) -> None:
             keep(function, f"{name}_{digests[name][:16]}")
 
 
-def _compile(name: str, module: Module, kernel: Any) -> Any:
+def compile_or_load(name: str, module: Module, kernel: Any) -> Any:
     """Compile the entry of a kernel, or load it from the cache folder if it is stored."""
     kernel.py_func.__module__ = name
     use_cache(kernel, CodeCache(name))
