@@ -86,7 +86,7 @@ def _outcome(runs: Runs, samples_seen: Integers) -> dict[str, Any]:
         "status": np.array(STATUSES)[runs.status],
         "samples_seen": samples_seen,
         "samples_to_target": pd.Series(samples_seen, dtype="Int64").where(runs.status == CONVERGED),
-        "final_loss": runs.kept().losses,
+        "final_loss": runs.kept_results().losses,
     }
 
 

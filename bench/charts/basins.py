@@ -130,17 +130,17 @@ def _name_starts(starts: Mapping[str, Floats], axes: tuple[Axis, Axis], columns:
     placed: list[tuple[Floats, Floats]] = []
     shown: list[tuple[Floats, str]] = []
     for name, at, _ in _locate_starts(starts, axes):
-        written = shorten(name, LETTERS if columns == 1 else 10)
-        size = np.array([LETTER * columns * len(written), HEIGHT])
+        label_text = shorten(name, LETTERS if columns == 1 else 10)
+        size = np.array([LETTER * columns * len(label_text), HEIGHT])
         # A name stands towards the middle, as seen from its start.
         middle = at + np.where(at > 0.5, -1, 1) * (size / 2 + np.multiply(DISTANCE, (columns, 1)))
         if all((np.abs(middle - other) > (size + its_size) / 2).any() for other, its_size in placed):
             placed.append((middle, size))
-            shown.append((_place(at, axes), written))
+            shown.append((_place(at, axes), label_text))
     if not shown:
         return []
     x, y = np.transpose([at for at, _ in shown])
-    return [Texts(x, y, [written for _, written in shown])]
+    return [Texts(x, y, [label_text for _, label_text in shown])]
 
 
 def _place(at: Floats, axes: tuple[Axis, Axis]) -> Floats:

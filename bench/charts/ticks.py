@@ -71,8 +71,8 @@ def format_log_ticks(values: Sequence[float]) -> list[str]:
 
 def format_tick(value: float) -> str:
     """Write a value of a linear axis, with all of its digits but those of rounding."""
-    written = f"{value + 0.0:.10g}" if abs(value) < 10000 else f"{value:,.10g}"
-    return written.replace("e+", "e").replace("-", "\N{MINUS SIGN}")
+    digits = f"{value + 0.0:.10g}" if abs(value) < 10000 else f"{value:,.10g}"
+    return digits.replace("e+", "e").replace("-", "\N{MINUS SIGN}")
 
 
 def format_log_tick(value: float) -> str:

@@ -94,7 +94,7 @@ class RunStates:
         self.best_loss[rows] = np.fmin(self.best_loss[rows], lowest_loss(job, runs))
         for row, memory in zip(rows, runs.memory, strict=True):
             self.memory[row] = memory
-        kept_checkpoints = runs.kept(job.first)
+        kept_checkpoints = runs.kept_results(job.first)
         self.kept_loss[rows] = (
             kept_checkpoints.validation_losses if problem.counted_loss == "validation_loss" else kept_checkpoints.losses
         )

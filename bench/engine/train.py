@@ -229,7 +229,7 @@ class Writer:
         Runs whose kept parameters differ from those at their end have the latter in `end`, for a longer run to continue
         from.
         """
-        trained, kept_checkpoints = runs.checkpoints - job.first, runs.kept(job.first)
+        trained, kept_checkpoints = runs.checkpoints - job.first, runs.kept_results(job.first)
         losses = np.ascontiguousarray(runs.losses.T)
         columns: dict[str, Any] = {
             "status": runs.status.astype(np.int8),

@@ -49,8 +49,8 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     settings = [*choice_columns(frame), "init", "seed"]
     numbers = [*_numbers(run_data), *params]
     # Eight bytes for each number and the id, twice as many for each number of a start, and about two for each setting.
-    written = 0 if texts else len(model.params)
-    room = ROW_BYTES // (8 * (len(numbers) + 1 + 2 * written) + 2 * len(settings))
+    start_numbers = 0 if texts else len(model.params)
+    room = ROW_BYTES // (8 * (len(numbers) + 1 + 2 * start_numbers) + 2 * len(settings))
     every = -(-len(frame) // room) or 1
     rows = frame.iloc[::every]
     values = {name: pd.factorize(rows[name], sort=True)[1].tolist() for name in settings}

@@ -94,7 +94,7 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, codes: dict[str, dict[
             losses[span],
             colors[name],
             **about,
-            notes=describe_end(status, samples_seen, target, kept=has_patience),
+            notes=describe_end(status, samples_seen, target, has_patience=has_patience),
         )
         for span, name, status, samples_seen in zip(
             spans, runs["optimizer"], runs["status"], samples[ends - 1], strict=True

@@ -95,9 +95,9 @@ def status_words(target: float | None) -> dict[str, str]:
     return {"max_epochs": ENDINGS["max_epochs"] if target is None else "target missed"}
 
 
-def describe_end(status: str, samples: int, target: float | None, *, kept: bool) -> str:
-    """Return how a run that is played ends, where it has seen the `samples`, and `kept` its best parameters there."""
-    if kept:
+def describe_end(status: str, samples: int, target: float | None, *, has_patience: bool) -> str:
+    """Return how a run that is played ends after this many samples, whose parameters it keeps if it has patience."""
+    if has_patience:
         return "kept, as the loss on held-out samples was lowest here"
     missed = {} if target is None else {"max_epochs": "target missed"}
     endings = {"converged": "target reached", "diverged": f"diverged by {format_count(samples, 'sample')}"}
@@ -199,7 +199,7 @@ def format_estimate(value: float, low: float, high: float, as_text: Callable[[fl
 
 def _format_symmetric(value: str, low: str, high: str) -> str | None:
     """Return a value and the half width of its interval; None if the interval is not symmetric or units differ."""
-    matches = [part for written in (value, low, high) if (part := _QUANTITY.fullmatch(written))]
+    matches = [part for end in (value, low, high) if (part := _QUANTITY.fullmatch(end))]
     if len(matches) < 3 or len({part[2] for part in matches}) > 1:
         return None
     middle, lower, upper = (Decimal(part[1].replace(",", "")) for part in matches)

@@ -62,16 +62,16 @@ class Runs(NamedTuple):
     lowest: Floats
     path: Floats = np.zeros((0, 0, 0))
 
-    def kept(self, first: int = 0) -> "Kept":
+    def kept_results(self, first: int = 0) -> "KeptResults":
         """Return the parameters and losses that these runs keep, after training from checkpoint `first` on."""
         if self.validation_losses.size and self.lowest.shape[1] > 2:
-            return Kept(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
+            return KeptResults(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
         last = self.checkpoints - first, np.arange(self.checkpoints.size)
         held_out = self.validation_losses[last] if self.validation_losses.size else None
-        return Kept(self.params, self.losses[last], held_out)
+        return KeptResults(self.params, self.losses[last], held_out)
 
 
-class Kept(NamedTuple):
+class KeptResults(NamedTuple):
     """The kept parameters of runs, shape (R, P), and their losses, (R,): at the end, or at the lowest held-out loss.
 
     Without validation samples there are no validation losses.
