@@ -128,10 +128,8 @@ def test_a_fit_that_does_not_arrive_says_what_would_help(sgdbench, options):
         (["quadratic"], "y = a*x**2 + b*x + c"),
         (["auto-mpg"], "mpg = a*hp**2 + b*hp + c"),
         (["exponential"], "y = a*exp(-b*x) + c"),  # of a suite
-        (
-            ["digits", "--loss", "squared"],
-            "digit = w @ x + b",
-        ),  # the model of its study, W @ x + b, has scores of classes
+        (["digits"], "digit = W @ x + b"),
+        (["digits", "--loss", "squared"], "digit = w @ x + b"),  # W @ x + b has scores of classes
     ],
 )
 def test_builtin_data_bring_the_model_of_their_study(sgdbench, given, title):

@@ -18,7 +18,7 @@ CASE = Case("sgd", "float64", "in blocks")
 CROSSED = [CASE, Case("adam", "float64", "in order"), Case("adam", "float32", "shuffled")]
 # Their features, the runs in a lane of float64, and what is trained for them: each kernel has to be compiled there.
 PROCESSORS = {
-    "x86-64": ("", 8, [("lanes", Case("sgd", "float64", "shuffled"))]),
+    "x86-64": ("", 8, [("lanes", Case("adam", "float64", "shuffled"))]),
     "haswell": ("+avx,+avx2,+fma", 16, [("lanes", Case("adam", "float32", "shuffled"))]),
 }
 
