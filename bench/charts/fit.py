@@ -11,7 +11,7 @@ from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Point
 from bench.charts.choices import spread_evenly
 from bench.charts.colors import PALETTE, colors_of, nested_widths
 from bench.charts.ticks import format_tick, linear_ticks
-from bench.tables.chart_words import join_sentences, say_drawn, say_fits
+from bench.tables.chart_words import DRAWN_SAMPLES, join_sentences, say_fits, say_part
 from bench.tables.formatting import shorten
 from bench.tables.words import format_count
 from kernels import FitResult
@@ -109,7 +109,7 @@ def fit_chart(
     about = {name: shorten(name) for name in curves} | dict(words or {})
     fits = Fits(y if several else x.ravel(), y, y if several else at.ravel(), curves, residuals, about)
     short = shorten(names[0]), shorten(names[1])
-    drawn = say_drawn(len(y), total)
+    drawn = say_part(DRAWN_SAMPLES, len(y), total)
     if several and classes and finite:
         return replace(_draw_classes(fits, classes, short[1], is_probability=differences), notes=drawn)
     begun = None if start is None else predict(np.asarray(start, dtype=float), at)

@@ -14,6 +14,7 @@ from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, band_limits, cl
 from bench.charts.ticks import Says, format_limit, format_tick, format_time, linear_ticks, log_axis, log_ticks
 from bench.tables.chart_words import (
     CURVES_CAPTION,
+    DRAWN_STARTS,
     HELD_OUT_CURVES_CAPTION,
     describe_point,
     join_sentences,
@@ -91,7 +92,7 @@ def loss_charts(
     notes = join_sentences(
         most > 1 and say_curves(least, most),
         diverged > 0 and say_diverged(diverged, total),
-        say_part(len(few), len(starts), "starts"),
+        say_part(DRAWN_STARTS, len(few), len(starts)),
         (medians < bottom).any() and say_drawn_at_bottom(shown.quantity, format_limit(bottom)),
     )
     chart = Chart(

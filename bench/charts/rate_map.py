@@ -14,11 +14,12 @@ from bench.charts.loss_axis import PLAIN, LossAxis
 from bench.charts.shades import Shades, make_shades
 from bench.charts.ticks import Says, places
 from bench.tables.chart_words import (
+    BEST_OPTIMIZERS,
+    DRAWN_STARTS,
     caption_maps,
     describe_cell,
     describe_cell_runs,
     join_sentences,
-    say_best_optimizers,
     say_diverged,
     say_map_medians,
     say_part,
@@ -154,8 +155,8 @@ def rate_map_figure(
     notes = join_sentences(
         most > 1 and say_map_medians(few, most),
         say_diverged(over_starts["diverged"].sum(), over_starts["runs"].sum()),
-        say_best_optimizers(len(rows), len(optimizers)),
-        say_part(len(columns), len(starts), "starts"),
+        say_part(BEST_OPTIMIZERS, len(rows), len(optimizers)),
+        say_part(DRAWN_STARTS, len(columns), len(starts)),
     )
     tall = min(max(2.4 / len(rows), 0.23 * len(grid.sizes)), 3.0)
     return Chart(

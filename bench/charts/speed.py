@@ -10,11 +10,11 @@ from bench.charts.chart import Axis, Bars, Chart, Key, Layer, Line, Panel, Point
 from bench.charts.colors import PALETTE
 from bench.charts.ticks import log_ticks, places
 from bench.tables.chart_words import (
+    NO_SPEED,
     SPEED_CAPTION,
     describe_time,
     join_sentences,
     say_baselines,
-    say_no_speed,
     say_not_measured,
 )
 from bench.tables.formatting import shorten
@@ -36,7 +36,7 @@ def speed_chart(speed: pd.DataFrame) -> Chart:
     missing = _describe_missing(speed[~np.isfinite(ns)])
     measured = speed[np.isfinite(ns)].sort_values("ns", kind="stable").reset_index(drop=True)
     if measured.empty:
-        return Chart((), caption=SPEED_CAPTION, notes=join_sentences(say_no_speed(), missing))
+        return Chart((), caption=SPEED_CAPTION, notes=join_sentences(NO_SPEED, missing))
     values, low, high = measured[["ns", "ns_low", "ns_high"]].to_numpy(float).T
     margin = (high.max() / low.min()) ** 0.06 * 1.5
     limits = float(low.min() / margin), float(high.max() * margin)

@@ -8,7 +8,15 @@ from bench.charts.chart import Axis, Bars, Chart, Line, Panel
 from bench.charts.colors import NEUTRAL
 from bench.charts.fit import pad_range
 from bench.charts.ticks import linear_ticks, places
-from bench.tables.chart_words import UNITS_DIFFER, join_sentences, say_favored, say_first, say_largest
+from bench.tables.chart_words import (
+    FIRST_CLASSES,
+    FIRST_UNITS,
+    LARGEST_WEIGHTS,
+    UNITS_DIFFER,
+    join_sentences,
+    say_favored,
+    say_part,
+)
 from bench.tables.formatting import shorten
 from kernels import Model
 from kernels.base.run import Floats
@@ -51,8 +59,8 @@ def weight_chart(model: Model, params: Floats, *, labels: list[str], standardize
     rows = ceil(shown / IN_A_ROW)
     favored = shorten(labels[-1], LETTERS) if len(labels) == 2 and _add_up(model, names) else ""
     notes = join_sentences(
-        say_largest(len(largest), len(inputs)),
-        say_first(shown, count, "classes" if group == "class" else "units"),
+        say_part(LARGEST_WEIGHTS, len(largest), len(inputs)),
+        say_part(FIRST_CLASSES if group == "class" else FIRST_UNITS, shown, count),
         bool(favored) and say_favored(favored),
         not standardized and UNITS_DIFFER,
     )

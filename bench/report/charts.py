@@ -20,12 +20,13 @@ from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
 from bench.tables.chart_words import (
+    BEST_OPTIMIZERS,
     TIME_OF_A_RUN,
     caption_fits,
     caption_of_map,
     describe_fitted,
     join_sentences,
-    say_best_optimizers,
+    say_part,
 )
 from bench.tables.confusion import name_classes
 from bench.tables.costs import COST_NAMES, settle_cost
@@ -53,7 +54,7 @@ def loss_figure(run_data: RunData) -> Chart:
     starts = bands["start"].unique().tolist()
     own = bands[bands["start"].isin(starts[1:] or starts) & bands["optimizer"].isin(few)]
     chart = loss_charts(own, runs=runs[runs["optimizer"].isin(few)], **_about_losses(run_data))["samples"]
-    return replace(chart, caption=join_sentences(chart.caption, say_best_optimizers(len(few), count)))
+    return replace(chart, caption=join_sentences(chart.caption, say_part(BEST_OPTIMIZERS, len(few), count)))
 
 
 def losses_by_start(run_data: RunData) -> list[dict[str, Chart]]:

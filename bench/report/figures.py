@@ -28,6 +28,7 @@ from bench.report.charts import (
 from bench.report.run_data import RunData
 from bench.tables.chart_words import (
     CONFUSION_CAPTION,
+    DRAWN_STARTS,
     STANDARDIZED_UNITS,
     WEIGHTS_CAPTION,
     caption_paths,
@@ -98,7 +99,7 @@ def _contours(run_data: RunData) -> Drawn:
     caption = join_sentences(
         caption_paths(run_data.cost),
         run_data.scaling is not None and STANDARDIZED_UNITS,
-        say_part(len(few), len(starts), "starts"),
+        say_part(DRAWN_STARTS, len(few), len(starts)),
     )
     return caption, draw_chart(chart)
 

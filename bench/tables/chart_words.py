@@ -17,6 +17,7 @@ from bench.tables.words import (
     name_settings,
 )
 
+BEST_OPTIMIZERS = "The best {shown} of {total} optimizers."
 CURVES_CAPTION = (
     "Loss curves of each optimizer at its best choice: medians, and bands from 10 to 90 % of the runs. A band is drawn "
     "no higher and no lower than its line goes."
@@ -28,9 +29,15 @@ COMPARED_RUNS_CAPTION = (
 )
 CONFUSION_CAPTION = "Observed and predicted classes, of the best run of the best choice."
 CONFUSION_NOTES = "The darker a cell, the larger its share of the samples of its row."
+DRAWN_SAMPLES = "{shown} of {total} samples are drawn."
+DRAWN_STARTS = "{shown} of {total} starts."
+FIRST_CLASSES = "The first {shown} of {total} classes."
+FIRST_UNITS = "The first {shown} of {total} units."
 HISTORY_CAPTION = "The value of each trial and the best one so far, against the samples spent."
+LARGEST_WEIGHTS = "The {shown} of {total} inputs with the largest weights."
 NO_PATHS = "No path over the loss to show: it requires two parameters and a run of two epochs."
 NO_SLICES = "No slices to show: no numeric setting varies among the trials to be shown."
+NO_SPEED = "No speed to show: nothing was measured."
 NO_TRIALS = "No trials to show: all of them diverged."
 PROFILE_CAPTION = "How often each optimizer is within a factor of the best one."
 RATE_RANGES_CAPTION = "How wide the range of good learning rates is."
@@ -58,9 +65,9 @@ def say_diverged(diverged: int, runs: int) -> str:
     return f"{diverged:,} of {format_count(runs, 'run')} diverged."
 
 
-def say_part(shown: int, total: int, nouns: str) -> str:
-    """Say how many of the starts or optimizers are in a chart; nothing if all are."""
-    return f"{shown} of {total} {nouns}." if shown < total else ""
+def say_part(sentence: str, shown: int, total: int) -> str:
+    """Say how much of something a chart shows, by a `sentence` with places for both counts; nothing if it shows all."""
+    return sentence.format(shown=text(shown), total=text(total)) if shown < total else ""
 
 
 def say_drawn_at_bottom(losses: str, bottom: str) -> str:
@@ -146,11 +153,6 @@ def caption_of_map(outcomes: pd.DataFrame, *, target: float | None) -> str:
 def say_map_medians(fewest: int, most: int) -> str:
     """Say that the cells of maps are medians, and the number of runs."""
     return f"Medians of {describe_range(fewest, most)} runs."
-
-
-def say_best_optimizers(shown: int, total: int) -> str:
-    """Say how many of the optimizers have maps; nothing if all have."""
-    return f"The best {say_part(shown, total, 'optimizers')}" if shown < total else ""
 
 
 def describe_cell(map_name: str, rate: str, size: str, said: str) -> str:
@@ -262,11 +264,6 @@ def say_paths(most: int, longest: int, moving: int, paths: int, *, is_cut: bool)
         yield f"{moving} of {paths} runs: the others do not move."
 
 
-def say_drawn(drawn: int, samples: int) -> str:
-    """Say how many of the samples are drawn; nothing if all are."""
-    return f"{drawn:,} of {samples:,} samples are drawn." if drawn < samples else ""
-
-
 def say_fits(best: str, farthest: float | None, rounding: float | None, *, has_differences: bool) -> Iterator[str]:
     """Say what is below the fits, how `farthest` several are apart, and the residuals if they are rounding errors."""
     if has_differences:
@@ -302,11 +299,6 @@ def describe_time(ns: float, compared: Iterable[tuple[str, float]], share: float
 def say_baselines(names: Sequence[str]) -> str:
     """Say whose times are dashed lines; nothing if there are none."""
     return f"Dashed: the time of {' and of '.join(names)}." if names else ""
-
-
-def say_no_speed() -> str:
-    """Say why there is no chart of speed."""
-    return "No speed to show: nothing was measured."
 
 
 def say_not_measured(reasons: Mapping[str, str], more: int) -> str:
@@ -358,16 +350,6 @@ def say_slices(optimizer: str, *, has_shares: bool) -> Iterator[str]:
     yield f"{shorten(optimizer)}: the circle is the best trial; gray ones were given up early."
     if has_shares:
         yield "A main effect is what a setting explains by itself (functional analysis of variance)."
-
-
-def say_largest(shown: int, inputs: int) -> str:
-    """Say how many inputs the chart of weights shows; nothing if it shows all."""
-    return f"The {shown} of {text(inputs)} inputs with the largest weights." if shown < inputs else ""
-
-
-def say_first(shown: int, total: int, nouns: str) -> str:
-    """Say how many of the classes or units are shown; nothing if all are."""
-    return f"The first {shown} of {text(total)} {nouns}." if shown < total else ""
 
 
 def say_favored(label: str) -> str:
