@@ -20,9 +20,10 @@ from bench.store.evidence import store_tables
 from bench.study.load import load_study
 from bench.tables.formatting import duration, shorten, text
 from bench.tables.rank import recommended_choice, runs_of
-from kernels import Model
+from kernels import Model, fit
 from kernels.losses import make_loss
 from tests.support.browsing import chromium, complaints, opened
+from tests.support.constants import HANG
 from tests.support.hostile import STARTS, TITLE, Y, make_costs
 from tests.support.studies import train_study
 
@@ -119,6 +120,30 @@ def test_no_request_leaves_the_page(page, folder):
     blocked = "fetch('https://example.org/').then(() => 'went', () => 'stayed').then(arguments[0])"
     assert page.execute_async_script(blocked) == "stayed"
     assert all("Content Security Policy" in told for told in complaints(page))
+
+
+def test_a_film_is_played_to_its_end_without_a_network(browser, classic, tmp_path):
+    settings = {"init": [-1, 10, 26], "lr": 0.5, "epochs": 2, "batch_size": 16, "kernel": "reference"}
+    path = tmp_path / "film.html"
+    fit("a*x**2 + b*x + c", *classic, **settings).animate(*classic, settings=settings).save(path)
+    complaints(browser), browser.get_log("performance")
+    browser.get(path.as_uri())
+    slider, image = browser.find_element(By.CSS_SELECTOR, "input[type=range]"), browser.find_element(By.TAG_NAME, "img")
+    WebDriverWait(browser, HANG, 0.05).until(lambda _: image.get_property("naturalWidth") == 640)
+    start = image.get_property("src")
+    play = browser.find_element(By.CSS_SELECTOR, "[aria-label=Play]")
+    assert {button.text for button in browser.find_elements(By.TAG_NAME, "button")} == {""}
+    assert run(browser, "getComputedStyle(arguments[0].firstElementChild, '::before').content", play) == '"▶"'
+    play.click()
+    WebDriverWait(browser, HANG, 0.05).until(lambda _: slider.get_property("value") == slider.get_property("max"))
+    assert image.get_property("src") not in ("", start)
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    requested = [
+        event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert {url.partition(":")[0] for url in requested} <= {"file", "data"}
+    assert requested
+    assert complaints(browser) == []
 
 
 def test_names_run_no_script_and_are_shown_as_they_are(page):

@@ -1,9 +1,10 @@
 """The animation of a fit, and the files in which it is written: GIF, MP4 or HTML."""
 
-import json
+import re
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -26,7 +27,8 @@ from bench.tables.formatting import text
 from kernels import FitResult
 
 COLORS = 128  # of the palette that all frames share: three hues and their shades
-DPI = {".gif": 100, ".mp4": 200, ".html": 150}
+DPI = {".gif": 100, ".mp4": 200, ".html": 100}
+NETWORK_LINK = re.compile(r"<link\b[^>]*>")
 
 
 class FilmAnimation(FuncAnimation):
@@ -51,7 +53,7 @@ class FilmAnimation(FuncAnimation):
         dpi: float = 100,
         progress: Callable[[int], None] = lambda done: None,
     ) -> None:
-        self.film, self._dpi = film, dpi
+        self.film, self._dpi, self._progress = film, dpi, progress
         frozen = None if figure else dpi
         renderer = FrameRenderer(figure or Figure(figsize=(WIDTH, HEIGHT)), film, frozen_dpi=frozen)
 
@@ -83,17 +85,38 @@ class FilmAnimation(FuncAnimation):
         path = check_writable(filename)
         # A temporary file has no suffix from which ffmpeg could tell the format.
         mp4 = ["-f", "mp4", "-movflags", "+faststart"]
-        writers = {".gif": _GifWriter(self.film), ".html": _PageWriter(self.film)}
-        writer = writers.get(path.suffix) or FFMpegWriter(FRAMES_PER_SECOND, extra_args=mp4)
+        writer = _GifWriter(self.film) if path.suffix == ".gif" else FFMpegWriter(FRAMES_PER_SECOND, extra_args=mp4)
         # Otherwise matplotlib warns of an animation that was never rendered if the file cannot be opened.
         self._draw_was_started = True
         with rc_context(STYLE), replace_atomically(path) as temporary:
+            if path.suffix == ".html":
+                temporary.write_text(self._page(), encoding="utf-8")
+                return
             try:
                 super().save(temporary, writer, dpi=self._dpi)
             except (BrokenPipeError, subprocess.CalledProcessError):
                 raise ValueError(
                     "ffmpeg failed to write MP4, for which it needs libx264: write .gif or .html"
                 ) from None
+
+    def _page(self) -> str:
+        """Return a page with matplotlib's player, which needs no network: its link to an icon font is removed."""
+        film = self.film
+        # A viewer can pause at the start and at the end, so that these moments need one frame each.
+        first, last = (np.flatnonzero(film.frames == moment) for moment in film.frames[[0, -1]])
+        played = replace(film, frames=film.frames[min(first[-1], last[0]) : last[0] + 1])
+        with rc_context({"animation.embed_limit": 100, "savefig.dpi": self._dpi}):  # MB; frames beyond are dropped
+            player = FilmAnimation(played, dpi=self._dpi, progress=self._progress).to_jshtml()
+        self._progress(len(film.frames))
+        caption = escape(film.caption)
+        page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+        return page.substitute(
+            title=escape(f"{text(film.names[1])} = {film.result.model.expression}"),
+            width=round(100 * WIDTH),
+            height=round(100 * HEIGHT),
+            caption=caption,
+            player=NETWORK_LINK.sub("", player).replace('<img id="', f'<img alt="{caption}" id="', 1),
+        )
 
     def _repr_html_(self) -> str:
         """Return the HTML that Jupyter shows: a GIF, which has a thirtieth of the size of matplotlib's player."""
@@ -104,8 +127,11 @@ class FilmAnimation(FuncAnimation):
         return f'<img src="data:image/gif;base64,{image}" alt="{escape(self.film.caption)}">'
 
 
-class _MomentsWriter(PillowWriter):
-    """A writer that keeps one picture for each moment that is shown, all with one palette."""
+class _GifWriter(PillowWriter):
+    """A writer of one picture for each moment, all with one palette.
+
+    matplotlib's own writer takes four times as long, and twice the room.
+    """
 
     def __init__(self, film: Film) -> None:
         super().__init__(fps=FRAMES_PER_SECOND)
@@ -126,38 +152,11 @@ class _MomentsWriter(PillowWriter):
         palette = self.pictures[0] if self.pictures else picture.quantize(COLORS)
         self.pictures.append(_set_corner_to_white(picture.quantize(palette=palette, dither=Image.Dither.NONE)))
 
-
-class _GifWriter(_MomentsWriter):
-    """matplotlib's own writer takes four times as long, and twice the room."""
-
     def finish(self) -> None:
         """Write the file."""
         first, *others = self.pictures
         options: dict[str, Any] = {"append_images": others, "duration": self.milliseconds, "loop": 0}
         first.save(self.outfile, format="GIF", save_all=True, **options)
-
-
-class _PageWriter(_MomentsWriter):
-    """matplotlib's own page loads its buttons from the network, and takes five times the room."""
-
-    def finish(self) -> None:
-        """Write the file."""
-        film, images = self.film, [_data_uri(picture) for picture in self.pictures]
-        epochs = [text(round(epoch, 2)) for epoch in film.epoch[film.shown].tolist()]
-        frames = [
-            {"image": image, "milliseconds": stays, "said": f"epoch {epoch}"}
-            for image, stays, epoch in zip(images, self.milliseconds, epochs, strict=True)
-        ]
-        page = Template(Path(__file__).with_name("player.html").read_text(encoding="utf-8"))
-        filled = page.substitute(
-            title=escape(f"{text(film.names[1])} = {film.result.model.expression}"),
-            alt=escape(film.caption),
-            still=images[-1],
-            width=round(100 * WIDTH),
-            height=round(100 * HEIGHT),
-            frames=json.dumps(frames),
-        )
-        Path(self.outfile).write_text(filled, encoding="utf-8")
 
 
 def animate(
@@ -190,9 +189,3 @@ def _set_corner_to_white(picture: Image.Image) -> Image.Image:
     colors[corner : corner + 3] = [255] * 3
     picture.putpalette(colors)
     return picture
-
-
-def _data_uri(picture: Image.Image) -> str:
-    buffer = BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii")

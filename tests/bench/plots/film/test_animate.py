@@ -111,24 +111,25 @@ def test_a_frame_before_a_frozen_background_is_what_is_drawn_as_a_whole(short, c
 
 def test_a_page_needs_nothing_but_itself(short, classic, tmp_path):
     path = tmp_path / "bend.html"
-    short.animate(*classic, names=("x", "<script>y</script>"), dpi=150).save(path)
+    told = []
+    film = fit_film(short, *classic, names=("x", "<script>y</script>"))
+    FilmAnimation(film, progress=told.append).save(path)
     text = path.read_text(encoding="utf-8")
     page = Reader(text)
     assert page.texts.count("<script>y</script> = a*x**2 + b*x + c") == 2  # the title and the heading
     assert "<script>y" not in text
     (shown,) = (attrs for tag, attrs in page.tags if tag == "img")
-    assert shown["alt"].startswith("The curve a*x**2 + b*x + c moves from its start onto the data; ")
-    for _, attrs in page.tags:
-        for name in attrs.keys() & {"src", "href"}:
-            assert attrs[name].startswith("data:image/png;base64,")
+    assert shown["alt"] == film.caption
+    assert film.caption.startswith("The curve a*x**2 + b*x + c moves from its start onto the data; ")
+    assert not [attrs for _, attrs in page.tags if attrs.keys() & {"src", "href"}]
     assert "http" not in text.replace("http-equiv", "")
-    played = page.data
-    assert [frame["milliseconds"] for frame in played] == durations(fit_film(short, *classic))
-    assert [frame["said"] for frame in played] == ["epoch 0", "epoch 1", "epoch 2", "epoch 3"]
-    assert shown["src"] == played[-1]["image"], "without scripts the end is seen"
-    pictures = [Image.open(BytesIO(b64decode(frame["image"].partition(",")[2]))) for frame in played]
-    assert {picture.size for picture in pictures} == {(960, 540)}
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    images = re.findall(r'"data:image/png;base64,([^"]*)"', text.replace("\\\n", ""))
+    pictures = [Image.open(BytesIO(b64decode(image))) for image in images]
+    assert {picture.size for picture in pictures} == {(640, 360)}
+    # Frames in which the start and the end stay are left out.
+    assert len(pictures) == 2 + ((film.frames > 0) & (film.frames < film.frames[-1])).sum()
+    assert len({picture.tobytes() for picture in pictures}) == len(film.shown)
+    assert told[-1] == len(film.frames)
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
