@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from numbers import Integral, Real
@@ -179,8 +180,9 @@ def first_sentence(message: str) -> str:
 
 
 def _count_masked(values: ArrayLike, depth: int) -> int:
-    if isinstance(values, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(values)
+    masked_arrays = sys.modules.get("numpy.ma")  # an attribute of NumPy would import it, which a fork does not wait for
+    if masked_arrays and isinstance(values, masked_arrays.MaskedArray):
+        mask = masked_arrays.getmaskarray(values)
         return int(mask.sum()) if mask.dtype == bool else 0
     if depth and isinstance(values, list | tuple):
         return sum(_count_masked(element, depth - 1) for element in values)

@@ -23,7 +23,10 @@ from kernels.base.checks import errors_in_one_line
 from kernels.base.forking import wait_when_forking
 from kernels.base.numba_internals import COMPILER_LOCKS, CodeCache, global_compiler_lock, use_cache
 from kernels.loops import call
+from kernels.loops import sums as _sums  # noqa: F401 (a fork does not wait for what a generated module imports first)
 from kernels.loops.jit import digest, keep
+from kernels.simd import compiled_functions as _functions  # noqa: F401 (as above)
+from kernels.simd import sums as _lane_sums  # noqa: F401 (as above)
 
 wait_when_forking(*COMPILER_LOCKS)
 

@@ -87,3 +87,15 @@ def test_a_child_forked_while_a_thread_compiles_does_not_hang(python, kernel, po
 def test_a_fork_during_the_imports_of_a_first_fit_does_not_hang(python, module):
     pausing = PAUSE_IN_IMPORT.format(module=module)
     assert python(FORK.format(kernel="reference", model="a*x + b", model_of_child="a*x + b", pausing=pausing)) == "0\n"
+
+
+def test_a_generated_module_finds_its_imports_loaded(python):
+    """A fork does not wait for an import that a module begins when it is run."""
+    code = """
+import sys
+from kernels import fit
+import kernels.train.trainer
+from kernels.compile.module import IMPORTS
+print([name for name in [*IMPORTS, "numba", "numpy"] if name not in sys.modules])
+"""
+    assert python(code) == "[]\n"
