@@ -3,18 +3,19 @@ PYTHON ?= python3
 OLDEST ?= python3.11
 EXTRAS ?= test
 VENV := .venv
+LINKS := build/links/sgdbench
 BIN = $(VENV)/bin
 REFERENCE := results/reference
 # The processes of the suite, two for each processor, share them: no linear algebra starts threads there.
 SHARE = 2
 PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print($(SHARE) * (os.cpu_count() or 2))')
 
-.PHONY: run test core oldest bench lint docs site digests reference clean
+.PHONY: run test core oldest bench lint links wheel docs site digests reference clean
 
-run: $(VENV)/installed
+run: links $(VENV)/installed
 	$(BIN)/sgdbench run --resume
 
-test: $(VENV)/installed-$(EXTRAS)
+test: links $(VENV)/installed-$(EXTRAS)
 	$(PYTEST) --dist=loadfile --no-loadscope-reorder
 
 # What everything else rests on: for a second Python, or other versions of what is installed.
@@ -36,14 +37,33 @@ bench: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/pytest --benchmark-only
 
 # In what is installed already, where that has the extra.
-lint: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
+lint: links $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The packages under their names, for editors and type checkers: see CONTRIBUTING.md.
+links:
+	mkdir -p $(LINKS)
+	ln -sfn $(patsubst %,../../../%,$(filter-out %/__pycache__,$(wildcard bench/*)) kernels) $(LINKS)
+
+# Wheel and sdist in build/dist. The sdist makes the wheel that the clone makes; the wheel is tried in a new environment, from
+# an empty folder.
+wheel: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
+	rm -rf build/lib build/dist build/clone build/wheel
+	$(BIN)/python -m build --quiet --outdir build/dist .
+	$(BIN)/python -m build --quiet --wheel --outdir build/clone .
+	for place in dist clone; do $(BIN)/python -m zipfile -e build/$$place/*.whl build/wheel/$$place; done
+	diff -r build/wheel/dist build/wheel/clone
+	$(BIN)/twine check --strict build/dist/*
+	$(PYTHON) -m venv --upgrade-deps build/wheel/venv
+	build/wheel/venv/bin/pip install --quiet "$$(echo build/dist/*.whl)[sklearn,tune,dask]" pytest pytest-benchmark pytest-xdist
+	set -e; folder=$$(mktemp -d); trap 'rm -rf $$folder' EXIT; mkdir $$folder/tests; cp -r tests/installed $$folder/tests; \
+	cd $$folder; $(CURDIR)/build/wheel/venv/bin/python -m pytest -p no:cacheprovider -ra tests/installed
+
 # The reference pages of the documentation, from the command line, the schema, the registries and docstrings.
 docs: $(VENV)/installed-test
-	$(BIN)/python -m bench.docs
+	$(BIN)/python -m sgdbench.docs
 
 # The documentation as a site with search, in build/site; a dead link is an error. What is not in git is left out.
 site: $(VENV)/installed-docs
@@ -53,7 +73,7 @@ site: $(VENV)/installed-docs
 
 # The published bits of results, from the reference: only where CHANGELOG says that bits change.
 digests: $(VENV)/installed
-	$(BIN)/python -m bench.engine.digests
+	$(BIN)/python -m sgdbench.engine.digests
 
 # All of results/reference but its first README, on a quiet machine: three to four minutes once all is compiled. The picture
 # of the page needs chromium.

@@ -25,12 +25,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from bench.commands import options, parse
-from bench.commands.options import argument, flag, option, setting
-from bench.commands.signals import exit_code, interruptible, is_interrupted
-from bench.commands.streams import discard_lost_output, format_warning, one_line, prepare_streams
-from bench.commands.suggestions import describe_unknown_option, refuse_repeated_lists, reword_value_error
-from bench.study.keys import GridKeys, RunKeys, describe_key
+from sgdbench.commands import options, parse
+from sgdbench.commands.options import argument, flag, option, setting
+from sgdbench.commands.signals import exit_code, interruptible, is_interrupted
+from sgdbench.commands.streams import discard_lost_output, format_warning, one_line, prepare_streams
+from sgdbench.commands.suggestions import describe_unknown_option, refuse_repeated_lists, reword_value_error
+from sgdbench.study.keys import GridKeys, RunKeys, describe_key
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -136,7 +136,7 @@ def _describe_error(error: Exception) -> str:
         place = error.filename or ("standard output" if printed else "")
         return f"{place}: {error.strerror}" if place else error.strerror or str(error)
     if isinstance(error, UnicodeEncodeError):
-        from bench.system.files import describe_bytes  # noqa: PLC0415
+        from sgdbench.system.files import describe_bytes  # noqa: PLC0415
 
         return describe_bytes(error)
     return str(error)
@@ -220,7 +220,7 @@ def fit(
     plugin: options.Plugins = None,
 ) -> None:
     """Fit a model to the columns of a table."""
-    from bench.commands.fit import FitOutput, FitTable, run_fit  # noqa: PLC0415
+    from sgdbench.commands.fit import FitOutput, FitTable, run_fit  # noqa: PLC0415
 
     columns = options.TableColumns(x, y, model, drop_missing, no_categories)
     finished = run_fit(
@@ -291,7 +291,7 @@ def run(
 
     Exit code 1 if a kernel differs from the reference, or a repeated run ends elsewhere.
     """
-    from bench.commands.problem import load_problem  # noqa: PLC0415
+    from sgdbench.commands.problem import load_problem  # noqa: PLC0415
 
     grid = {"lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule, "init": init}
     grid |= {"seed": seed, "shuffle": shuffle, "dtype": dtype}
@@ -299,16 +299,16 @@ def run(
     data = options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)}
     parsed = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=data)
     problem = load_problem(study, options.TableColumns(x, y, model, drop_missing, no_categories), parsed, target)
-    from bench.study.load import key_locator  # noqa: PLC0415
-    from bench.study.suite import Suite  # noqa: PLC0415
+    from sgdbench.study.load import key_locator  # noqa: PLC0415
+    from sgdbench.study.suite import Suite  # noqa: PLC0415
 
     run_options = options.RunOptions(out, resume, yes, verbose, figures, cluster, key_locator(study, parsed))
     if isinstance(problem, Suite):
-        from bench.commands.suite import run_suite  # noqa: PLC0415
+        from sgdbench.commands.suite import run_suite  # noqa: PLC0415
 
         sound = run_suite(problem, run_options)
     else:
-        from bench.commands.run import run_study  # noqa: PLC0415
+        from sgdbench.commands.run import run_study  # noqa: PLC0415
 
         gc.freeze()  # collections that visit all imported objects would take a tenth of the run
         sound = run_study(problem, run_options)
@@ -361,9 +361,9 @@ def tune(
 
     Exit code 1 if a trial differs when it is trained again with the reference.
     """
-    from bench.commands.problem import load_study_or_table  # noqa: PLC0415
-    from bench.commands.tune import run_tune  # noqa: PLC0415
-    from bench.study.load import key_locator  # noqa: PLC0415
+    from sgdbench.commands.problem import load_study_or_table  # noqa: PLC0415
+    from sgdbench.commands.tune import run_tune  # noqa: PLC0415
+    from sgdbench.study.load import key_locator  # noqa: PLC0415
 
     parsed = parse.parse_settings(
         settings,
@@ -403,8 +403,8 @@ def speed(
     1 if one of them differs. The share of the roof is the time that a kernel's arithmetic takes alone, relative to the
     kernel's time.
     """
-    from bench.commands.speed import run_speed  # noqa: PLC0415
-    from bench.study.load import load_study  # noqa: PLC0415
+    from sgdbench.commands.speed import run_speed  # noqa: PLC0415
+    from sgdbench.study.load import load_study  # noqa: PLC0415
 
     work: dict[str, Any] = {"optimizer": optimizer, "batch_size": batch_size, "shuffle": shuffle}
     if not run_speed(load_study(study), only, peers=peers, seconds=seconds, targets=targets, out=out, **work):
@@ -482,9 +482,9 @@ def compare(
     narrower than the excess of the gate. Exit code 1 if a row exceeds its gate, or a variant differs from the
     reference.
     """
-    from bench.commands.compare import run_compare, run_compare_against  # noqa: PLC0415
-    from bench.compare.gates import load_gates  # noqa: PLC0415
-    from bench.compare.sources import Measurement  # noqa: PLC0415
+    from sgdbench.commands.compare import run_compare, run_compare_against  # noqa: PLC0415
+    from sgdbench.compare.gates import load_gates  # noqa: PLC0415
+    from sgdbench.compare.sources import Measurement  # noqa: PLC0415
 
     if markdown and as_json:
         raise ValueError("--markdown and --json exclude each other; give one of them")
@@ -521,7 +521,7 @@ def report(
     Writes report.html, report.md, tables and figures into the folder. With several folders, each gets its own report,
     and one more page shows them side by side.
     """
-    from bench.commands.report import make_reports  # noqa: PLC0415
+    from sgdbench.commands.report import make_reports  # noqa: PLC0415
 
     make_reports(folders, out, svg=figures)
 
@@ -554,8 +554,8 @@ def new(
     The learning rates of the study end at the largest rate predicted to be stable near the lowest loss, and its target
     is the lowest loss plus 1 % of the improvement over the best constant.
     """
-    from bench.commands.new import write_example, write_new_study  # noqa: PLC0415
-    from bench.data.columns import ask_for_target  # noqa: PLC0415
+    from sgdbench.commands.new import write_example, write_new_study  # noqa: PLC0415
+    from sgdbench.data.columns import ask_for_target  # noqa: PLC0415
 
     if example is not None:
         if data is not None:
@@ -595,7 +595,7 @@ def kernel(
 
     It is the Python module that numba compiles, and by which `fit` and `run` train.
     """
-    from bench.commands.kernel import print_kernel  # noqa: PLC0415
+    from sgdbench.commands.kernel import print_kernel  # noqa: PLC0415
 
     if asm + llvm + (standalone is not None) > 1:
         raise ValueError("--asm, --llvm and --standalone exclude each other; give one of them")
@@ -607,7 +607,7 @@ def kernel(
 @command("sgdbench schema", "sgdbench schema > schema.md")
 def schema(plugin: options.Plugins = None) -> None:
     """Print all keys of study files, in Markdown."""
-    from bench.study.schema_page import schema_page  # noqa: PLC0415
+    from sgdbench.study.schema_page import schema_page  # noqa: PLC0415
 
     print(schema_page(), end="")
 
@@ -620,7 +620,7 @@ def list_kind(
     plugin: options.Plugins = None,
 ) -> None:
     """List all optimizers, losses, schedules or models, with options."""
-    from bench.commands.listing import list_entries, print_entries  # noqa: PLC0415
+    from sgdbench.commands.listing import list_entries, print_entries  # noqa: PLC0415
 
     print_entries(list_entries(kind))
 
@@ -649,8 +649,8 @@ def info(
 
     Exit code 1 if --verify finds bits that differ from the published ones.
     """
-    from bench.system.environment import environment  # noqa: PLC0415
-    from kernels.base import cache  # noqa: PLC0415
+    from sgdbench.kernels.base import cache  # noqa: PLC0415
+    from sgdbench.system.environment import environment  # noqa: PLC0415
 
     if every_optimizer and not verify:
         raise ValueError("--every-optimizer needs --verify; give both")
@@ -658,7 +658,7 @@ def info(
     for name, value in facts.items():
         print(f"{name:20} {value}")
     if verify:
-        from bench.commands.verify import verify_bits  # noqa: PLC0415
+        from sgdbench.commands.verify import verify_bits  # noqa: PLC0415
 
         if not verify_bits(every_optimizer=every_optimizer):
             raise typer.Exit(FAILED)

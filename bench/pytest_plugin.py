@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Union
 import pytest
 
 if TYPE_CHECKING:
-    from bench.timing.problem import Problem
-    from bench.timing.variants import Variant
+    from sgdbench.timing.problem import Problem
+    from sgdbench.timing.variants import Variant
 
 Measure = Callable[[Union[str, "Variant"], "Problem"], None]
 
@@ -28,12 +28,12 @@ def variant_benchmark(benchmark: Any) -> Measure:
     >>> def test_mine(variant_benchmark):
     ...     variant_benchmark("mine", classic(epochs=100))
     """
-    from bench.timing.own_variants import find_variant  # noqa: PLC0415
-    from bench.timing.problem import FailedError, UnavailableError  # noqa: PLC0415
-    from bench.timing.speed import compile_times  # noqa: PLC0415
-    from bench.timing.variants import VARIANTS_BY_NAME  # noqa: PLC0415
-    from bench.timing.verify import NotVerifiedError, no_compilation, verify  # noqa: PLC0415
-    from kernels.base.checks import did_you_mean, list_names  # noqa: PLC0415
+    from sgdbench.kernels.base.checks import did_you_mean, list_names  # noqa: PLC0415
+    from sgdbench.timing.own_variants import find_variant  # noqa: PLC0415
+    from sgdbench.timing.problem import FailedError, UnavailableError  # noqa: PLC0415
+    from sgdbench.timing.speed import compile_times  # noqa: PLC0415
+    from sgdbench.timing.variants import VARIANTS_BY_NAME  # noqa: PLC0415
+    from sgdbench.timing.verify import NotVerifiedError, no_compilation, verify  # noqa: PLC0415
 
     def measure(variant: "str | Variant", problem: "Problem") -> None:
         found_variant = find_variant(variant) if isinstance(variant, str) else variant

@@ -1,15 +1,15 @@
-"""The mathematics of sgdbench: models, update rules and training loops."""
+"""The mathematics of sgdbench: models, update rules and training loops. Users import its names from `sgdbench`."""
 
 # Importing `typing` for TYPE_CHECKING takes milliseconds, in which Ctrl-C would print a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kernels.compile.source import source
-    from kernels.extend.register import register_loss, register_model, register_optimizer, register_schedule
-    from kernels.model import models
-    from kernels.model.model import Model
-    from kernels.train.fit import fit
-    from kernels.train.fit_result import FitResult
-    from kernels.train.minimize import minimize
+    from sgdbench.kernels.compile.source import source
+    from sgdbench.kernels.extend.register import register_loss, register_model, register_optimizer, register_schedule
+    from sgdbench.kernels.model import models
+    from sgdbench.kernels.model.model import Model
+    from sgdbench.kernels.train.fit import fit
+    from sgdbench.kernels.train.fit_result import FitResult
+    from sgdbench.kernels.train.minimize import minimize
 
 __all__ = [
     "FitResult",
@@ -39,6 +39,6 @@ def __getattr__(name: str) -> object:
         from importlib import import_module  # noqa: PLC0415
 
         if name == "models":
-            return import_module("kernels.model.models")
-        return getattr(import_module(f"kernels.{_HOMES.get(name, 'extend.register')}"), name)
-    raise AttributeError(f"module 'kernels' has no attribute {name!r}")
+            return import_module("sgdbench.kernels.model.models")
+        return getattr(import_module(f"sgdbench.kernels.{_HOMES.get(name, 'extend.register')}"), name)
+    raise AttributeError(f"module 'sgdbench.kernels' has no attribute {name!r}")

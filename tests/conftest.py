@@ -103,10 +103,10 @@ def _compile_once():
 
     Each of these would import all that compiles, and compile what earlier tests put off and nothing asks for any more.
     """
-    from bench.engine import train
-    from bench.timing import update
-    from kernels.compile import build
-    from kernels.train.compile_together import compile_together
+    from sgdbench.engine import train
+    from sgdbench.kernels.compile import build
+    from sgdbench.kernels.train.compile_together import compile_together
+    from sgdbench.timing import update
 
     places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, build.compile_or_load
 
@@ -159,8 +159,8 @@ def python():
 @pytest.fixture
 def wrong_fused(monkeypatch):
     """The kernel `fused` as the variants know it, with final parameters that are off by 0.5 after several epochs."""
-    from bench.timing import variants
-    from bench.timing.problem import Trained
+    from sgdbench.timing import variants
+    from sgdbench.timing.problem import Trained
 
     fused = variants.VARIANTS_BY_NAME["fused"]
 
@@ -179,9 +179,9 @@ def wrong_fused(monkeypatch):
 
 
 def draw_one_figure(patch):
-    from bench.report.figures import DRAWN
+    from sgdbench.report.figures import DRAWN
 
-    patch.setattr("bench.report.figures.DRAWN", {"loss_by_optimizer": DRAWN["loss_by_optimizer"]})
+    patch.setattr("sgdbench.report.figures.DRAWN", {"loss_by_optimizer": DRAWN["loss_by_optimizer"]})
 
 
 @pytest.fixture
@@ -218,14 +218,14 @@ def _short_measurements():
     """What `run` times is timed in as few rounds as there may be, which takes a tenth of a second instead of one."""
     with pytest.MonkeyPatch.context() as patched:
         for name in ("SPEED_SECONDS", "UPDATE_SECONDS"):
-            patched.setattr(f"bench.commands.measure.{name}", 0.01)
+            patched.setattr(f"sgdbench.commands.measure.{name}", 0.01)
         yield
 
 
 @pytest.fixture
 def sgdbench(monkeypatch, capsys, tmp_path, _short_measurements):
     """Run a command in an empty folder: (exit code, standard output, standard error)."""
-    from bench.cli import main
+    from sgdbench.cli import main
 
     monkeypatch.chdir(tmp_path)
 
@@ -270,27 +270,27 @@ def studies(monkeypatch):
     """The studies that `run` and `tune` are given: nothing is trained."""
     studies = []
     for name in ("run.run_study", "tune.run_tune"):
-        monkeypatch.setattr(f"bench.commands.{name}", lambda study, *_, **__: studies.append(study) or True)
+        monkeypatch.setattr(f"sgdbench.commands.{name}", lambda study, *_, **__: studies.append(study) or True)
     return studies
 
 
 @pytest.fixture
 def no_report(monkeypatch):
     """A run ends with its verdict: what is measured and drawn after it takes seconds, and has tests of its own."""
-    from bench.commands.console import print_place
+    from sgdbench.commands.console import print_place
 
     def say_place(decided, *others, **asked):
         print_place("Report", decided.result.run.folder / "report.md")
         return True
 
-    monkeypatch.setattr("bench.commands.measure.measure_and_report", say_place)
-    monkeypatch.setattr("bench.commands.run.compile_later", lambda wanted: None)
+    monkeypatch.setattr("sgdbench.commands.measure.measure_and_report", say_place)
+    monkeypatch.setattr("sgdbench.commands.run.compile_later", lambda wanted: None)
 
 
 @pytest.fixture
 def few_variants(monkeypatch):
     """A run times two variants, for tests of something else in it."""
-    monkeypatch.setattr("bench.commands.measure.MEASURED_VARIANTS", ("reference", "fused"))
+    monkeypatch.setattr("sgdbench.commands.measure.MEASURED_VARIANTS", ("reference", "fused"))
 
 
 @pytest.fixture
@@ -298,17 +298,17 @@ def no_update_timed(monkeypatch):
     """A run times no updates, and compiles no kernel for that, for tests of something else in it."""
     import pandas as pd
 
-    from bench.tables.costs import COST_SETTINGS, PER_UPDATE
+    from sgdbench.tables.costs import COST_SETTINGS, PER_UPDATE
 
     costs = pd.DataFrame(columns=[*COST_SETTINGS, "variant", *PER_UPDATE, "note"])
-    monkeypatch.setattr("bench.commands.measure.update_seconds", lambda *args, **settings: costs)
-    monkeypatch.setattr("bench.commands.run.compile_later", lambda wanted: None)
+    monkeypatch.setattr("sgdbench.commands.measure.update_seconds", lambda *args, **settings: costs)
+    monkeypatch.setattr("sgdbench.commands.run.compile_later", lambda wanted: None)
 
 
 @pytest.fixture
 def no_speed(monkeypatch):
     """A run times no variants."""
-    monkeypatch.setattr("bench.commands.measure.measure_speed", lambda *args: None)
+    monkeypatch.setattr("sgdbench.commands.measure.measure_speed", lambda *args: None)
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ def nothing_timed(no_speed, no_update_timed):
 @pytest.fixture
 def replayed_by_reference(monkeypatch):
     """Paths of runs of the reference are replayed by it too, for tests of something else: no kernel is compiled."""
-    from bench.analysis import paths
+    from sgdbench.analysis import paths
 
     train_again = paths.train_again
     monkeypatch.setattr(paths, "train_again", lambda kernel, *others: train_again("reference", *others))
@@ -328,7 +328,7 @@ def replayed_by_reference(monkeypatch):
 @pytest.fixture
 def rules_forgotten():
     """What a test registers is not there for the next ones."""
-    from kernels.base.registry import REGISTERED
+    from sgdbench.kernels.base.registry import REGISTERED
     from tests.support.rules import forget_rules
 
     before = {kind: dict(known) for kind, known in REGISTERED.items()}

@@ -6,8 +6,7 @@ from inspect import signature
 import numpy as np
 import pytest
 
-from bench import Grid, SGDCurveRegressor, Space, sweep, tune
-from kernels import fit, minimize
+from sgdbench import Grid, SGDCurveRegressor, Space, fit, minimize, sweep, tune
 
 X = np.arange(5.0)
 FUNCTIONS = {
@@ -47,9 +46,10 @@ def test_a_name_like_no_other_is_refused_by_python_and_signatures_stay():
 
 
 @pytest.mark.parametrize(
-    "name", ["bench", "bench.data", "kernels", "kernels.models", "kernels.optimizers", "kernels.losses"]
+    "name",
+    ["", ".data", ".models", ".kernels", ".kernels.optimizers", ".kernels.losses"],
 )
 def test_consoles_complete_nothing_that_a_module_imports(name):
-    module = pkgutil.resolve_name(name)
+    module = pkgutil.resolve_name(f"sgdbench{name}")
     assert {"TYPE_CHECKING", "import_module", "Callable", "Any", "suppress", "annotations"}.isdisjoint(dir(module))
     assert all(hasattr(module, one) for one in dir(module))

@@ -7,18 +7,18 @@ from functools import cache
 import llvmlite.binding as llvm
 import pytest
 
-from bench.timing.operations import count_sections
-from bench.timing.problem import classic, many
-from bench.timing.roof import compile_loops, dependent, independent, longest_chain
-from kernels import Model
-from kernels.compile.build import build_anew
-from kernels.compile.kinds import REGISTERS
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.losses import make_loss
-from kernels.model.models import quadratic
-from kernels.optimizers import make_optimizer
-from kernels.simd.division import has_fast_divider
+from sgdbench import Model
+from sgdbench.kernels.compile.build import build_anew
+from sgdbench.kernels.compile.kinds import REGISTERS
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.models import quadratic
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.simd.division import has_fast_divider
+from sgdbench.timing.operations import count_sections
+from sgdbench.timing.problem import classic, many
+from sgdbench.timing.roof import compile_loops, dependent, independent, longest_chain
 from tests.support.assembly import (
     ARM,
     AVX2,

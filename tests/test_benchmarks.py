@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from bench.compare.pytest_benchmark import read_run
-from bench.timing.paired import MIN_ROUNDS
-from bench.timing.variants import VARIANTS
+from sgdbench.compare.pytest_benchmark import read_run
+from sgdbench.timing.paired import MIN_ROUNDS
+from sgdbench.timing.variants import VARIANTS
 from tests.support.benchmark_files import run_pytest
 from tests.support.constants import BENCHMARKS, ROOT
 

@@ -10,18 +10,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bench import Grid, load_run, sweep
-from bench.analysis.surface import loss_surface
-from bench.data.units import curve_in_table_units
-from bench.report.play_data import PLAYED, encode_program
-from bench.report.report import write_reports, write_run_report
-from bench.report.run_data import read_run_data
-from bench.store.evidence import store_tables
-from bench.study.load import load_study
-from bench.tables.formatting import duration, shorten, text
-from bench.tables.rank import recommended_choice, runs_of
-from kernels import Model, fit
-from kernels.losses import make_loss
+from sgdbench import Grid, Model, fit, load_run, sweep
+from sgdbench.analysis.surface import loss_surface
+from sgdbench.data.units import curve_in_table_units
+from sgdbench.kernels.losses import make_loss
+from sgdbench.report.play_data import PLAYED, encode_program
+from sgdbench.report.report import write_reports, write_run_report
+from sgdbench.report.run_data import read_run_data
+from sgdbench.store.evidence import store_tables
+from sgdbench.study.load import load_study
+from sgdbench.tables.formatting import duration, shorten, text
+from sgdbench.tables.rank import recommended_choice, runs_of
 from tests.support.browsing import chromium, complaints, opened
 from tests.support.constants import HANG
 from tests.support.hostile import STARTS, TITLE, Y, make_costs

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from numpy import inf
 
-from bench.tables import facts
-from bench.tables.conclusions import further_conclusions, leading_conclusions
-from bench.tables.confirm import confirm, winners
-from bench.tables.costs import CHOICES, find_choices
-from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.rank import ranking, varies
+from sgdbench.tables import facts
+from sgdbench.tables.conclusions import further_conclusions, leading_conclusions
+from sgdbench.tables.confirm import confirm, winners
+from sgdbench.tables.costs import CHOICES, find_choices
+from sgdbench.tables.optimizer_comparison import compare_optimizers
+from sgdbench.tables.rank import ranking, varies
 from tests.support.consistency import contradictions
 from tests.support.simulated import costs_of, runs_of
 

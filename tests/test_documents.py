@@ -12,21 +12,21 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
-from bench.commands.trees import Benchmarks
-from bench.compare.gates import load_gates
-from bench.data.table import builtin
-from bench.docs.pages import make_pages
-from bench.report.figures import DRAWN
-from bench.study.load import load_study
-from bench.study.suite import load_suite
-from bench.tables.render import TITLES
-from bench.timing.variants import VARIANTS
-from kernels import fit
-from kernels.compile.kinds import KERNELS
-from kernels.model.expression import FUNCTIONS
-from kernels.model.models import quadratic
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.trainer import make_trainer
+from sgdbench import fit
+from sgdbench.commands.trees import Benchmarks
+from sgdbench.compare.gates import load_gates
+from sgdbench.data.table import builtin
+from sgdbench.docs.pages import make_pages
+from sgdbench.kernels.compile.kinds import KERNELS
+from sgdbench.kernels.model.expression import FUNCTIONS
+from sgdbench.kernels.model.models import quadratic
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.trainer import make_trainer
+from sgdbench.report.figures import DRAWN
+from sgdbench.study.load import load_study
+from sgdbench.study.suite import load_suite
+from sgdbench.tables.render import TITLES
+from sgdbench.timing.variants import VARIANTS
 from tests.support.benchmark_files import clocked_repository, git
 from tests.support.constants import ROOT
 from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
@@ -94,7 +94,7 @@ def train_by_reference(monkeypatch, *, other_than=None):
         return make_trainer(kernel if model.expression == other_than else "reference", model, *of, **settings)
 
     for module in ("trainer", "partial_fit"):
-        monkeypatch.setattr(f"kernels.train.{module}.make_trainer", make)
+        monkeypatch.setattr(f"sgdbench.kernels.train.{module}.make_trainer", make)
 
 
 def few_rows(load, **asked):
@@ -224,7 +224,7 @@ def slower_tree(own_folder, monkeypatch):
         name, seconds = ("new", 0.012) if "working tree" in tree.about else ("old", 0.01)
         return Benchmarks({f"benchmarks/test_io.py::test_{test}": seconds for test in ("read", name)}, {})
 
-    monkeypatch.setattr("bench.commands.compare.run_benchmarks", run_benchmarks)
+    monkeypatch.setattr("sgdbench.commands.compare.run_benchmarks", run_benchmarks)
     clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
     git("update-ref", "refs/remotes/origin/main", "HEAD")
 
@@ -233,7 +233,7 @@ def slower_tree(own_folder, monkeypatch):
 def test_the_gate_holds_and_fails_as_it_says(own_folder, sgdbench, monkeypatch):
     """The run that is measured twice is copied, as no test depends on how busy the machine is."""
     monkeypatch.setattr(
-        "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+        "sgdbench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
     blocks = [block for block in DOCUMENTS[CI].blocks if block.section == "Gate a study"]
     (gates,) = [block.text for block in blocks if block.language == "toml"]

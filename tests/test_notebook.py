@@ -5,25 +5,22 @@ import re
 from base64 import b64decode
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-import bench.report.notebook
-from bench import Grid, load_run, sweep
-from bench.report.notebook import fit_html, plot_fit, sweep_html
-from bench.tables.formatting import text
-from bench.tables.rank import ranking
-from kernels import FitResult, Model, fit, models
+from sgdbench import FitResult, Grid, Model, fit, load_run, models, sweep
+from sgdbench.report.notebook import fit_html, plot_fit, sweep_html
+from sgdbench.tables.formatting import text
+from sgdbench.tables.rank import ranking
 from tests.support.constants import ROOT
 from tests.support.documents import DOCUMENTS, parse_command, words_of
 from tests.support.figures import legend
 from tests.support.pages import Reader
 
-EXAMPLES = Path(bench.__file__).parent / "examples"
+EXAMPLES = ROOT / "bench" / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 X = np.linspace(-1, 1, 20)
 Y = 2 * X + 1
@@ -199,21 +196,22 @@ def test_a_sweep_from_disk_shows_the_same(swept, page_of_sweep):
 
 def test_where_nothing_draws_fits_it_says_what_to_install(result, monkeypatch):
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **about: ())
-    with pytest.raises(ModuleNotFoundError, match=r"run `pip install -e \.` in the clone of sgdbench"):
+    with pytest.raises(ModuleNotFoundError, match=r"^sgdbench is not installed, or by an older version"):
         result.plot()
 
 
 def test_a_fit_alone_imports_no_harness_and_nothing_imports_pyplot(python):
     code = """
 import sys
-from kernels import fit
+from sgdbench import fit
 result = fit("a*x + b", {"x": [0.0, 1.0]}, [0.0, 1.0], epochs=1, kernel="reference")
-print({name.partition(".")[0] for name in sys.modules} & {"bench", "matplotlib", "pandas"})
+ours = {name.split(".")[1] for name in sys.modules if name.startswith("sgdbench.")}
+print(ours - {"kernels"}, {name.partition(".")[0] for name in sys.modules} & {"matplotlib", "pandas"})
 result._repr_html_()
-import bench.report.figures
+import sgdbench.report.figures
 print("matplotlib.figure" in sys.modules, "matplotlib.pyplot" in sys.modules)
 """
-    assert python(code) == "set()\nTrue False\n"
+    assert python(code) == "set() set()\nTrue False\n"
 
 
 # The notebooks
@@ -280,13 +278,13 @@ print(json.dumps(["".join(shown[first:end]) for first, end in zip(ends, ends[1:]
 BY_REFERENCE = """
 from importlib import import_module
 from sklearn import datasets
-from kernels.train.block import make_trainer  # many runs train as asked
+from sgdbench.kernels.train.block import make_trainer  # many runs train as asked
 
 def make(kernel, model, *of, **settings):
     return make_trainer("reference" if {*"@("} & {*model.expression} else kernel, model, *of, **settings)
 
 for module in ("trainer", "partial_fit"):
-    import_module(f"kernels.train.{module}").make_trainer = make
+    import_module(f"sgdbench.kernels.train.{module}").make_trainer = make
 
 def load_some(load=datasets.load_breast_cancer, **asked):
     found = load(**asked)

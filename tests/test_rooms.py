@@ -7,6 +7,9 @@ from itertools import takewhile
 from tests.support.constants import ROOT
 from tests.support.rooms import HEIGHT
 
+FOLDERS = {"bench": "sgdbench", "kernels": "sgdbench.kernels"}
+PACKAGES = list(FOLDERS.values())
+
 
 def imported(path):
     """The modules that a file imports anywhere, also inside functions."""
@@ -15,7 +18,8 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            yield node.module
+            if node.module not in PACKAGES:
+                yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "import_module":
             yield _module_named(node.args[0])
@@ -29,36 +33,37 @@ def _module_named(argument):
 
 
 def room_of(module):
-    """The room of a module, or None for what is none of ours, and for the packages themselves."""
-    package, _, rest = module.partition(".")
-    room = rest.partition(".")[0]
-    if package == "kernels":
-        return f"kernels.{room}" if f"kernels.{room}" in HEIGHT else None
-    return room or None if package == "bench" else None
+    """The room of a module, or None for what is none of ours; what no room has is a name that a package hands on."""
+    package, *parts = f"{module}..".split(".")[:3]
+    if package != "sgdbench":
+        return None
+    if parts[0] == "kernels":
+        return f"kernels.{parts[1]}" if f"kernels.{parts[1]}" in HEIGHT else "kernels"
+    return parts[0] if parts[0] in HEIGHT else "sgdbench"
 
 
 def module_of(path):
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    """The name by which a file is imported: its folder is called otherwise."""
+    folder, *parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join([FOLDERS[folder], *parts]).removesuffix(".__init__")
 
 
-FILES = sorted(path for package in ("bench", "kernels") for path in (ROOT / package).rglob("*.py"))
+FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 
 def test_imports_go_down():
     for path in FILES:
         module = module_of(path)
-        if module in ("bench", "kernels"):  # they hand on the names of the Python interface
-            continue
         own = room_of(module)
-        assert own in HEIGHT, f"{path} is in no room: add it to LINES"
+        assert (own in ("sgdbench", "kernels")) == (module in PACKAGES), f"{path} is in no room: add it to LINES"
         names = set(imported(path))
         assert "" not in names, f"{path} imports a module whose name stands elsewhere"
-        for other in {room_of(name) for name in names} & set(HEIGHT) - {own}:
+        for other in {room_of(name) for name in names} - {own, None}:
             assert HEIGHT[other] < HEIGHT[own], f"{module} imports from {other}"
 
 
 def test_no_imports_of_kernels_go_in_a_circle():
-    modules = {module_of(path) for path in FILES if path.is_relative_to(ROOT / "kernels")} - {"kernels"}
+    modules = {module_of(path) for path in FILES if path.is_relative_to(ROOT / "kernels")} - {PACKAGES[1]}
     graph = {module: set() for module in modules}
     for path in FILES:
         if module_of(path) in graph:
@@ -71,6 +76,12 @@ def test_every_room_says_what_it_is_for():
         docstring = ast.get_docstring(ast.parse((room / "__init__.py").read_text("utf-8")))
         assert docstring
         assert len(docstring.split(".")[0]) < 120
+
+
+def test_everything_is_imported_by_the_name_of_the_package_that_is_installed():
+    """Not by that of a folder, which the tests could import too: a second copy of everything."""
+    for path in [*FILES, *(ROOT / "tests").rglob("*.py")]:
+        assert not {"bench", "kernels"} & {name.partition(".")[0] for name in imported(path)}, path
 
 
 def test_no_test_module_imports_another():

@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.curvature import MAX_PARAMS, edges_of_runs, nearby_edges, some_samples
-from bench.analysis.default_study import choose_centering
-from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
-from bench.data.fit_table import TableFit
-from bench.data.table import Dataset
-from bench.data.table_quality import TableQuality
-from bench.data.units import original_loss
-from bench.tables.facts import FitAdvice
-from bench.tables.words import name_places, settling_schedule
-from kernels import FitResult, Model, fit
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.optimizers import make_optimizer
-from kernels.train.attainable_loss import ARRIVED_SHARE, AttainableLoss
+from sgdbench.analysis.curvature import MAX_PARAMS, edges_of_runs, nearby_edges, some_samples
+from sgdbench.analysis.default_study import choose_centering
+from sgdbench.analysis.stability import EpochMap, has_linear_map, sample_orders
+from sgdbench.data.fit_table import TableFit
+from sgdbench.data.quality import TableQuality
+from sgdbench.data.table import Dataset
+from sgdbench.data.units import original_loss
+from sgdbench.kernels import FitResult, Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.train.attainable_loss import ARRIVED_SHARE, AttainableLoss
+from sgdbench.kernels.train.fit import fit
+from sgdbench.tables.facts import FitAdvice
+from sgdbench.tables.words import name_places, settling_schedule
 
 Settings = dict[str, Any]
 """Settings by the names of the options of `sgdbench fit`; `standardize` is one of them."""
@@ -63,7 +64,7 @@ def predicted_edge(
     """Return the largest stable learning rate; None if theory does not predict it.
 
     It is predicted for models that are linear in their parameters, with the optimizers in
-    `bench.analysis.epoch_matrix.AFFINE_OPTIMIZERS`. Large data sets are represented by some of their samples.
+    `sgdbench.analysis.epoch_matrix.AFFINE_OPTIMIZERS`. Large data sets are represented by some of their samples.
     """
     if not model.is_linear or not has_linear_map(optimizer):
         return None
@@ -84,7 +85,7 @@ def advise(
 
     The settings were tried, and miss at most 5 % of the improvement over the best constant; if the lowest loss is
     unknown, they halve the loss. `train` repeats the run of `settings` with some of them changed: `lr`, `schedule`,
-    `shuffle`, `epochs`, `optimizer`, `seed` or `standardize`; `watch` is as for `bench.data.fit_table.fit_table`.
+    `shuffle`, `epochs`, `optimizer`, `seed` or `standardize`; `watch` is as for `sgdbench.data.fit_table.fit_table`.
     """
     result, lr = fitted.result, settings["lr"]
     if not falls_short(fitted, quality) or fitted.interrupted:

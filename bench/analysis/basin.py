@@ -6,22 +6,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.surface import MAX_SAMPLES
-from bench.data.table import Dataset
-from bench.store.results import StoredSweep
-from bench.study.run_settings import train_again
-from bench.study.schema import RunTable
-from bench.tables.costs import choice_columns
-from bench.tables.outcomes import ended_runs, judged_loss
-from bench.tables.rank import leaders
-from kernels import Model
-from kernels.base.columns import stack_columns
-from kernels.base.run import CONVERGED, STATUSES, Floats, Integers
-from kernels.data.samples import check_samples
-from kernels.data.validation import hold_out
-from kernels.losses import make_loss
-from kernels.model.evaluate import evaluate
-from kernels.train.block import Runs
+from sgdbench.analysis.surface import MAX_SAMPLES
+from sgdbench.data.table import Dataset
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.columns import stack_columns
+from sgdbench.kernels.base.run import CONVERGED, STATUSES, Floats, Integers
+from sgdbench.kernels.data.samples import check_samples
+from sgdbench.kernels.data.validation import hold_out
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.train.block import Runs
+from sgdbench.store.results import StoredSweep
+from sgdbench.study.run_settings import train_again
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.costs import choice_columns
+from sgdbench.tables.outcomes import ended_runs, judged_loss
+from sgdbench.tables.rank import leaders
 
 # Starts along each side of the plane: the number if affordable, and the minimum.
 STARTS_PER_SIDE, MIN_STARTS_PER_SIDE = 41, 11

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
-from bench.study.schema import RunTable
-from kernels import Model
-from kernels.base.run import Floats, samples_per_epoch
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.fit_quality import solve_least_squares
+from sgdbench.analysis.stability import EpochMap, has_linear_map, sample_orders
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.run import Floats, samples_per_epoch
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.fit_quality import solve_least_squares
+from sgdbench.study.schema import RunTable
 
 CHOICE_COLUMNS = ["optimizer", "batch_size", "shuffle"]
 EDGE_COLUMNS = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}

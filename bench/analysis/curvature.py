@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.stability import EpochMap, sample_orders
-from bench.data.table import Dataset
-from kernels import Model
-from kernels.base.columns import stack_columns
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.train.lowest_of_linear import LINEAR_PIECES
+from sgdbench.analysis.stability import EpochMap, sample_orders
+from sgdbench.data.table import Dataset
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.columns import stack_columns
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.train.lowest_of_linear import LINEAR_PIECES
 
 # The edge of stability is computed from at most this many random samples: for a million it would take minutes.
 EDGE_SAMPLES = 5_000

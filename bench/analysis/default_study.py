@@ -5,25 +5,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-from bench.analysis.curvature import edges_of_runs, nearby_edges
-from bench.data.choose_loss import ChosenLoss, choose_loss
-from bench.data.columns import Inputs, choose_inputs
-from bench.data.held_out import check_files, hold_out_share
-from bench.data.memory_maps import MapOptions, is_mapped, load_table
-from bench.data.scaling import find_scaling, standardize
-from bench.data.table import Dataset
-from bench.data.units import carries_back, describe_residual_units
-from bench.study.grid import Grid
-from bench.study.load import study_of_table
-from bench.study.schema import Study
-from bench.tables.words import describe_centering, describe_fewer_epochs, name_places
-from kernels import Model
-from kernels.data.order import DEFAULT_BUFFER_SIZE
-from kernels.losses import make_loss
-from kernels.losses.classes import Classes, model_for_classes, reads_rows
-from kernels.losses.loss import Loss
-from kernels.model.models import make_model_for_columns
-from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
+from sgdbench.analysis.curvature import edges_of_runs, nearby_edges
+from sgdbench.data.choose_loss import ChosenLoss, choose_loss
+from sgdbench.data.columns import Inputs, choose_inputs
+from sgdbench.data.held_out import check_files, hold_out_share
+from sgdbench.data.memory_maps import MapOptions, is_mapped, load_table
+from sgdbench.data.scaling import find_scaling, standardize
+from sgdbench.data.table import Dataset
+from sgdbench.data.units import carries_back, describe_residual_units
+from sgdbench.kernels import Model
+from sgdbench.kernels.data.order import DEFAULT_BUFFER_SIZE
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import Classes, model_for_classes, reads_rows
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.models import make_model_for_columns
+from sgdbench.kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
+from sgdbench.study.grid import Grid
+from sgdbench.study.load import study_of_table
+from sgdbench.study.schema import Study
+from sgdbench.tables.words import describe_centering, describe_fewer_epochs, name_places
 
 MIN_RATES = 9
 # The rates for a model whose edge theory does not predict.
@@ -78,12 +78,12 @@ def default_study(
     """Return a study for a table.
 
     By default, the inputs `x` are all other numeric columns and, unless `no_categories`, columns of few texts; see
-    `bench.data.columns.choose_inputs`. The default `model` is a weighted sum of the inputs and a constant, the default
-    `loss` depends on the values of y (`bench.data.choose_loss.choose_loss`), and the default `name` is the file's. The
-    shares `validation` and `test` of the rows are held out: rates and the target are determined without them, and
-    without the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in blocks.
-    `mapping` is for a table that is mapped, as in `bench.data.open_table`. An invalid table, model or loss is refused
-    with a ValueError.
+    `sgdbench.data.columns.choose_inputs`. The default `model` is a weighted sum of the inputs and a constant, the
+    default `loss` depends on the values of y (`sgdbench.data.choose_loss.choose_loss`), and the default `name` is the
+    file's. The shares `validation` and `test` of the rows are held out: rates and the target are determined without
+    them, and without the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in
+    blocks. `mapping` is for a table that is mapped, as in `sgdbench.data.open_table`. An invalid table, model or loss
+    is refused with a ValueError.
     """
     chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
     criterion = make_loss(chosen.text)

@@ -13,9 +13,9 @@ which composes updates. The composition is associative, so the matrices of parts
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.run import Floats
-from kernels.data.samples import check_batch_size
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import check_batch_size
+from sgdbench.kernels.optimizers.optimizer import Optimizer, add_weight_decay
 
 AFFINE_OPTIMIZERS = ("sgd", "momentum", "nesterov")
 """The optimizers whose updates are affine in the parameters and the velocity."""

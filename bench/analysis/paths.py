@@ -6,20 +6,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.basin import AFFORDABLE_VISITS, INEXACT_SLOWDOWN, SLOWDOWN
-from bench.data.table import Dataset
-from bench.store.results import StoredSweep
-from bench.study.run_settings import train_again
-from bench.study.schema import RunTable
-from bench.tables.costs import choice_columns
-from bench.tables.outcomes import typical_runs
-from kernels.base.run import STATUSES, Floats, Integers
-from kernels.compile.kinds import TOLERANCE, is_exact
-from kernels.data.checkpoints import thin_checkpoints
-from kernels.data.samples import check_samples
-from kernels.data.validation import Split, hold_out
-from kernels.losses import make_loss
-from kernels.train.block import Runs
+from sgdbench.analysis.basin import AFFORDABLE_VISITS, INEXACT_SLOWDOWN, SLOWDOWN
+from sgdbench.data.table import Dataset
+from sgdbench.kernels.base.run import STATUSES, Floats, Integers
+from sgdbench.kernels.compile.kinds import TOLERANCE, is_exact
+from sgdbench.kernels.data.checkpoints import thin_checkpoints
+from sgdbench.kernels.data.samples import check_samples
+from sgdbench.kernels.data.validation import Split, hold_out
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.train.block import Runs
+from sgdbench.store.results import StoredSweep
+from sgdbench.study.run_settings import train_again
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.costs import choice_columns
+from sgdbench.tables.outcomes import typical_runs
 
 # The page allots a megabyte to paths: this many 4-byte numbers, plus a third for base64. Each checkpoint has the
 # parameters, the loss and the samples seen.

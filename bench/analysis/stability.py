@@ -1,10 +1,10 @@
 """Theoretical stable rates and convergence of models that are linear in their parameters.
 
-A whole epoch is one affine map of the distance d to the solution (`bench.analysis.epoch_matrix`). In the long run the
-distance shrinks per epoch by the spectral radius of the map's linear part, and grows if that exceeds 1 (B. T. Polyak,
-Introduction to Optimization, 1987). Gradient descent has one batch, and the largest stable rate
-2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is twice as large. Optimizers that divide by a
-running size of the gradient have no such map.
+A whole epoch is one affine map of the distance d to the solution (`sgdbench.analysis.epoch_matrix`). In the long run
+the distance shrinks per epoch by the spectral radius of the map's linear part, and grows if that exceeds 1 (B. T.
+Polyak, Introduction to Optimization, 1987). Gradient descent has one batch, and the largest stable rate 2 /
+lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is twice as large. Optimizers that divide by a running
+size of the gradient have no such map.
 
 An order that is drawn for each epoch has no fixed map either. The prediction is then the growth per epoch, as a
 geometric mean, over the orders of some seeds and epochs in endless rotation. With more orders this approaches the
@@ -18,13 +18,13 @@ from itertools import islice, product
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.epoch_matrix import AFFINE_OPTIMIZERS, batch_curvatures, epoch_matrices
-from kernels.base.checks import describe
-from kernels.base.run import Floats, samples_per_epoch
-from kernels.data.order import allocate_order, make_shuffle, visiting_order
-from kernels.data.samples import check_batch_size
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
+from sgdbench.analysis.epoch_matrix import AFFINE_OPTIMIZERS, batch_curvatures, epoch_matrices
+from sgdbench.kernels.base.checks import describe
+from sgdbench.kernels.base.run import Floats, samples_per_epoch
+from sgdbench.kernels.data.order import allocate_order, make_shuffle, visiting_order
+from sgdbench.kernels.data.samples import check_batch_size
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
 
 # At most this many orders represent all; fewer if orders are long, because their differences even out within them.
 MAX_ORDERS = 16
@@ -40,7 +40,7 @@ UNSTABLE_RADIUS = 1 + 1e-9
 def sample_orders(n: int, seeds: Iterable[int], epochs: int, shuffle: bool | str = True) -> NDArray[np.int64]:
     """Return the first orders in which runs with these seeds visit n samples, at most `MAX_ORDERS`; shape (orders, n).
 
-    They are shuffled as in `kernels.fit`.
+    They are shuffled as in `sgdbench.fit`.
     """
     blocks = allocate_order(n, make_shuffle(shuffle))
     most = max(1, min(MAX_ORDERS, ORDERED_SAMPLES // n))
@@ -62,9 +62,9 @@ class EpochMap:
     derivatives : array, shape (n, P)
         The x_i^T, as from `Model.design_matrix`.
     batch_size, drop_last
-        As for `kernels.fit`.
+        As for `sgdbench.fit`.
     optimizer : str or Optimizer
-        One of `bench.analysis.epoch_matrix.AFFINE_OPTIMIZERS` with its options; others raise a ValueError.
+        One of `sgdbench.analysis.epoch_matrix.AFFINE_OPTIMIZERS` with its options; others raise a ValueError.
     orders : array, shape (K, n), optional
         Orders that are visited in endless rotation, as from `sample_orders`, or beginnings of such orders, all equally
         long, which represent the whole. By default the samples are visited in order.

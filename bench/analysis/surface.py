@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.data.table import Dataset
-from kernels import Model
-from kernels.base.columns import stack_columns
-from kernels.base.run import Floats
-from kernels.data.samples import check_samples
-from kernels.losses.loss import Loss
+from sgdbench.data.table import Dataset
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.columns import stack_columns
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import check_samples
+from sgdbench.kernels.losses.loss import Loss
 
 # More samples do not visibly change the surface; VALUES_AT_A_TIME values are computed at a time.
 MAX_SAMPLES, VALUES_AT_A_TIME = 500, 200_000

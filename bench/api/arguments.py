@@ -1,4 +1,4 @@
-"""The arguments that `bench.sweep` and `bench.tune` share, including their settings."""
+"""The arguments that `sgdbench.sweep` and `sgdbench.tune` share, including their settings."""
 
 import sys
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
-from bench.engine.train import Executor, train_in_threads
-from bench.study.grid import Grid
-from bench.study.keys import RunKeys
-from bench.study.load import check_table
-from bench.study.schema import RunTable
-from bench.study.space import Space
-from bench.system.files import check_path
-from kernels.base.arguments import EXACT_MATCH, meant_argument
-from kernels.base.checks import check_bool, describe
-from kernels.data.validation import HeldOut
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
+from sgdbench.engine.train import Executor, train_in_threads
+from sgdbench.kernels.base.arguments import EXACT_MATCH, meant_argument
+from sgdbench.kernels.base.checks import check_bool, describe
+from sgdbench.kernels.data.validation import HeldOut
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.study.grid import Grid
+from sgdbench.study.keys import RunKeys
+from sgdbench.study.load import check_table
+from sgdbench.study.schema import RunTable
+from sgdbench.study.space import Space
+from sgdbench.system.files import check_path
 
 
 class RunSettings(TypedDict, total=False):
@@ -102,7 +102,7 @@ def find_executor(executor: object) -> Executor:
     if "distributed" in sys.modules:  # imported by anyone who has a client
         from distributed import Client  # noqa: PLC0415
 
-        from bench.engine.dask import DaskExecutor  # noqa: PLC0415
+        from sgdbench.engine.dask import DaskExecutor  # noqa: PLC0415
 
         if isinstance(executor, Client):
             return DaskExecutor(executor)

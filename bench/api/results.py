@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.store.results import StoredSweep, read_sweep
-from bench.store.tuning import StoredSearch, read_search
-from bench.tables.formatting import text
-from bench.tables.words import describe_endings, format_count
+from sgdbench.store.results import StoredSweep, read_sweep
+from sgdbench.store.tuning import StoredSearch, read_search
+from sgdbench.tables.formatting import text
+from sgdbench.tables.words import describe_endings, format_count
 
 # Imported by the methods that need them: a sweep should wait neither for matplotlib nor for the study parser.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bench.report.run_data import RunData
-    from bench.report.tune_data import TuneData
-    from bench.store.choice import Choice
+    from sgdbench.report.run_data import RunData
+    from sgdbench.report.tune_data import TuneData
+    from sgdbench.store.choice import Choice
 
 
 class Ranked(ABC):
@@ -42,8 +42,8 @@ class Ranked(ABC):
         Returns
         -------
         DataFrame
-            One row per choice, best first; see `bench.tables.rank.ranking`. If the first choices were trained again on
-            fresh seeds, there are `confirmed_` columns.
+            One row per choice, best first; see `sgdbench.tables.rank.ranking`. If the first choices were trained again
+            on fresh seeds, there are `confirmed_` columns.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Ranked(ABC):
 
         Returns
         -------
-        bench.store.choice.Choice
+        sgdbench.store.choice.Choice
             With `settings`, `init`, `seeds`, `rank` and `ties`; `refit(x, y)`, `code()` and `to_study()`.
 
         Raises
@@ -72,7 +72,7 @@ class Ranked(ABC):
         ValueError
             As from `ranking`; for an optimizer that was not tried; if no run was completed.
         """
-        from bench.report.choice import find_choice  # noqa: PLC0415 (as above)
+        from sgdbench.report.choice import find_choice  # noqa: PLC0415 (as above)
 
         return find_choice(self._gather(), cost, optimizer)
 
@@ -82,9 +82,9 @@ class Ranked(ABC):
 
     def report(self) -> Path:
         """Write the report into the folder, with tables and figures, and return the path of the page."""
-        from bench.report.report import write_run_report  # noqa: PLC0415 (as above)
-        from bench.report.tune_data import TuneData  # noqa: PLC0415 (as above)
-        from bench.report.tune_report import write_tune_report  # noqa: PLC0415 (as above)
+        from sgdbench.report.report import write_run_report  # noqa: PLC0415 (as above)
+        from sgdbench.report.tune_data import TuneData  # noqa: PLC0415 (as above)
+        from sgdbench.report.tune_report import write_tune_report  # noqa: PLC0415 (as above)
 
         run_data = self._gather()
         return write_tune_report(run_data) if isinstance(run_data, TuneData) else write_run_report(run_data)
@@ -127,7 +127,7 @@ class SweepResult(StoredSweep, Ranked):
         return None if confirmed is None else SweepResult.of(confirmed)
 
     def _gather(self) -> "RunData":
-        from bench.report.run_data import run_data_of  # noqa: PLC0415 (as above)
+        from sgdbench.report.run_data import run_data_of  # noqa: PLC0415 (as above)
 
         return run_data_of(self)
 
@@ -146,13 +146,13 @@ class SweepResult(StoredSweep, Ranked):
         matplotlib.figure.Figure
             Jupyter displays it.
         """
-        from bench.report.notebook import plot_sweep  # noqa: PLC0415 (as above)
+        from sgdbench.report.notebook import plot_sweep  # noqa: PLC0415 (as above)
 
         return plot_sweep(self, ax)
 
     def _repr_html_(self) -> str:
         """Return the view in Jupyter: how the runs ended, the best choices, the figure."""
-        from bench.report.notebook import sweep_html  # noqa: PLC0415 (as above)
+        from sgdbench.report.notebook import sweep_html  # noqa: PLC0415 (as above)
 
         return sweep_html(self)
 
@@ -187,7 +187,7 @@ class TuneResult(StoredSearch, Ranked):
     trials : DataFrame
         One row per trial, in the order of the rounds: `family`, the optimizer with its ranges; its `number` within the
         family; the `round` in which it was trained; lr, batch_size, optimizer, schedule, shuffle; `state` ("complete",
-        "pruned", "diverged"), its `value`, a logarithm described in `bench.tune`, and the `epochs` after which it
+        "pruned", "diverged"), its `value`, a logarithm described in `sgdbench.tune`, and the `epochs` after which it
         ended; the `samples` that its runs have seen in total, the number of `runs` and of those that `converged`;
         `diverged_after`, the samples after which the first of them diverged, or -1; `params`, a dictionary of the
         values that Optuna proposed.
@@ -213,7 +213,7 @@ class TuneResult(StoredSearch, Ranked):
         return self.result.run.folder
 
     def _gather(self) -> "TuneData":
-        from bench.report.tune_data import read_tune_data  # noqa: PLC0415 (as above)
+        from sgdbench.report.tune_data import read_tune_data  # noqa: PLC0415 (as above)
 
         return read_tune_data(self)
 

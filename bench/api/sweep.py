@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Union, Unpack
 
 from numpy.typing import ArrayLike
 
-from bench.api.arguments import SweepSettings, check_progress, check_settings, find_executor, open_folder
-from bench.api.results import SweepResult
-from bench.engine.confirm import confirm
-from bench.engine.pipeline import judge, train_grid
-from bench.engine.problem import make_problem
-from bench.engine.train import Executor, Trainer
-from bench.store.run_folder import check_study
-from bench.study.grid import Grid
-from bench.system.atomic import unsynced_files
-from bench.tables.confirm import rank_stored
-from kernels import Model
-from kernels.base.columns import Inputs
+from sgdbench.api.arguments import SweepSettings, check_progress, check_settings, find_executor, open_folder
+from sgdbench.api.results import SweepResult
+from sgdbench.engine.confirm import confirm
+from sgdbench.engine.pipeline import judge, train_grid
+from sgdbench.engine.problem import make_problem
+from sgdbench.engine.train import Executor, Trainer
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.columns import Inputs
+from sgdbench.store.run_folder import check_study
+from sgdbench.study.grid import Grid
+from sgdbench.system.atomic import unsynced_files
+from sgdbench.tables.confirm import rank_stored
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,7 +38,7 @@ def sweep(
     progress: Callable[[int], None] = lambda done: None,
     **settings: Unpack[SweepSettings],
 ) -> SweepResult:
-    """Train every configuration of a grid, and return a `bench.SweepResult`.
+    """Train every configuration of a grid, and return a `sgdbench.SweepResult`.
 
     Losses are stored at every checkpoint if these number at most 2**24 in the sweep and 2**20 in the run, otherwise at
     every second checkpoint, or every fourth and so on, and at the last one of each run.
@@ -46,12 +46,12 @@ def sweep(
     Parameters
     ----------
     model, x, y
-        As for `kernels.fit`.
+        As for `sgdbench.fit`.
     grid : Grid
         The values to try.
     executor : str or distributed.Client
-        Where jobs run: ``"threads"``, one per processor, or the client of a Dask cluster (`bench.engine.dask`), which
-        gives the same bits.
+        Where jobs run: ``"threads"``, one per processor, or the client of a Dask cluster (`sgdbench.engine.dask`),
+        which gives the same bits.
     out : path, optional
         The run's folder. Configurations that it already holds are not trained again, so the same call resumes an
         interrupted run, and more epochs or more seeds extend one. A grid that lacks configurations of an earlier one is
@@ -65,17 +65,17 @@ def sweep(
     progress : callable
         Called with the number of completed configurations of the grid.
     **settings
-        Keys of a study's tables [run] and [data]; `bench.study.keys` and ``sgdbench schema`` list their defaults with a
-        line about each. In addition:
+        Keys of a study's tables [run] and [data]; `sgdbench.study.keys` and ``sgdbench schema`` list their defaults
+        with a line about each. In addition:
 
-        `epochs`, `target`, `loss`, `drop_last`, `patience`, `validation` and `test` are as for `kernels.fit`, including
-        pairs (x, y). ``loss="objective"`` minimizes a model without inputs; `y` is then not used, and may be ``[0.0]``.
-        With validation samples and no target, choices are ranked by the validation loss: at the end of a run, or with
-        patience at its lowest, of the parameters in `final_loss`, `param_<name>` and `SweepResult.best`.
+        `epochs`, `target`, `loss`, `drop_last`, `patience`, `validation` and `test` are as for `sgdbench.fit`,
+        including pairs (x, y). ``loss="objective"`` minimizes a model without inputs; `y` is then not used, and may be
+        ``[0.0]``. With validation samples and no target, choices are ranked by the validation loss: at the end of a
+        run, or with patience at its lowest, of the parameters in `final_loss`, `param_<name>` and `SweepResult.best`.
 
-        `shuffling` is for runs whose `shuffle` in the grid is true; `kernels.fit` takes it as `shuffle`.
+        `shuffling` is for runs whose `shuffle` in the grid is true; `sgdbench.fit` takes it as `shuffle`.
 
-        `kernel`: lanes train 8 to 64 runs side by side, the kernels of `kernels.fit` run by run. If lanes would take
+        `kernel`: lanes train 8 to 64 runs side by side, the kernels of `sgdbench.fit` run by run. If lanes would take
         long for few runs of the same order, ``"fused"`` trains these run by run, provided that it has the same bits or
         the seeds are fresh.
 
@@ -83,10 +83,10 @@ def sweep(
         loss to each epoch of a run, or 20 in all if runs end at a target, or as many as the folder already has;
         `SweepResult.clock` has the number.
 
-        `confirm`: the starts are the same, and the losses are recorded finely (`bench.engine.confirm`). 0 disables it;
-        earlier runs of this kind are reused if they match the current ranking.
+        `confirm`: the starts are the same, and the losses are recorded finely (`sgdbench.engine.confirm`). 0 disables
+        it; earlier runs of this kind are reused if they match the current ranking.
 
-        `refine`: the maximum number of rounds per optimizer (`bench.engine.refine`).
+        `refine`: the maximum number of rounds per optimizer (`sgdbench.engine.refine`).
 
     Raises
     ------

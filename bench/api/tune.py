@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Union, Unpack
 
 from numpy.typing import ArrayLike
 
-from bench.api.arguments import TuneSettings, check_progress, check_settings, find_executor, open_folder
-from bench.api.results import TuneResult
-from bench.engine.problem import make_problem
-from bench.engine.train import Executor, Trainer
-from bench.engine.tune import train_search
-from bench.store.run_folder import check_study
-from bench.study.grid import Grid
-from bench.study.space import SearchSettings, Space
-from kernels import Model
-from kernels.base.checks import describe
-from kernels.base.columns import Inputs
+from sgdbench.api.arguments import TuneSettings, check_progress, check_settings, find_executor, open_folder
+from sgdbench.api.results import TuneResult
+from sgdbench.engine.problem import make_problem
+from sgdbench.engine.train import Executor, Trainer
+from sgdbench.engine.tune import train_search
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.checks import describe
+from sgdbench.kernels.base.columns import Inputs
+from sgdbench.store.run_folder import check_study
+from sgdbench.study.grid import Grid
+from sgdbench.study.space import SearchSettings, Space
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,7 +38,7 @@ def tune(
     progress: Callable[[int], None] = lambda done: None,
     **settings: Unpack[TuneSettings],
 ) -> TuneResult:
-    """Search a space for the best settings, and return a `bench.TuneResult`.
+    """Search a space for the best settings, and return a `sgdbench.TuneResult`.
 
     Each optimizer of the space has the same number of trials. A trial is a choice of settings, trained from every start
     with every seed. Its value is the base-10 logarithm of the number of samples that all of its runs have seen per run
@@ -52,7 +52,7 @@ def tune(
     Parameters
     ----------
     model, x, y, executor, out, study
-        As for `bench.sweep`.
+        As for `sgdbench.sweep`.
     space : Space
         The ranges, the starts and the seeds.
     grid : Grid, optional
@@ -62,9 +62,9 @@ def tune(
     progress : callable
         Called with the number of trials done.
     **settings
-        Keys of a study's table [tune], `trials`, `sampler` and `pruner`, and those of `bench.sweep` except `refine`;
-        `bench.study.keys` lists their defaults with a line about each. More `trials` continue a search that `out`
-        holds. The pruners compare trials after `bench.engine.search.halving_epochs`. `sampler_seed` is additional;
+        Keys of a study's table [tune], `trials`, `sampler` and `pruner`, and those of `sgdbench.sweep` except `refine`;
+        `sgdbench.study.keys` lists their defaults with a line about each. More `trials` continue a search that `out`
+        holds. The pruners compare trials after `sgdbench.engine.search.halving_epochs`. `sampler_seed` is additional;
         studies do not have it.
 
     Raises

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Panel, Points, Texts, panel_columns
-from bench.charts.shades import Shades, make_shades
-from bench.charts.ticks import linear_ticks
-from bench.tables.chart_words import caption_basins, join_sentences, say_starts
-from bench.tables.costs import CHOICES, MORE_CHOICES
-from bench.tables.formatting import label, shorten, text
-from bench.tables.rank import varies
-from kernels.base.run import Floats
+from sgdbench.charts.chart import Axis, Cells, Chart, Key, Layer, Panel, Points, Texts, panel_columns
+from sgdbench.charts.shades import Shades, make_shades
+from sgdbench.charts.ticks import linear_ticks
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.chart_words import caption_basins, join_sentences, say_starts
+from sgdbench.tables.costs import CHOICES, MORE_CHOICES
+from sgdbench.tables.formatting import label, shorten, text
+from sgdbench.tables.rank import varies
 
 MAX_CROSSES = 12  # along a side; one in each cell would blacken the panel
 LETTERS = 16  # of a name
@@ -35,7 +35,7 @@ def basin_chart(
     Shades are samples to the target, or final losses where no run reached one, in classes between quantiles of the
     panels, so that what differs within each can be seen. Crosses are runs that diverged.
 
-    `basin` is a frame as from `bench.analysis.basin.basin`. The `end` of the best run, shape (P,), is a plus. The
+    `basin` is a frame as from `sgdbench.analysis.basin.basin`. The `end` of the best run, shape (P,), is a plus. The
     `starts` of the sweep stand with their names; an arrow points to a start outside the plane.
     """
     names = [name for name in basin.columns if name.startswith("param_")]

@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Chart, Key, Line, Panel
-from bench.charts.choices import in_grid_order
-from bench.charts.colors import colors_of
-from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, target_keys, target_layers
-from bench.charts.losses import CLOCKS, clock_axis
-from bench.charts.rate_map import name_map
-from bench.charts.ticks import log_axis
-from bench.tables.chart_words import caption_run
-from bench.tables.costs import choice_columns
-from bench.tables.formatting import text
-from bench.tables.outcomes import start_families
-from bench.tables.words import describe_run
-from kernels.base.run import Floats, Integers
-from kernels.data.checkpoints import thin_checkpoints
+from sgdbench.charts.chart import Axis, Chart, Key, Line, Panel
+from sgdbench.charts.choices import in_grid_order
+from sgdbench.charts.colors import colors_of
+from sgdbench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, target_keys, target_layers
+from sgdbench.charts.losses import CLOCKS, clock_axis
+from sgdbench.charts.rate_map import name_map
+from sgdbench.charts.ticks import log_axis
+from sgdbench.kernels.base.run import Floats, Integers
+from sgdbench.kernels.data.checkpoints import thin_checkpoints
+from sgdbench.tables.chart_words import caption_run
+from sgdbench.tables.costs import choice_columns
+from sgdbench.tables.formatting import text
+from sgdbench.tables.outcomes import start_families
+from sgdbench.tables.words import describe_run
 
 WIDTH = 1.4
 OPAQUE_LINES = 8  # with more, the lines below are seen through others

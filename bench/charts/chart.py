@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
 
 DIGITS = 6  # that are significant
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from bench.tables.rank import leaders
+from sgdbench.tables.rank import leaders
 
 T = TypeVar("T")
 

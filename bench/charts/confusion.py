@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Cells, Chart, Panel, panel_columns
-from bench.charts.shades import WHITE
-from bench.charts.ticks import places
-from bench.tables.chart_words import CONFUSION_NOTES
-from bench.tables.formatting import OBSERVED, shorten
+from sgdbench.charts.chart import Axis, Cells, Chart, Panel, panel_columns
+from sgdbench.charts.shades import WHITE
+from sgdbench.charts.ticks import places
+from sgdbench.tables.chart_words import CONFUSION_NOTES
+from sgdbench.tables.formatting import OBSERVED, shorten
 
 LETTERS = 14  # of the name of a class
 

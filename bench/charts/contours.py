@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.charts.chart import Axis, Chart, Layer, Line, Panel, Points, Surface, panel_columns
-from bench.charts.choices import spread_evenly
-from bench.charts.colors import PALETTE
-from bench.charts.ticks import linear_ticks
-from bench.tables.chart_words import NO_PATHS, join_sentences, say_paths, say_surface
-from bench.tables.formatting import shorten
-from kernels.base.run import Floats
+from sgdbench.charts.chart import Axis, Chart, Layer, Line, Panel, Points, Surface, panel_columns
+from sgdbench.charts.choices import spread_evenly
+from sgdbench.charts.colors import PALETTE
+from sgdbench.charts.ticks import linear_ticks
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.chart_words import NO_PATHS, join_sentences, say_paths, say_surface
+from sgdbench.tables.formatting import shorten
 
 GRID_SIZE = 51
 # The factor of the distance to the lowest loss from level to level: it halves the width of a parabola.

@@ -7,16 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points
-from bench.charts.choices import spread_evenly
-from bench.charts.colors import PALETTE, colors_of, nested_widths
-from bench.charts.ticks import format_tick, linear_ticks
-from bench.tables.chart_words import DRAWN_SAMPLES, join_sentences, say_fits, say_part
-from bench.tables.formatting import shorten
-from bench.tables.words import format_count
-from kernels import FitResult
-from kernels.base.run import Floats
-from kernels.losses.classes import takes_classes
+from sgdbench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points
+from sgdbench.charts.choices import spread_evenly
+from sgdbench.charts.colors import PALETTE, colors_of, nested_widths
+from sgdbench.charts.ticks import format_tick, linear_ticks
+from sgdbench.kernels import FitResult
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.classes import takes_classes
+from sgdbench.tables.chart_words import DRAWN_SAMPLES, join_sentences, say_fits, say_part
+from sgdbench.tables.formatting import shorten
+from sgdbench.tables.words import format_count
 
 Predict = Callable[[Floats, Floats], Floats]
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Key, Rule
-from bench.tables.formatting import text
-from kernels.base.run import Floats
+from sgdbench.charts.chart import Key, Rule
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.formatting import text
 
 # Distances below a millionth of the lowest loss are mostly rounding.
 SMALLEST_DISTANCE = 1e-6
@@ -50,7 +50,7 @@ class LossAxis(NamedTuple):
         return np.maximum(losses - self.lowest, 0.0) if self.lowest else losses
 
     def place_bands(self, bands: pd.DataFrame) -> pd.DataFrame:
-        """Return bands of losses as from `bench.tables.loss_bands`, placed on the axis."""
+        """Return bands of losses as from `sgdbench.tables.loss_bands`, placed on the axis."""
         names = [name for name in ("low", "median", "high", "held_out") if name in bands]
         return bands.assign(**{name: self.place(bands[name].to_numpy()) for name in names})
 

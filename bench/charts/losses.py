@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Ticks, panel_columns
-from bench.charts.choices import in_grid_order, spread_evenly
-from bench.charts.colors import colors_of, nested_widths
-from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, band_limits, clock_range, target_keys, target_layers
-from bench.charts.ticks import Says, format_limit, format_tick, format_time, linear_ticks, log_axis, log_ticks
-from bench.tables.chart_words import (
+from sgdbench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Ticks, panel_columns
+from sgdbench.charts.choices import in_grid_order, spread_evenly
+from sgdbench.charts.colors import colors_of, nested_widths
+from sgdbench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, band_limits, clock_range, target_keys, target_layers
+from sgdbench.charts.ticks import Says, format_limit, format_tick, format_time, linear_ticks, log_axis, log_ticks
+from sgdbench.tables.chart_words import (
     CURVES_CAPTION,
     DRAWN_STARTS,
     HELD_OUT_CURVES_CAPTION,
@@ -24,7 +24,7 @@ from bench.tables.chart_words import (
     say_no_curve,
     say_part,
 )
-from bench.tables.formatting import label, shorten, text
+from sgdbench.tables.formatting import label, shorten, text
 
 MAX_STARTS = 6
 
@@ -51,7 +51,7 @@ def loss_charts(
     target: float | None = None,
     runs: pd.DataFrame | None = None,
 ) -> dict[str, Chart]:
-    """Return the charts of loss bands (`bench.tables.loss_bands`) on each clock, with one panel for each start.
+    """Return the charts of loss bands (`sgdbench.tables.loss_bands`) on each clock, with one panel for each start.
 
     There is a group of layers for each optimizer. Its line is the median of its runs and the band reaches from 10 to
     90 %, but no higher and no lower than the line itself anywhere: the band of one slow choice would cover all the

@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import (
+from sgdbench.charts.chart import (
     Axis,
     Cells,
     Chart,
@@ -18,9 +18,9 @@ from bench.charts.chart import (
     panel_columns,
     stairs,
 )
-from bench.charts.colors import NEUTRAL, colors_of
-from bench.charts.ticks import linear_ticks, log_ticks, places
-from bench.tables.chart_words import (
+from sgdbench.charts.colors import NEUTRAL, colors_of
+from sgdbench.charts.ticks import linear_ticks, log_ticks, places
+from sgdbench.tables.chart_words import (
     PROFILE_CAPTION,
     RATE_RANGES_CAPTION,
     RATIO_MAP_CAPTION,
@@ -29,7 +29,7 @@ from bench.tables.chart_words import (
     say_profile,
     say_range_marks,
 )
-from bench.tables.formatting import shorten, text
+from sgdbench.tables.formatting import shorten, text
 
 # The chart ends, with the lightest shade, at this many times the lowest cost.
 FARTHEST = 100.0

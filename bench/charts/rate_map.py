@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Line, Panel, Points
-from bench.charts.choices import spread_evenly
-from bench.charts.loss_axis import PLAIN, LossAxis
-from bench.charts.shades import Shades, make_shades
-from bench.charts.ticks import Says, places
-from bench.tables.chart_words import (
+from sgdbench.charts.chart import Axis, Cells, Chart, Key, Layer, Line, Panel, Points
+from sgdbench.charts.choices import spread_evenly
+from sgdbench.charts.loss_axis import PLAIN, LossAxis
+from sgdbench.charts.shades import Shades, make_shades
+from sgdbench.charts.ticks import Says, places
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.chart_words import (
     BEST_OPTIMIZERS,
     DRAWN_STARTS,
     caption_maps,
@@ -24,11 +25,10 @@ from bench.tables.chart_words import (
     say_map_medians,
     say_part,
 )
-from bench.tables.costs import COST_NAMES, choice_columns
-from bench.tables.formatting import duration, shorten, text
-from bench.tables.rank import varies
-from bench.tables.words import describe_batch_size, describe_order
-from kernels.base.run import Floats
+from sgdbench.tables.costs import COST_NAMES, choice_columns
+from sgdbench.tables.formatting import duration, shorten, text
+from sgdbench.tables.rank import varies
+from sgdbench.tables.words import describe_batch_size, describe_order
 
 MAX_MAPS = 3  # of optimizers, and of starts, in a figure: with more there is no room for numbers in the cells
 SHARE = "share"
@@ -96,8 +96,8 @@ def rate_maps(
     is the median of its runs. A cross marks a cell most of whose runs diverged, and a triangle one where some did. The
     measure `SHARE` is the share of runs that reached the target.
 
-    The largest stable rates, the `edges`, are drawn as a line (`bench.analysis.convergence.theory_tables`). A batch of
-    all `samples` is called full.
+    The largest stable rates, the `edges`, are drawn as a line (`sgdbench.analysis.convergence.theory_tables`). A batch
+    of all `samples` is called full.
     """
     grid, by = _make_grid(outcomes, samples), map_settings(outcomes)
     height = 1.1 + min(5.5, max(0.31, 0.62 - 0.024 * len(grid.sizes)) * len(grid.sizes))

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.charts.chart import Axis, Chart, Key, Layer, Line, Panel, Points, Ticks
-from bench.charts.choices import in_grid_order
-from bench.charts.colors import colors_of
-from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, target_keys, target_layers
-from bench.charts.ticks import Says, format_limit, format_time, linear_ticks, log_axis
-from bench.tables.chart_words import (
+from sgdbench.charts.chart import Axis, Chart, Key, Layer, Line, Panel, Points, Ticks
+from sgdbench.charts.choices import in_grid_order
+from sgdbench.charts.colors import colors_of
+from sgdbench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, target_keys, target_layers
+from sgdbench.charts.ticks import Says, format_limit, format_time, linear_ticks, log_axis
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.chart_words import (
     FULL_MARKERS,
     caption_rates,
     describe_rate,
@@ -23,11 +24,10 @@ from bench.tables.chart_words import (
     say_out_of_view,
     say_rate_ranges,
 )
-from bench.tables.costs import COST_NAMES
-from bench.tables.formatting import duration, shorten, text
-from bench.tables.outcomes import ALL_STARTS, SPREAD
-from bench.tables.rank import constant_settings
-from kernels.base.run import Floats
+from sgdbench.tables.costs import COST_NAMES
+from sgdbench.tables.formatting import duration, shorten, text
+from sgdbench.tables.outcomes import ALL_STARTS, SPREAD
+from sgdbench.tables.rank import constant_settings
 
 # Losses this many times as high as nearly all the others are out of view: they would flatten these.
 FAR_ABOVE = 30.0
@@ -60,7 +60,7 @@ class RateChoices(NamedTuple):
 
 
 def rate_choices(outcomes: pd.DataFrame, *, target: float | None = None, samples: int | None = None) -> RateChoices:
-    """Return the best choices by rate among `outcomes` (`bench.tables.outcomes`); a batch of all `samples` is full."""
+    """Return the best choices by rate among outcomes (`sgdbench.tables.outcomes`); a batch of all `samples` is full."""
     over_starts = outcomes[outcomes["start"] == ALL_STARTS]
     best = over_starts.drop_duplicates(["optimizer", "lr"]).sort_values("lr", ignore_index=True)
     rows = {str(name): np.asarray(own) for name, own in best.groupby("optimizer", observed=True).indices.items()}

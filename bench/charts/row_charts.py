@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Bars, Chart, Line, Panel, Points, Rule
-from bench.charts.colors import FAINT, NEUTRAL, colors_of
-from bench.charts.ticks import linear_ticks, log_ticks, places
-from bench.tables.chart_words import (
+from sgdbench.charts.chart import Axis, Bars, Chart, Line, Panel, Points, Rule
+from sgdbench.charts.colors import FAINT, NEUTRAL, colors_of
+from sgdbench.charts.ticks import linear_ticks, log_ticks, places
+from sgdbench.tables.chart_words import (
     caption_effects,
     caption_optimizers,
     describe_comparison,
@@ -16,9 +16,9 @@ from bench.tables.chart_words import (
     say_effects,
     say_ratios,
 )
-from bench.tables.facts import FULL
-from bench.tables.formatting import label, percentage, shorten, text
-from bench.tables.words import shown_ratio
+from sgdbench.tables.facts import FULL
+from sgdbench.tables.formatting import label, percentage, shorten, text
+from sgdbench.tables.words import shown_ratio
 
 
 def optimizer_ratios(

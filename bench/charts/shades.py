@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.charts.choices import spread_evenly
-from bench.charts.ticks import Says, format_log_tick
-from bench.tables.formatting import text
-from kernels.base.run import Floats
+from sgdbench.charts.choices import spread_evenly
+from sgdbench.charts.ticks import Says, format_log_tick
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.formatting import text
 
 MAX_SHADES = 8
 LEAST_STEP = 1.1

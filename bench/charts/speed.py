@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Bars, Chart, Key, Layer, Line, Panel, Points, Rule
-from bench.charts.colors import PALETTE
-from bench.charts.ticks import log_ticks, places
-from bench.tables.chart_words import (
+from sgdbench.charts.chart import Axis, Bars, Chart, Key, Layer, Line, Panel, Points, Rule
+from sgdbench.charts.colors import PALETTE
+from sgdbench.charts.ticks import log_ticks, places
+from sgdbench.tables.chart_words import (
     NO_SPEED,
     SPEED_CAPTION,
     describe_time,
@@ -17,7 +17,7 @@ from bench.tables.chart_words import (
     say_baselines,
     say_not_measured,
 )
-from bench.tables.formatting import shorten
+from sgdbench.tables.formatting import shorten
 
 UNVERIFIED = "results not verified"
 # The legend, and the colors of the bars of each entry.
@@ -30,7 +30,7 @@ def speed_chart(speed: pd.DataFrame) -> Chart:
     """Return the chart of the time of a sample-update of each variant, the fastest on top, with its 95 % interval.
 
     Lines go up from the ends of `reference` and of C. A speedup is stated only for verified results; the bars of other
-    results are hollow. `speed` is a table as from `bench.timing.speed.speed`.
+    results are hollow. `speed` is a table as from `sgdbench.timing.speed.speed`.
     """
     ns = speed["ns"].astype("Float64").to_numpy(float, na_value=np.nan)
     missing = _describe_missing(speed[~np.isfinite(ns)])

@@ -6,8 +6,8 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from bench.charts.chart import Axis, Ticks
-from bench.tables.formatting import duration, text
+from sgdbench.charts.chart import Axis, Ticks
+from sgdbench.tables.formatting import duration, text
 
 ROUND = (1, 2, 5, 10)
 MAX_TICKS = 16

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Chart, Key, Layer, Panel, Points
-from bench.charts.choices import in_grid_order
-from bench.charts.colors import colors_of
-from bench.charts.loss_axis import PLAIN, LossAxis, target_keys, target_layers
-from bench.charts.ticks import format_limit, format_time, log_axis
-from bench.tables.chart_words import (
+from sgdbench.charts.chart import Axis, Chart, Key, Layer, Panel, Points
+from sgdbench.charts.choices import in_grid_order
+from sgdbench.charts.colors import colors_of
+from sgdbench.charts.loss_axis import PLAIN, LossAxis, target_keys, target_layers
+from sgdbench.charts.ticks import format_limit, format_time, log_axis
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.chart_words import (
     TIMES_CAPTION,
     describe_timed_run,
     join_sentences,
@@ -16,11 +17,10 @@ from bench.tables.chart_words import (
     say_no_time,
     say_timed_runs,
 )
-from bench.tables.costs import choice_columns
-from bench.tables.formatting import shorten, text
-from bench.tables.rank import constant_settings
-from bench.tables.words import describe_choice
-from kernels.base.run import Floats
+from sgdbench.tables.costs import choice_columns
+from sgdbench.tables.formatting import shorten, text
+from sgdbench.tables.rank import constant_settings
+from sgdbench.tables.words import describe_choice
 
 SMALL_POINTS_FROM = 400  # points of an optimizer, from which on they are small
 # Runs that end this many times higher than the highest start have diverged, and would flatten the others.

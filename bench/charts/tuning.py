@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, panel_columns, stairs
-from bench.charts.colors import NEUTRAL, colors_of
-from bench.charts.ticks import linear_ticks, log_ticks
-from bench.tables import formatting
-from bench.tables.chart_words import (
+from sgdbench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, panel_columns, stairs
+from sgdbench.charts.colors import NEUTRAL, colors_of
+from sgdbench.charts.ticks import linear_ticks, log_ticks
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables import formatting
+from sgdbench.tables.chart_words import (
     HISTORY_CAPTION,
     NO_SLICES,
     NO_TRIALS,
@@ -20,9 +21,8 @@ from bench.tables.chart_words import (
     say_slices,
     title_slice,
 )
-from bench.tables.formatting import shorten
-from bench.tables.search import HOPELESS
-from kernels.base.run import Floats
+from sgdbench.tables.formatting import shorten
+from sgdbench.tables.search import HOPELESS
 
 MOST_SLICES = 6  # settings whose values are shown one by one
 WIDE = 8.0  # a setting whose largest value is so many times its smallest one has a logarithmic axis
@@ -33,7 +33,7 @@ def history_chart(
 ) -> Chart:
     """Return the chart of the value of each trial and the best one so far against the samples spent, beside the grid.
 
-    Frames come from `bench.tables.search`; `names` are the names of the families, and `label` describes the values,
+    Frames come from `sgdbench.tables.search`; `names` are the names of the families, and `label` describes the values,
     which may be logarithms to base 10.
     """
     shown = _worth_showing(steps, logarithmic)

@@ -4,11 +4,13 @@ from math import ceil
 
 import numpy as np
 
-from bench.charts.chart import Axis, Bars, Chart, Line, Panel
-from bench.charts.colors import NEUTRAL
-from bench.charts.fit import pad_range
-from bench.charts.ticks import linear_ticks, places
-from bench.tables.chart_words import (
+from sgdbench.charts.chart import Axis, Bars, Chart, Line, Panel
+from sgdbench.charts.colors import NEUTRAL
+from sgdbench.charts.fit import pad_range
+from sgdbench.charts.ticks import linear_ticks, places
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.chart_words import (
     FIRST_CLASSES,
     FIRST_UNITS,
     LARGEST_WEIGHTS,
@@ -17,9 +19,7 @@ from bench.tables.chart_words import (
     say_favored,
     say_part,
 )
-from bench.tables.formatting import shorten
-from kernels import Model
-from kernels.base.run import Floats
+from sgdbench.tables.formatting import shorten
 
 MOST_INPUTS, MOST_PANELS, IN_A_ROW = 30, 10, 5
 LETTERS = 24

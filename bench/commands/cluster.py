@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.signals import shielded_from_ctrl_c
-from bench.engine.train import Executor, train_in_threads
-from bench.tables.words import format_count
+from sgdbench.commands.signals import shielded_from_ctrl_c
+from sgdbench.engine.train import Executor, train_in_threads
+from sgdbench.tables.words import format_count
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,7 +40,7 @@ def open_cluster(cluster: str | None) -> Iterator[Executor]:
         raise ValueError('--cluster needs dask.distributed: pip install "distributed>=2024.8" "bokeh>=3.1"')
     with _silent_logs(), _start_workers(int(local[1])) if local else _connect(cluster) as client:
         print(f"sgdbench: {_describe(client)}", file=sys.stderr)
-        from bench.engine.dask import DaskExecutor  # noqa: PLC0415
+        from sgdbench.engine.dask import DaskExecutor  # noqa: PLC0415
 
         yield DaskExecutor(client)
 

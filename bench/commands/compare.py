@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.commands.findings import Style, print_findings
-from bench.commands.stages import show_stages
-from bench.commands.trees import BRIEF_OPTIONS, check_imports, open_trees, run_benchmarks
-from bench.compare.gates import Gates
-from bench.compare.judge import (
+from sgdbench.commands.findings import Style, print_findings
+from sgdbench.commands.stages import show_stages
+from sgdbench.commands.trees import BRIEF_OPTIONS, check_imports, open_trees, run_benchmarks
+from sgdbench.compare.gates import Gates
+from sgdbench.compare.judge import (
     HIGHER,
     LOWER,
     NO_INTERVAL,
@@ -21,7 +21,7 @@ from bench.compare.judge import (
     readable_ratios,
     summarize_rows,
 )
-from bench.compare.sources import (
+from sgdbench.compare.sources import (
     VARIANT,
     Comparison,
     Measurement,
@@ -29,10 +29,10 @@ from bench.compare.sources import (
     kind_of_source,
     only_in_one,
 )
-from bench.compare.turns import compare_turns, measure_turns
-from bench.tables.words import describe_ratio_of_times, format_count
-from bench.timing.verify import NotVerifiedError
-from kernels.base.checks import list_names
+from sgdbench.compare.turns import compare_turns, measure_turns
+from sgdbench.kernels.base.checks import list_names
+from sgdbench.tables.words import describe_ratio_of_times, format_count
+from sgdbench.timing.verify import NotVerifiedError
 
 TABLE_TITLES = {
     "times": "Time of B / time of A",
@@ -87,10 +87,10 @@ def run_compare_against(
         with stages.stage("running each benchmark once"):
             # Compilation and caching on first use are not measured either.
             both = [run_benchmarks(tree, [*arguments, *BRIEF_OPTIONS]) for tree in (a, b)]
-            for tree, once in zip((a, b), both, strict=True):
+            for tree, other, once in zip((a, b), (b, a), both, strict=True):
                 if not once.times:
                     raise ValueError(f"no benchmarks were found in {tree.about}; arguments for pytest come after --")
-                check_imports(tree, once.imported)
+                check_imports(tree, other, once.imported)
             if both[0].times.keys().isdisjoint(both[1].times):
                 raise ValueError(f"{a.about} and {b.about} have no benchmark in common")
         with stages.stage("measuring in turns") as advance:

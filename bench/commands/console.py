@@ -9,12 +9,12 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from bench.commands.stages import show_progress
-from bench.data.choose_loss import ChosenLoss
-from bench.data.columns import Inputs, describe_left_out
-from bench.tables.formatting import display, text
-from bench.tables.layout import draw_table
-from kernels.losses.classes import Classes
+from sgdbench.commands.stages import show_progress
+from sgdbench.data.choose_loss import ChosenLoss
+from sgdbench.data.columns import Inputs, describe_left_out
+from sgdbench.kernels.losses.classes import Classes
+from sgdbench.tables.formatting import display, text
+from sgdbench.tables.layout import draw_table
 
 
 def print_table(table: pd.DataFrame, title: str) -> None:
@@ -50,7 +50,7 @@ def print_choices(inputs: Inputs, loss: ChosenLoss, classes: Classes | None) -> 
 
 
 def mapping_display(*, quiet: bool = False) -> dict[str, Any]:
-    """Return arguments of `bench.data.open_table` that announce the columns to be written and show a progress bar."""
+    """Return arguments of `sgdbench.data.open_table` that announce the columns to write and show a progress bar."""
     announce = (lambda sentence: None) if quiet else partial(print_sentence, "Columns")
     return {"announce": announce, "progress": show_progress}
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bench.commands.console import print_sentence, print_table
-from bench.tables.formatting import escape_markdown, text, to_markdown
+from sgdbench.commands.console import print_sentence, print_table
+from sgdbench.tables.formatting import escape_markdown, text, to_markdown
 
 Style = Literal["text", "markdown", "json"]
 

@@ -12,42 +12,42 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.analysis.advice import advise, falls_short
-from bench.analysis.default_study import choose_centering
-from bench.commands.console import (
+from sgdbench.analysis.advice import advise, falls_short
+from sgdbench.analysis.default_study import choose_centering
+from sgdbench.commands.console import (
     mapping_display,
     print_choices,
     print_place,
     print_sentence,
     print_table,
 )
-from bench.commands.options import TableColumns, held_out
-from bench.commands.stages import show_progress
-from bench.commands.trace import Trace
-from bench.data.choose_loss import ChosenLoss, choose_loss
-from bench.data.columns import Inputs, ask_for_target, choose_inputs, default_expression
-from bench.data.fit_table import TableFit, carry_back, fit_table, thin_rows
-from bench.data.held_out import hold_out_share, read_held_out
-from bench.data.memory_maps import load_table
-from bench.data.table import BUILTIN_NAMES, Dataset, builtin
-from bench.data.table_quality import TableQuality, table_quality, unknown_quality
-from bench.data.units import curve_in_table_units, original_loss, write_params
-from bench.study.schema import check_share
-from bench.study.suite import find_study_of
-from bench.tables.conclusions import find_no_skill, find_unreachable_target, share_of_most_frequent
-from bench.tables.facts import NoSkill
-from bench.tables.formatting import duration, text
-from bench.tables.words import FIGURES, say_fit_advice, say_unreachable_target, sentences
-from kernels import FitResult, Model
-from kernels.base.run import Floats
-from kernels.losses import make_loss
-from kernels.losses.classes import model_for_classes, reads_rows, takes_classes
-from kernels.losses.loss import Loss
-from kernels.model.models import make_model_for_columns
-from kernels.train.attainable_loss import ARRIVED_SHARE
+from sgdbench.commands.options import TableColumns, held_out
+from sgdbench.commands.stages import show_progress
+from sgdbench.commands.trace import Trace
+from sgdbench.data.choose_loss import ChosenLoss, choose_loss
+from sgdbench.data.columns import Inputs, ask_for_target, choose_inputs, default_expression
+from sgdbench.data.fit_table import TableFit, carry_back, fit_table, thin_rows
+from sgdbench.data.held_out import hold_out_share, read_held_out
+from sgdbench.data.memory_maps import load_table
+from sgdbench.data.quality import TableQuality, table_quality, unknown_quality
+from sgdbench.data.table import BUILTIN_NAMES, Dataset, builtin
+from sgdbench.data.units import curve_in_table_units, original_loss, write_params
+from sgdbench.kernels import FitResult, Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import model_for_classes, reads_rows, takes_classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.models import make_model_for_columns
+from sgdbench.kernels.train.attainable_loss import ARRIVED_SHARE
+from sgdbench.study.schema import check_share
+from sgdbench.study.suite import find_study_of
+from sgdbench.tables.conclusions import find_no_skill, find_unreachable_target, share_of_most_frequent
+from sgdbench.tables.facts import NoSkill
+from sgdbench.tables.formatting import duration, text
+from sgdbench.tables.words import FIGURES, say_fit_advice, say_unreachable_target, sentences
 
 if TYPE_CHECKING:
-    from bench.plots.film.window import Window
+    from sgdbench.plots.film.window import Window
 
 # The maximum number of parameters printed.
 MAX_PARAMS_SHOWN = 12
@@ -80,7 +80,7 @@ class FitOutput(NamedTuple):
 
 
 def run_fit(source: FitTable, output: FitOutput, *, standardize: bool, **settings: Any) -> bool:
-    """Fit a table with the settings of `bench.data.fit_table.fit_table`, and show the result.
+    """Fit a table with the settings of `sgdbench.data.fit_table.fit_table`, and show the result.
 
     Return whether the fit was completed without an interrupt.
     """
@@ -108,7 +108,7 @@ def run_fit(source: FitTable, output: FitOutput, *, standardize: bool, **setting
     center = _choose_centering(formula, table, criterion, quiet=output.as_json) if scaled else "both"
     window = None
     if output.watch:
-        from bench.plots.film.window import Window  # noqa: PLC0415 (matplotlib, only when asked for)
+        from sgdbench.plots.film.window import Window  # noqa: PLC0415 (matplotlib, only when asked for)
 
         window = Window(f"{table.y_name} = {formula.expression}")
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
@@ -152,7 +152,7 @@ def _check_output(output: FitOutput) -> None:
     if output.plot and output.plot.suffix not in (".png", ".svg"):
         raise ValueError(f"--plot must end in .png or .svg, not {str(output.plot)!r}")
     if output.animate:
-        from bench.plots.film.animate import check_writable  # noqa: PLC0415 (matplotlib, only when asked for)
+        from sgdbench.plots.film.animate import check_writable  # noqa: PLC0415 (matplotlib, only when asked for)
 
         check_writable(output.animate, "--animate")
 
@@ -405,9 +405,9 @@ def _write_figures(
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     """Draw data and curve into a file; only some of many rows."""
-    from bench.charts.fit import fit_chart, two_classes  # noqa: PLC0415
-    from bench.plots.draw import draw_chart  # noqa: PLC0415 (matplotlib, only when asked for)
-    from bench.plots.style import save_as  # noqa: PLC0415
+    from sgdbench.charts.fit import fit_chart, two_classes  # noqa: PLC0415
+    from sgdbench.plots.draw import draw_chart  # noqa: PLC0415 (matplotlib, only when asked for)
+    from sgdbench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
     if not np.isfinite(result.kept.loss):
@@ -442,8 +442,8 @@ def _explain_failure(option: str, path: Path) -> Iterator[None]:
 def _show_film(
     path: Path | None, window: "Window | None", fitted: TableFit, table: Dataset, settings: dict[str, Any]
 ) -> None:
-    from bench.plots.film.animate import DPI, FilmAnimation  # noqa: PLC0415
-    from bench.plots.film.film import table_film  # noqa: PLC0415
+    from sgdbench.plots.film.animate import DPI, FilmAnimation  # noqa: PLC0415
+    from sgdbench.plots.film.film import table_film  # noqa: PLC0415
 
     film = table_film(fitted, table, {name: settings[name] for name in FILM_SETTINGS})
     if path:

@@ -1,4 +1,4 @@
-"""A pytest plug-in that `bench.commands.trees` passes to each process: it records where modules were imported from.
+"""A pytest plug-in that `sgdbench.commands.trees` passes to each process: it records where modules were imported from.
 
 It is copied, and imported by the Python of the measured tree, which need not have this package.
 """

@@ -5,9 +5,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.syntax import Syntax
 
-from bench.commands.parse import split_list
-from bench.system.atomic import write_text
-from kernels.compile.source import machine_code, make_spec, source
+from sgdbench.commands.parse import split_list
+from sgdbench.kernels.compile.source import machine_code, make_spec, source
+from sgdbench.system.atomic import write_text
 
 
 def print_kernel(model: str, inputs: str, settings: dict[str, str], *, code: str, file: Path | None) -> None:

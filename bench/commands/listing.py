@@ -4,11 +4,11 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from bench.commands.streams import one_line
-from bench.study.builtin import describe_builtin
-from kernels.base.checks import did_you_mean
-from kernels.base.plugins import load_installed
-from kernels.base.registry import Entry, Listing
+from sgdbench.commands.streams import one_line
+from sgdbench.kernels.base.checks import did_you_mean
+from sgdbench.kernels.base.plugins import load_installed
+from sgdbench.kernels.base.registry import Entry, Listing
+from sgdbench.study.builtin import describe_builtin
 
 KINDS = ("optimizers", "losses", "schedules", "models", "functions", "studies", "peers")
 # Longer names with options push their description to the right.
@@ -25,11 +25,11 @@ def list_entries(kind: str) -> list[Entry]:
     load_installed()
     if kind == "peers":
         return _list_peers()
-    from kernels.losses import LOSSES  # noqa: PLC0415
-    from kernels.model.expression import FUNCTIONS  # noqa: PLC0415
-    from kernels.model.models import MODELS  # noqa: PLC0415
-    from kernels.optimizers import OPTIMIZERS  # noqa: PLC0415
-    from kernels.optimizers.schedules import SCHEDULES  # noqa: PLC0415
+    from sgdbench.kernels.losses import LOSSES  # noqa: PLC0415
+    from sgdbench.kernels.model.expression import FUNCTIONS  # noqa: PLC0415
+    from sgdbench.kernels.model.models import MODELS  # noqa: PLC0415
+    from sgdbench.kernels.optimizers import OPTIMIZERS  # noqa: PLC0415
+    from sgdbench.kernels.optimizers.schedules import SCHEDULES  # noqa: PLC0415
 
     listings: list[Listing[Any]] = [OPTIMIZERS, LOSSES, SCHEDULES, MODELS, FUNCTIONS]
     return listings[KINDS.index(kind)].entries()
@@ -37,7 +37,7 @@ def list_entries(kind: str) -> list[Entry]:
 
 def _list_peers() -> list[Entry]:
     """Return a line for each implementation that kernels are compared with."""
-    from bench.timing.variants import VARIANTS_BY_NAME  # noqa: PLC0415
+    from sgdbench.timing.variants import VARIANTS_BY_NAME  # noqa: PLC0415
 
     peers = []
     for peer in VARIANTS_BY_NAME.values():

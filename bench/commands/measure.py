@@ -6,25 +6,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis.basin import basin
-from bench.analysis.convergence import theory_tables
-from bench.analysis.paths import recorded_paths, typical_paths
-from bench.commands.console import print_place, print_sentence, print_table
-from bench.commands.speed import print_speed
-from bench.commands.stages import Stages
-from bench.data.table import Dataset
-from bench.report.report import write_run_report
-from bench.report.run_data import RunData
-from bench.store.evidence import read_tables, store_tables
-from bench.store.results import StoredSweep
-from bench.study.schema import Study
-from bench.tables.rank import recommended_choice
-from bench.tables.render import TITLES, readable_table
-from bench.timing.speed import Speed, speed
-from bench.timing.update import update_seconds
-from bench.timing.variants import VARIANTS_BY_NAME
-from bench.timing.workload import study_problems
-from kernels.compile.kinds import is_exact
+from sgdbench.analysis.basin import basin
+from sgdbench.analysis.convergence import theory_tables
+from sgdbench.analysis.paths import recorded_paths, typical_paths
+from sgdbench.commands.console import print_place, print_sentence, print_table
+from sgdbench.commands.speed import print_speed
+from sgdbench.commands.stages import Stages
+from sgdbench.data.table import Dataset
+from sgdbench.kernels.compile.kinds import is_exact
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import RunData
+from sgdbench.store.evidence import read_tables, store_tables
+from sgdbench.store.results import StoredSweep
+from sgdbench.study.schema import Study
+from sgdbench.tables.rank import recommended_choice
+from sgdbench.tables.render import TITLES, readable_table
+from sgdbench.timing.speed import Speed, speed
+from sgdbench.timing.update import update_seconds
+from sgdbench.timing.variants import VARIANTS_BY_NAME
+from sgdbench.timing.workload import study_problems
 
 # Variants whose kernels are compiled anyway; compiling takes seconds.
 MEASURED_VARIANTS = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")

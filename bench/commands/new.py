@@ -9,19 +9,19 @@ from typing import Any
 import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench.analysis.default_study import DefaultStudy, default_study
-from bench.commands.console import mapping_display, print_choices, print_place
-from bench.commands.options import TableColumns
-from bench.commands.streams import one_line
-from bench.data.batches import MAPPED_SUFFIXES
-from bench.data.columns import describe_left_out
-from bench.study.keys import describe_key
-from bench.study.load import to_table
-from bench.system.atomic import explain_unwritable, write_text
-from bench.tables.formatting import text
-from kernels.base.checks import did_you_mean
-from kernels.base.registry import REGISTERED
-from kernels.losses import make_loss
+from sgdbench.analysis.default_study import DefaultStudy, default_study
+from sgdbench.commands.console import mapping_display, print_choices, print_place
+from sgdbench.commands.options import TableColumns
+from sgdbench.commands.streams import one_line
+from sgdbench.data.batches import MAPPED_SUFFIXES
+from sgdbench.data.columns import describe_left_out
+from sgdbench.kernels.base.checks import did_you_mean
+from sgdbench.kernels.base.registry import REGISTERED
+from sgdbench.kernels.losses import make_loss
+from sgdbench.study.keys import describe_key
+from sgdbench.study.load import to_table
+from sgdbench.system.atomic import explain_unwritable, write_text
+from sgdbench.tables.formatting import text
 
 TEMPLATE = Path(__file__).with_name("study.toml.j2")
 # The example tables, with the built-in data that they hold.
@@ -59,7 +59,7 @@ def write_example(name: str, out: Path | None, *, overwrite: bool) -> None:
         raise ValueError(f"--example must be one of {', '.join(EXAMPLES)}, not {name!r}{did_you_mean(name, EXAMPLES)}")
     target = out or Path(name)
     _refuse_existing(target, overwrite=overwrite)
-    table = resources.files("bench.data").joinpath(f"{EXAMPLES[name]}.csv").read_text("utf-8")
+    table = resources.files("sgdbench.data").joinpath(f"{EXAMPLES[name]}.csv").read_text("utf-8")
     with explain_unwritable(target):
         write_text(target, table)
     print_place("Table", target)

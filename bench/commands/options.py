@@ -1,4 +1,4 @@
-"""The options that commands share, each declared once; options of a single command are declared in `bench.cli`."""
+"""The options that commands share, each declared once; options of a single command are declared in `sgdbench.cli`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from bench.commands import parse
-from bench.study.keys import TuneKeys, describe_key
+from sgdbench.commands import parse
+from sgdbench.study.keys import TuneKeys, describe_key
 
 if TYPE_CHECKING:
-    from bench.study.load import Locate
+    from sgdbench.study.load import Locate
 
 
 def option(
@@ -81,7 +81,7 @@ def held_out(validation: float | str | None, test: float | str | None) -> dict[s
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
     """Import the plug-in files that the command names, before anything else."""
     if files and not context.resilient_parsing:  # set during completion in a shell
-        from kernels.base.plugins import load_plugin  # noqa: PLC0415
+        from sgdbench.kernels.base.plugins import load_plugin  # noqa: PLC0415
 
         for file in files:
             load_plugin(file)

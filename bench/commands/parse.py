@@ -64,7 +64,7 @@ def _parse_seed_range(part: str) -> Sequence[Any]:
 
 def is_table(value: Any) -> bool:
     """Return whether a value is the path of a table (by its suffix), or of a folder."""
-    from bench.data.batches import MAPPED_SUFFIXES  # noqa: PLC0415 (pyarrow)
+    from sgdbench.data.batches import MAPPED_SUFFIXES  # noqa: PLC0415 (pyarrow)
 
     return isinstance(value, str) and (Path(value).suffix.lower() in MAPPED_SUFFIXES or Path(value).is_dir())
 

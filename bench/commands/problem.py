@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.default_study import default_study
-from bench.commands.console import mapping_display, print_choices, print_sentence
-from bench.commands.options import TableColumns
-from bench.data.batches import MAPPED_SUFFIXES
-from bench.data.columns import ask_for_target, describe_left_out, find_inputs, find_namesakes
-from bench.study.load import check_data_files, load_study, with_settings, with_target
-from bench.study.schema import Study
-from bench.study.suite import Suite, load_suite
-from bench.tables.formatting import text
-from kernels.losses import make_loss
-from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
+from sgdbench.analysis.default_study import default_study
+from sgdbench.commands.console import mapping_display, print_choices, print_sentence
+from sgdbench.commands.options import TableColumns
+from sgdbench.data.batches import MAPPED_SUFFIXES
+from sgdbench.data.columns import ask_for_target, describe_left_out, find_inputs, find_namesakes
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
+from sgdbench.study.load import check_data_files, load_study, with_settings, with_target
+from sgdbench.study.schema import Study
+from sgdbench.study.suite import Suite, load_suite
+from sgdbench.tables.formatting import text
 
 # Keys of [data] and [model] that can be set for a table; the others are chosen.
 TABLE_KEYS = ("data.validation", "data.validation_path", "data.test", "data.test_path", "data.cache_dir")

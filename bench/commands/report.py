@@ -4,13 +4,13 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.commands.console import print_place
-from bench.commands.suite import rewrite_suite_report
-from bench.commands.tune import rewrite_tune_report
-from bench.report.report import write_reports
-from bench.store.run_folder import IDENTITY_FILE
-from bench.store.tuning import is_tuning_folder
-from bench.study.suite import is_suite_folder
+from sgdbench.commands.console import print_place
+from sgdbench.commands.suite import rewrite_suite_report
+from sgdbench.commands.tune import rewrite_tune_report
+from sgdbench.report.report import write_reports
+from sgdbench.store.run_folder import IDENTITY_FILE
+from sgdbench.store.tuning import is_tuning_folder
+from sgdbench.study.suite import is_suite_folder
 
 
 def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.commands.signals import is_interrupted
-from bench.system.atomic import DISK_ERRORS
+from sgdbench.commands.signals import is_interrupted
+from sgdbench.system.atomic import DISK_ERRORS
 
 
 @contextmanager

@@ -11,35 +11,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.paths import ReplayError
-from bench.commands.cluster import open_cluster
-from bench.commands.console import mapping_display, print_sentence, print_table
-from bench.commands.options import RunOptions
-from bench.commands.resuming import explain_report, explain_resuming
-from bench.commands.stages import Stages, show_stages
-from bench.data.scaling import Scaling
-from bench.data.table import Dataset
-from bench.engine.check import CHECKED_SAMPLES, check
-from bench.engine.confirm import confirm
-from bench.engine.pipeline import judge, train_grid
-from bench.engine.problem import make_problem
-from bench.engine.train import Executor, Trainer
-from bench.report.run_data import RunData
-from bench.store.evidence import read_tables, store_tables
-from bench.store.results import StoredSweep
-from bench.study.grid import question_if_large
-from bench.study.load import check_misfits, to_toml
-from bench.study.schema import Study, folder_name
-from bench.tables.costs import KERNEL, decide_by_seconds
-from bench.tables.formatting import text
-from bench.tables.render import TITLES
-from bench.tables.words import format_count
-from kernels.compile.spec import KernelSpec
-from kernels.losses import make_loss
-from kernels.model.derivative_check import WrongProgramError, check_derivatives
-from kernels.optimizers import make_optimizer
-from kernels.train.compile_together import compile_later
-from kernels.train.slices import reference_cost
+from sgdbench.analysis.paths import ReplayError
+from sgdbench.commands.cluster import open_cluster
+from sgdbench.commands.console import mapping_display, print_sentence, print_table
+from sgdbench.commands.options import RunOptions
+from sgdbench.commands.resuming import explain_report, explain_resuming
+from sgdbench.commands.stages import Stages, show_stages
+from sgdbench.data.scaling import Scaling
+from sgdbench.data.table import Dataset
+from sgdbench.engine.check import CHECKED_SAMPLES, check
+from sgdbench.engine.confirm import confirm
+from sgdbench.engine.pipeline import judge, train_grid
+from sgdbench.engine.problem import make_problem
+from sgdbench.engine.train import Executor, Trainer
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.derivative_check import WrongProgramError, check_derivatives
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.train.compile_together import compile_later
+from sgdbench.kernels.train.slices import reference_cost
+from sgdbench.report.run_data import RunData
+from sgdbench.store.evidence import read_tables, store_tables
+from sgdbench.store.results import StoredSweep
+from sgdbench.study.grid import question_if_large
+from sgdbench.study.load import check_misfits, to_toml
+from sgdbench.study.schema import Study, folder_name
+from sgdbench.tables.costs import KERNEL, decide_by_seconds
+from sgdbench.tables.formatting import text
+from sgdbench.tables.render import TITLES
+from sgdbench.tables.words import format_count
 
 # The number of runs checked; fewer if an epoch of the reference takes long.
 CHECKED_RUNS = 6
@@ -81,7 +81,7 @@ def run_study(study: Study, run_options: RunOptions) -> bool:
                 with stages.hidden():
                     _print_verdict(run_data, study, data[0])
                 # The verdict does not wait for this import, which takes 0.1 s.
-                from bench.commands.measure import measure_and_report  # noqa: PLC0415
+                from sgdbench.commands.measure import measure_and_report  # noqa: PLC0415
 
                 return measure_and_report(
                     run_data, study, data[0], stages, verbose=run_options.verbose, svg=run_options.svg
@@ -136,7 +136,7 @@ def decide(
             verify_runs(result, study, samples)
         run_data = RunData(result, read_tables(folder), study, samples, scaling, None)
         if may_time and decide_by_seconds(run_data.choices):
-            from bench.commands.measure import time_updates  # noqa: PLC0415 (as above)
+            from sgdbench.commands.measure import time_updates  # noqa: PLC0415 (as above)
 
             with stages.stage("updates, timed"):
                 costs = time_updates(result, study, samples)

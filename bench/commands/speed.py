@@ -6,29 +6,29 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.charts.speed import speed_chart
-from bench.commands.console import mapping_display, print_sentence, print_table
-from bench.commands.stages import show_progress
-from bench.plots.failures import skip_failed_figure
-from bench.store.run_folder import IDENTITY_FILE
-from bench.study.schema import Study
-from bench.system.atomic import explain_unwritable, replace_atomically, write_text
-from bench.system.environment import ENVIRONMENT, environment
-from bench.tables.formatting import write_tables
-from bench.tables.render import readable_table
-from bench.tables.speed_tables import (
+from sgdbench.charts.speed import speed_chart
+from sgdbench.commands.console import mapping_display, print_sentence, print_table
+from sgdbench.commands.stages import show_progress
+from sgdbench.kernels.base.checks import check_positive, describe, did_you_mean, list_names
+from sgdbench.plots.failures import skip_failed_figure
+from sgdbench.store.run_folder import IDENTITY_FILE
+from sgdbench.study.schema import Study
+from sgdbench.system.atomic import explain_unwritable, replace_atomically, write_text
+from sgdbench.system.environment import ENVIRONMENT, environment
+from sgdbench.tables.formatting import write_tables
+from sgdbench.tables.render import readable_table
+from sgdbench.tables.speed_tables import (
     budget_footnotes,
     budget_summary,
     describe_fastest,
     footnotes,
     speed_summary,
 )
-from bench.timing.budget import TARGETS, targets_table
-from bench.timing.own_variants import PLUGIN_ADVICE, find_variant
-from bench.timing.speed import Speed, speed
-from bench.timing.variants import VARIANTS_BY_NAME, Variant
-from bench.timing.workload import BASELINE, study_problems
-from kernels.base.checks import check_positive, describe, did_you_mean, list_names
+from sgdbench.timing.budget import TARGETS, targets_table
+from sgdbench.timing.own_variants import PLUGIN_ADVICE, find_variant
+from sgdbench.timing.speed import Speed, speed
+from sgdbench.timing.variants import VARIANTS_BY_NAME, Variant
+from sgdbench.timing.workload import BASELINE, study_problems
 
 # About how long each row of the budget is measured.
 TARGET_SECONDS = 6.0
@@ -105,8 +105,8 @@ def run_speed(
     packages = {variant.package for variant in variants if variant.package and not variant.missing()}
     facts = environment() | _versions(packages) | {"work": work}
     write_text(out / ENVIRONMENT, json.dumps(facts, indent=1))
-    from bench.plots.draw import draw_chart  # noqa: PLC0415 (matplotlib, which `run` imports elsewhere)
-    from bench.plots.style import save  # noqa: PLC0415
+    from sgdbench.plots.draw import draw_chart  # noqa: PLC0415 (matplotlib, which `run` imports elsewhere)
+    from sgdbench.plots.style import save  # noqa: PLC0415
 
     with skip_failed_figure("the figure speed"):
         save(draw_chart(speed_chart(measured.table)), out, "speed")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from kernels.base.announcements import listen
+from sgdbench.kernels.base.announcements import listen
 
 Advance = Callable[[float], None]
 """Called with the share of a stage that is done so far."""

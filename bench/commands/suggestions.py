@@ -13,7 +13,7 @@ def describe_unknown_option(option: str, accepted: Collection[str], command: str
     Names that other tools give an option are matched before similar names: "--learning-rate" is --lr, although
     --animate is spelled more like it. A study key without an option is set with --set.
     """
-    from kernels.base.arguments import EXACT_MATCH, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
+    from sgdbench.kernels.base.arguments import EXACT_MATCH, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
 
     keys = _keys_by_option(command) if "--set" in accepted else {}
     options = {one.removeprefix("--").replace("-", "_"): one for one in sorted({*accepted, *keys})}
@@ -48,14 +48,14 @@ def reword_value_error(error: Any) -> str:
     """Return the message of an error about an option's value, without pydantic's prefix."""
     if not hasattr(error.__cause__, "errors"):
         return str(error.format_message())
-    from bench.system.accepted import describe_error  # noqa: PLC0415 (takes half a second, after a mistake only)
+    from sgdbench.system.accepted import describe_error  # noqa: PLC0415 (takes half a second, after a mistake only)
 
     return f"{error.param.opts[0]} {describe_error(error.__cause__.errors()[0])}"
 
 
 def _keys_by_option(command: str) -> dict[str, str]:
     """Return the study keys by the option that each would have; of two equal names, the more important key."""
-    from bench.study.schema import field_names  # noqa: PLC0415
+    from sgdbench.study.schema import field_names  # noqa: PLC0415
 
     tables = ("data", "grid", "run", "tune") if command == "tune" else ("data", "grid", "run")
     return {f"--{key.replace('_', '-')}": f"{table}.{key}" for table in tables for key in field_names((table,))}

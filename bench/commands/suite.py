@@ -6,31 +6,31 @@ from pathlib import Path
 
 import tomli_w
 
-from bench.commands.cluster import open_cluster
-from bench.commands.console import mapping_display, print_place, print_sentence
-from bench.commands.measure import replay_runs
-from bench.commands.options import RunOptions
-from bench.commands.run import (
+from sgdbench.commands.cluster import open_cluster
+from sgdbench.commands.console import mapping_display, print_place, print_sentence
+from sgdbench.commands.measure import replay_runs
+from sgdbench.commands.options import RunOptions
+from sgdbench.commands.run import (
     UNVERIFIED,
     decide,
     refuse_large_grid,
     refuse_report,
 )
-from bench.commands.stages import show_stages
-from bench.data.scaling import Scaling
-from bench.data.table import Dataset
-from bench.engine.train import Executor
-from bench.report.report import write_run_report
-from bench.report.run_data import RunData, read_run_data
-from bench.report.suite_report import SuiteData, find_suite_conclusions, write_suite_report
-from bench.store.evidence import read_tables
-from bench.store.run_folder import OUT_ADVICE, RESUME_OPTION, visible_files
-from bench.study.load import check_misfits
-from bench.study.schema import Study, folder_name
-from bench.study.suite import SUITE_FILE, Suite, is_suite_folder
-from bench.system.atomic import write_text
-from bench.system.files import read_regular_file
-from bench.tables.words import name_best_choice, sentences
+from sgdbench.commands.stages import show_stages
+from sgdbench.data.scaling import Scaling
+from sgdbench.data.table import Dataset
+from sgdbench.engine.train import Executor
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import RunData, read_run_data
+from sgdbench.report.suite_report import SuiteData, find_suite_conclusions, write_suite_report
+from sgdbench.store.evidence import read_tables
+from sgdbench.store.run_folder import OUT_ADVICE, RESUME_OPTION, visible_files
+from sgdbench.study.load import check_misfits
+from sgdbench.study.schema import Study, folder_name
+from sgdbench.study.suite import SUITE_FILE, Suite, is_suite_folder
+from sgdbench.system.atomic import write_text
+from sgdbench.system.files import read_regular_file
+from sgdbench.tables.words import name_best_choice, sentences
 
 
 def run_suite(suite: Suite, run_options: RunOptions) -> bool:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from bench.data.table import Dataset
-from kernels import FitResult, Model
-from kernels.base.run import Floats
-from kernels.data.pieces import mean_over
-from kernels.train.local_search import mean_and_gradient
+from sgdbench.data.table import Dataset
+from sgdbench.kernels import FitResult, Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.pieces import mean_over
+from sgdbench.kernels.train.local_search import mean_and_gradient
 
 _COLUMN_WIDTH = len("-1.2346e-09")
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.commands.signals import shielded_from_ctrl_c
-from bench.compare.pytest_benchmark import read_run
-from bench.tables.words import format_count
+from sgdbench.commands.signals import shielded_from_ctrl_c
+from sgdbench.compare.pytest_benchmark import read_run
+from sgdbench.tables.words import format_count
 
 PLUGIN = "sgdbench_imported_files"
 # Options with which each benchmark runs about once.
@@ -103,14 +103,23 @@ def run_benchmarks(tree: Tree, arguments: Sequence[str]) -> Benchmarks:
         return Benchmarks(seconds, json.loads(files.read_text(encoding="utf-8")))
 
 
-def check_imports(tree: Tree, imported: Mapping[str, str]) -> None:
-    """Raise ValueError if a package of the tree was imported from elsewhere, such as from an editable install."""
-    names = _packages(_git("ls-files", "*.py", folder=tree.root).splitlines())
+def check_imports(tree: Tree, other: Tree, imported: Mapping[str, str]) -> None:
+    """Raise ValueError if a package of the tree was imported from elsewhere, such as from an editable install.
+
+    Packages are recognized by their names in the tree. As an editable install may map others, files of the `other` tree
+    are refused by any name.
+    """
+    names = _packages(_python_files(tree))
+    others = {(other.root / file).resolve() for file in _python_files(other)}
     for name, file in imported.items():
         place = Path(file).resolve()
         elsewhere = not any(place.is_relative_to(folder) for folder in tree.own)
-        if name in names and elsewhere:
+        if elsewhere and (name in names or place in others):
             raise ValueError(f"the benchmarks of {tree.about} import {name} from {place}: {SETUP_ADVICE}")
+
+
+def _python_files(tree: Tree) -> list[str]:
+    return _git("ls-files", "*.py", folder=tree.root).splitlines()
 
 
 def _packages(files: Sequence[str]) -> set[str]:

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from bench.commands.cluster import open_cluster
-from bench.commands.console import mapping_display, print_place, print_sentence
-from bench.commands.options import RunOptions
-from bench.commands.resuming import explain_report, explain_resuming
-from bench.commands.run import UNVERIFIED, make_trainer, refuse_report, verify_runs
-from bench.commands.stages import show_progress
-from bench.report.tune_data import read_tune_data
-from bench.report.tune_report import write_tune_report
-from bench.store.run_folder import hold_run
-from bench.store.tuning import read_search
-from bench.study.grid import question_if_large
-from bench.study.load import check_misfits
-from bench.study.schema import Study, folder_name
-from bench.study.space import SearchSettings
+from sgdbench.commands.cluster import open_cluster
+from sgdbench.commands.console import mapping_display, print_place, print_sentence
+from sgdbench.commands.options import RunOptions
+from sgdbench.commands.resuming import explain_report, explain_resuming
+from sgdbench.commands.run import UNVERIFIED, make_trainer, refuse_report, verify_runs
+from sgdbench.commands.stages import show_progress
+from sgdbench.report.tune_data import read_tune_data
+from sgdbench.report.tune_report import write_tune_report
+from sgdbench.store.run_folder import hold_run
+from sgdbench.store.tuning import read_search
+from sgdbench.study.grid import question_if_large
+from sgdbench.study.load import check_misfits
+from sgdbench.study.schema import Study, folder_name
+from sgdbench.study.space import SearchSettings
 
 
 def run_tune(study: Study, run_options: RunOptions, *, with_grid: bool, seed: int) -> bool:
@@ -25,7 +25,7 @@ def run_tune(study: Study, run_options: RunOptions, *, with_grid: bool, seed: in
     trials that are trained again with the reference give the same result; otherwise there is no report.
     """
     try:
-        from bench.engine.tune import train_search  # noqa: PLC0415
+        from sgdbench.engine.tune import train_search  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
     data, _ = study.dataset(**mapping_display())

@@ -4,9 +4,9 @@ import llvmlite.binding as llvm
 import numba
 import pandas as pd
 
-from bench.commands.console import print_sentence, print_table
-from bench.commands.stages import show_progress
-from bench.engine.digests import Result, verification
+from sgdbench.commands.console import print_sentence, print_table
+from sgdbench.commands.stages import show_progress
+from sgdbench.engine.digests import Result, verification
 
 
 def verify_bits(*, every_optimizer: bool = False) -> bool:

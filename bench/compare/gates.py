@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.system.files import parse_toml, read_regular_file
-from kernels.base.checks import check_real
+from sgdbench.kernels.base.checks import check_real
+from sgdbench.system.files import parse_toml, read_regular_file
 
 ACCEPTED_FILE = 'expected one table [gates] with lines such as "fused*" = 1.03'
 DEFAULT_GATE = "default"

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.compare.ratios import EPOCHS_COST, LOSS_COST
-from bench.tables.formatting import text
-from bench.tables.words import format_count
-from kernels.base.checks import list_names
+from sgdbench.compare.ratios import EPOCHS_COST, LOSS_COST
+from sgdbench.kernels.base.checks import list_names
+from sgdbench.tables.formatting import text
+from sgdbench.tables.words import format_count
 
 PAST_GATE, NO_DIFFERENCE, NO_INTERVAL = "past the gate", "no difference", "no interval"
 SLOWER, FASTER, HIGHER, LOWER = "slower", "faster", "higher", "lower"

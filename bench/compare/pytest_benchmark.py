@@ -6,9 +6,9 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from bench.compare.ratios import Sample
-from bench.system.accepted import describe_error
-from bench.system.files import read_regular_file
+from sgdbench.compare.ratios import Sample
+from sgdbench.system.accepted import describe_error
+from sgdbench.system.files import read_regular_file
 
 ACCEPTED_FILE = "expected the output of pytest --benchmark-json=FILE"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.costs import CHOICES, MORE_CHOICES, losses_of, ranking_loss
-from bench.tables.formatting import text
-from bench.tables.intervals import Pairs, count_independent, effects_on_medians, scale_rank
-from bench.timing.paired import CONFIDENCE, MIN_ROUNDS, Ratio, ratio_of
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.costs import CHOICES, MORE_CHOICES, losses_of, ranking_loss
+from sgdbench.tables.formatting import text
+from sgdbench.tables.intervals import Pairs, count_independent, effects_on_medians, scale_rank
+from sgdbench.timing.paired import CONFIDENCE, MIN_ROUNDS, Ratio, ratio_of
 
 # With fewer pairs, a median has no interval at this confidence.
 MIN_PAIRS = 6
@@ -101,7 +101,7 @@ def compare_runs(
     missed the target, or diverged, is infinitely expensive; pairs in which both did are ignored. The ratio is the
     median over the pairs, with the interval of the sign test, which assumes nothing about the distribution of
     ratios but needs six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of one seed
-    from several starts that differ alike count as fewer (`bench.tables.intervals`).
+    from several starts that differ alike count as fewer (`sgdbench.tables.intervals`).
 
     There is a row for the two best choices, and one for each choice that both have with a finite cost of some run:
     `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and `B_finite`), the

@@ -9,28 +9,28 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.compare.pytest_benchmark import read_run
-from bench.compare.ratios import EPOCHS_COST, LOSS_COST, RATIO_COLUMNS, Sample, compare_runs, times
-from bench.store.results import read_sweep
-from bench.store.run_folder import OMITTED_FACTS, describe_differences
-from bench.store.tuning import is_tuning_folder, read_search
-from bench.study.load import load_study
-from bench.study.suite import is_suite_folder
-from bench.system.environment import ENVIRONMENT
-from bench.tables.confirm import rank_stored
-from bench.tables.costs import LOSS_FLOOR, ranking_loss
-from bench.tables.rank import recommended_choice, runs_of
-from bench.tables.search import rank_search
-from bench.tables.speed_tables import find_untimed
-from bench.tables.words import describe_choice, format_count
-from bench.timing.own_variants import find_variant
-from bench.timing.paired import ratio, take_turns
-from bench.timing.problem import Problem, UnavailableError
-from bench.timing.speed import describe_noise
-from bench.timing.variants import VARIANTS_BY_NAME, Call
-from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from bench.timing.workload import problem_for, study_problems
-from kernels.base.checks import check_positive, describe, did_you_mean, list_names
+from sgdbench.compare.pytest_benchmark import read_run
+from sgdbench.compare.ratios import EPOCHS_COST, LOSS_COST, RATIO_COLUMNS, Sample, compare_runs, times
+from sgdbench.kernels.base.checks import check_positive, describe, did_you_mean, list_names
+from sgdbench.store.results import read_sweep
+from sgdbench.store.run_folder import OMITTED_FACTS, describe_differences
+from sgdbench.store.tuning import is_tuning_folder, read_search
+from sgdbench.study.load import load_study
+from sgdbench.study.suite import is_suite_folder
+from sgdbench.system.environment import ENVIRONMENT
+from sgdbench.tables.confirm import rank_stored
+from sgdbench.tables.costs import LOSS_FLOOR, ranking_loss
+from sgdbench.tables.rank import recommended_choice, runs_of
+from sgdbench.tables.search import rank_search
+from sgdbench.tables.speed_tables import find_untimed
+from sgdbench.tables.words import describe_choice, format_count
+from sgdbench.timing.own_variants import find_variant
+from sgdbench.timing.paired import ratio, take_turns
+from sgdbench.timing.problem import Problem, UnavailableError
+from sgdbench.timing.speed import describe_noise
+from sgdbench.timing.variants import VARIANTS_BY_NAME, Call
+from sgdbench.timing.verify import NotVerifiedError, no_compilation, verify
+from sgdbench.timing.workload import problem_for, study_problems
 
 RUN_FILE, SPEED_FILE, ROUNDS_FILE = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 BENCHMARK_FILE, RUN_FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
@@ -48,7 +48,7 @@ AGAINST_COMMIT_ADVICE = " `sgdbench compare --against COMMIT` measures a commit 
 
 
 class Comparison(NamedTuple):
-    """Ratios of B to A, as from `bench.compare.ratios`, before they are checked against gates; tables may be empty.
+    """Ratios of B to A, as from `sgdbench.compare.ratios`, before they are checked against gates; tables may be empty.
 
     A note is the subject of a sentence, and the sentence.
     """
@@ -152,7 +152,7 @@ class _Stored(NamedTuple):
 
     `missing` has the reasons why variants were not timed, and `facts` identify the run. `best` are the runs of its best
     choice, which fresh seeds confirmed, and losses below `floor` are equal (see
-    `kernels.train.attainable_loss.AttainableLoss`). `rules` are users' rules, with the digest of each.
+    `sgdbench.kernels.train.attainable_loss.AttainableLoss`). `rules` are users' rules, with the digest of each.
     """
 
     samples: dict[str, Sample]

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.compare.gates import Gates
-from bench.compare.ratios import RATIO_COLUMNS
-from bench.tables.formatting import duration
-from bench.timing.paired import CONFIDENCE, MIN_ROUNDS, ROUNDS_GROWTH, Ratio, ratio_of
+from sgdbench.compare.gates import Gates
+from sgdbench.compare.ratios import RATIO_COLUMNS
+from sgdbench.tables.formatting import duration
+from sgdbench.timing.paired import CONFIDENCE, MIN_ROUNDS, ROUNDS_GROWTH, Ratio, ratio_of
 
 # Turns before intervals are first evaluated. With 8, intervals of simulated machines hold for up to 40 joint rows.
 MIN_TURNS = 8
@@ -74,7 +74,7 @@ def measure_turns(
 
 
 def compare_turns(turns: Turns) -> pd.DataFrame:
-    """Return the ratios of the benchmarks that both trees have, in the columns of `bench.compare.ratios.times`.
+    """Return the ratios of the benchmarks that both trees have, in the columns of `sgdbench.compare.ratios.times`.
 
     A ratio is the median over the turns. `ratio_of` computes its interval for pairs, which is widened so that the
     intervals of all rows hold jointly with 95 % (Bonferroni): by the ratio of Student's t at the two confidences.

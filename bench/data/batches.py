@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from bench.data.column_file import ROWS_AT_A_TIME
-from bench.data.label_numbers import LabelNumbers, is_label
-from bench.data.table_errors import (
+from sgdbench.data.column_file import ROWS_AT_A_TIME
+from sgdbench.data.label_numbers import LabelNumbers, is_label
+from sgdbench.data.table_errors import (
     STREAM_ADVICE,
     NoNumbersError,
     describe_gap,
@@ -23,12 +23,12 @@ from bench.data.table_errors import (
     explain_failures,
     find_columns,
 )
-from bench.data.text_table import text_columns, text_headings
-from bench.system.files import TABLE_SUFFIXES
-from kernels.base.memory import available_memory, check_memory
-from kernels.base.run import Floats
-from kernels.data.samples import find_non_finite
-from kernels.losses.classes import losses_of_classes
+from sgdbench.data.text_table import text_columns, text_headings
+from sgdbench.kernels.base.memory import available_memory, check_memory
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import find_non_finite
+from sgdbench.kernels.losses.classes import losses_of_classes
+from sgdbench.system.files import TABLE_SUFFIXES
 
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 MAPPED_SUFFIXES = (*TABLE_SUFFIXES, *ARROW_SUFFIXES)

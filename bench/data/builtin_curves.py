@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
 
 Columns = tuple[Floats, Floats]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.batches import column_headings, read_batches, table_files
-from bench.data.choose_loss import stands_for_number
-from bench.data.label_numbers import LabelNumbers
-from bench.data.table_errors import NoNumbersError
-from kernels.base.run import Floats
-from kernels.model.categories import MAX_LEVELS, Categories, levels_of
-from kernels.model.column_names import column_name
+from sgdbench.data.batches import column_headings, read_batches, table_files
+from sgdbench.data.choose_loss import stands_for_number
+from sgdbench.data.label_numbers import LabelNumbers
+from sgdbench.data.table_errors import NoNumbersError
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.categories import MAX_LEVELS, Categories, levels_of
+from sgdbench.kernels.model.column_names import column_name
 
 NO_CATEGORIES = Categories({})
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.batches import read_batches, read_labels, table_files
-from bench.data.table_errors import NoNumbersError
-from kernels.base.run import Floats
-from kernels.model.layers import MAX_CLASSES
+from sgdbench.data.batches import read_batches, read_labels, table_files
+from sgdbench.data.table_errors import NoNumbersError
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.layers import MAX_CLASSES
 
 # Only this many rows of a larger table are examined.
 EXAMINED_ROWS = 1_000_000

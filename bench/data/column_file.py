@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from rich import filesize
 
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
 
 # The number of rows processed at a time.
 ROWS_AT_A_TIME = 2**16

@@ -8,14 +8,14 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from bench.data.batches import column_headings, count_rows, read_batches, table_files
-from bench.data.categories import NO_CATEGORIES, find_categories, named_categories
-from bench.data.table_errors import NoNumbersError, find_columns, join_names, match_columns
-from kernels.base.checks import list_names
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.model.categories import Categories, indicator_name
-from kernels.model.column_names import (
+from sgdbench.data.batches import column_headings, count_rows, read_batches, table_files
+from sgdbench.data.categories import NO_CATEGORIES, find_categories, named_categories
+from sgdbench.data.table_errors import NoNumbersError, find_columns, join_names, match_columns
+from sgdbench.kernels.base.checks import list_names
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.categories import Categories, indicator_name
+from sgdbench.kernels.model.column_names import (
     ALL_INPUTS,
     column_name,
     column_names,
@@ -23,10 +23,10 @@ from kernels.model.column_names import (
     is_numbered,
     refuse_misspelt,
 )
-from kernels.model.expression import names as names_in
-from kernels.model.expression import parse
-from kernels.model.inputs import Given
-from kernels.model.models import has_vectors
+from sgdbench.kernels.model.expression import names as names_in
+from sgdbench.kernels.model.expression import parse
+from sgdbench.kernels.model.inputs import Given
+from sgdbench.kernels.model.models import has_vectors
 
 MAX_INPUTS = 10_000
 # A weighted sum of more inputs is written as a product of vectors.
@@ -191,7 +191,7 @@ def find_inputs(
 def match_inputs(text: str, headings: Sequence[str], categories: Categories, place: str) -> list[str] | None:
     """Return the inputs that a text with wildcards or a categorical column stands for; None for any other name.
 
-    Errors are those of `bench.data.table_errors.match_columns`.
+    Errors are those of `sgdbench.data.table_errors.match_columns`.
     """
     matched = match_columns(text, list(dict.fromkeys([*headings, *categories.indicators])), place)
     if matched is None and text not in categories.levels:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.scaling import Scaling, standardize
-from bench.data.table import Dataset
-from bench.data.units import describe_residual_units, in_table_units, original_loss, standardized_target
-from kernels import FitResult, Model
-from kernels import fit as kernels_fit
-from kernels.base.run import Floats
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
+from sgdbench.data.scaling import Scaling, standardize
+from sgdbench.data.table import Dataset
+from sgdbench.data.units import describe_residual_units, in_table_units, original_loss, standardized_target
+from sgdbench.kernels import FitResult, Model
+from sgdbench.kernels import fit as kernels_fit
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.loss import Loss
 
 MAX_ROWS_SHOWN = 10_000
 
@@ -25,7 +25,7 @@ class TableFit:
 
     The `result` is in the units of training, and so are the `data`: the table, or the table standardized by `scaling`.
     The `params` are in the table's units or, if `note` says why, in standardized ones; `loss` is their recorded loss,
-    as from `bench.data.units.original_loss`. If Ctrl-C ended the fit, the results are those so far.
+    as from `sgdbench.data.units.original_loss`. If Ctrl-C ended the fit, the results are those so far.
     """
 
     result: FitResult
@@ -112,10 +112,10 @@ def fit_table(
     watch: Callable[[FitResult, Dataset], None] = lambda result, data: None,
     **settings: Any,
 ) -> TableFit:
-    """Fit a model, with as many inputs as the table has columns x, to a table; other settings are as for `kernels.fit`.
+    """Fit a model, with as many inputs as the table has columns x, to a table; other settings: `sgdbench.fit`.
 
     If `standardized`, the model is trained on columns of mean 0 and standard deviation 1, and its parameters are
-    carried back if possible; `center` is as for `bench.data.standardize`. Initial values are then in standardized
+    carried back if possible; `center` is as for `sgdbench.data.standardize`. Initial values are then in standardized
     units. The target is in the units of `TableFit.loss`.
 
     `watch` is called about twenty times a second with the result so far and the training data. Ctrl-C before the first
@@ -150,7 +150,7 @@ def fit_table(
 def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:
     """Return a fit of trained data with its parameters and its loss in the table's units.
 
-    The scaling was returned by `bench.data.standardize` with the data; None if they were not standardized.
+    The scaling was returned by `sgdbench.data.standardize` with the data; None if they were not standardized.
     """
     params, loss, note = in_table_units(result.model, result.params, result.kept.loss, scaling, result.criterion)
     named = dict(zip(result.model.params, params.tolist(), strict=True))

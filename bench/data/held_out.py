@@ -7,17 +7,17 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.data.column_file import row_slices, write_samples
-from bench.data.table import Dataset
-from bench.data.table_errors import join_names
-from kernels.base.run import Floats
-from kernels.data.validation import Places, choose_split
+from sgdbench.data.column_file import row_slices, write_samples
+from sgdbench.data.table import Dataset
+from sgdbench.data.table_errors import join_names
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.validation import Places, choose_split
 
 
 def hold_out_share(data: Dataset, share: float | None = None, *, test: float | None = None) -> Dataset:
     """Return the data with a share of the samples held out as `validation`, and another as `test`.
 
-    They are the samples that `kernels.fit` holds out for ``validation=share`` and ``test=test``.
+    They are the samples that `sgdbench.fit` holds out for ``validation=share`` and ``test=test``.
 
     Raises
     ------

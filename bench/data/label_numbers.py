@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from bench.data.text_table import MISSING_WORDS
-from kernels.base.run import Floats
+from sgdbench.data.text_table import MISSING_WORDS
+from sgdbench.kernels.base.run import Floats
 
 
 class LabelNumbers:

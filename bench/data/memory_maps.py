@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from rich import filesize
 
-from bench.data.batches import (
+from sgdbench.data.batches import (
     ARROW_SUFFIXES,
     MAPPED_SUFFIXES,
     Batch,
@@ -30,21 +30,21 @@ from bench.data.batches import (
     table_files,
     with_labels,
 )
-from bench.data.categories import NO_CATEGORIES, find_categories, make_inputs
-from bench.data.column_file import CACHE_DIR_ADVICE, check_room, map_new_file, split_numbers
-from bench.data.label_numbers import LabelNumbers
-from bench.data.table import Dataset, encode_target, read_table
-from bench.data.table_errors import NoNumbersError, explain_failures, join_columns
-from bench.system.atomic import replace_atomically
-from bench.system.files import TABLE_SUFFIXES, check_path
-from bench.system.lock import lock_folder
-from kernels.base.checks import check_bool, describe
-from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
-from kernels.base.run import Floats
-from kernels.losses import make_loss
-from kernels.losses.classes import takes_classes
-from kernels.losses.loss import Loss
-from kernels.model.categories import Categories
+from sgdbench.data.categories import NO_CATEGORIES, find_categories, make_inputs
+from sgdbench.data.column_file import CACHE_DIR_ADVICE, check_room, map_new_file, split_numbers
+from sgdbench.data.label_numbers import LabelNumbers
+from sgdbench.data.table import Dataset, encode_target, read_table
+from sgdbench.data.table_errors import NoNumbersError, explain_failures, join_columns
+from sgdbench.kernels.base.checks import check_bool, describe
+from sgdbench.kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import takes_classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.categories import Categories
+from sgdbench.system.atomic import replace_atomically
+from sgdbench.system.files import TABLE_SUFFIXES, check_path
+from sgdbench.system.lock import lock_folder
 
 # Files of more bytes are mapped instead of read.
 MAPPED_BYTES = 10**9
@@ -117,7 +117,7 @@ def open_table(
 
     Examples
     --------
-    >>> from kernels import fit
+    >>> from sgdbench import fit
     >>> trips = open_table("trips/", x="distance", y="fare")  # doctest: +SKIP
     >>> fit("a*x + b", trips.x, trips.y, epochs=2)  # doctest: +SKIP
     """

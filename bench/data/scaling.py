@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.column_file import ROWS_AT_A_TIME, row_slices, write_samples
-from bench.data.table import Dataset
-from kernels.base.checks import describe
-from kernels.base.run import Floats
-from kernels.data.pieces import column_moments, in_pieces
+from sgdbench.data.column_file import ROWS_AT_A_TIME, row_slices, write_samples
+from sgdbench.data.table import Dataset
+from sgdbench.kernels.base.checks import describe
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.pieces import column_moments, in_pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,8 @@ def standardize(
     ----------
     dataset : Dataset
     targets : bool
-        Whether y is scaled too, if the loss of the residual permits it (`kernels.losses.loss.Loss.scales_targets`).
-        Labels of classes, `Dataset.classes`, are unchanged.
+        Whether y is scaled too, if the loss of the residual permits it
+        (`sgdbench.kernels.losses.loss.Loss.scales_targets`). Labels of classes, `Dataset.classes`, are unchanged.
     center : str
         Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
         mean square, for models without parameters for a shift, such as V*x/(K + x).

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.batches import locate_row, read_rows
-from bench.data.builtin_curves import GENERATED_CURVES, ROWS_WITHOUT_DATA
-from bench.data.categories import NO_CATEGORIES, make_inputs
-from bench.data.table_errors import describe_gap, either, join_names
-from bench.system.files import TABLE_SUFFIXES
-from kernels.base.checks import describe, list_names
-from kernels.base.run import Floats
-from kernels.data.samples import Samples
-from kernels.losses import make_loss
-from kernels.losses.classes import Classes, count_classes, find_classes, takes_classes
-from kernels.losses.loss import Loss
-from kernels.model.categories import Categories
+from sgdbench.data.batches import locate_row, read_rows
+from sgdbench.data.builtin_curves import GENERATED_CURVES, ROWS_WITHOUT_DATA
+from sgdbench.data.categories import NO_CATEGORIES, make_inputs
+from sgdbench.data.table_errors import describe_gap, either, join_names
+from sgdbench.kernels.base.checks import describe, list_names
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import Samples
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import Classes, count_classes, find_classes, takes_classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.categories import Categories
+from sgdbench.system.files import TABLE_SUFFIXES
 
 BUILTIN_NAMES = ("quadratic", "auto-mpg", "diabetes", "digits", "noisy-quadratic", "exponential", "polynomial", "none")
 # The inputs and the target of built-in files.
@@ -89,7 +89,7 @@ class Dataset:
 def builtin(name: str) -> Dataset:
     """Return a built-in data set.
 
-    `quadratic` has 800 exact points of 2x^2 - 4x + 3; `bench.data.builtin_curves` describes `noisy-quadratic`,
+    `quadratic` has 800 exact points of 2x^2 - 4x + 3; `sgdbench.data.builtin_curves` describes `noisy-quadratic`,
     `exponential` and `polynomial`; `none` has no inputs, for models of parameters alone. `auto-mpg` has 392 cars, and
     `diabetes` 442 patients: body mass index, blood pressure and two blood values (HDL; the logarithm of triglycerides,
     possibly), and how far the disease has progressed after a year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani,
@@ -109,7 +109,7 @@ def builtin(name: str) -> Dataset:
     if name == "none":
         return Dataset(np.empty((ROWS_WITHOUT_DATA, 0)), np.zeros(ROWS_WITHOUT_DATA), (), "objective", "no data")
     x_names, y_name = _BUILTIN_COLUMNS[name]
-    with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
+    with resources.as_file(resources.files("sgdbench.data") / f"{name.replace('-', '_')}.csv") as path:
         return replace(read_table(path, (*x_names, y_name), make_loss("squared")), source=f"built-in {name}")
 
 
@@ -122,7 +122,7 @@ def read_table(
     drop_missing: bool = False,
     like: Dataset | None = None,
 ) -> Dataset:
-    """Read columns of a .csv, .tsv or .parquet file into memory, the target last, as `bench.data.load_table` does."""
+    """Read columns of a .csv, .tsv or .parquet file into memory, the target last: see `sgdbench.data.load_table`."""
     *x_names, y_name = names
     names = (*categories.sources(x_names), y_name)
     if path.suffix.lower() not in TABLE_SUFFIXES:

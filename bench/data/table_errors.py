@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bench.system.files import TABLE_SUFFIXES, check_regular_file
-from kernels.base.checks import check_sequence, describe, list_names
-from kernels.model.column_names import did_you_mean_column
+from sgdbench.kernels.base.checks import check_sequence, describe, list_names
+from sgdbench.kernels.model.column_names import did_you_mean_column
+from sgdbench.system.files import TABLE_SUFFIXES, check_regular_file
 
-STREAM_ADVICE = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
+STREAM_ADVICE = "'sgdbench fit --stream' (sgdbench.data.open_table) maps such a table from the disk"
 
 MAX_NAME_LENGTH = 100
 

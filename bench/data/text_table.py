@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.csv
 
-from bench.data.table_errors import NoNumbersError, find_columns, join_names
-from kernels.losses.classes import losses_of_classes
+from sgdbench.data.table_errors import NoNumbersError, find_columns, join_names
+from sgdbench.kernels.losses.classes import losses_of_classes
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 MISSING_WORDS = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")

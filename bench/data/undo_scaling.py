@@ -16,8 +16,8 @@ import sympy
 from mpmath.libmp import NoConvergence  # type: ignore[import-untyped]
 from sympy.polys.polyerrors import BasePolynomialError
 
-from bench.data.scaling import Scaling
-from kernels.model.derive import absolute, less, less_equal, maximum, minimum, relu, where
+from sgdbench.data.scaling import Scaling
+from sgdbench.kernels.model.derive import absolute, less, less_equal, maximum, minimum, relu, where
 
 DIGITS = 50
 RELATIVE_ROUNDING = 1e-30  # relative; sums that cancel by algebra leave about 10**-DIGITS

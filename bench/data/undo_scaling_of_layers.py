@@ -14,12 +14,12 @@ from collections.abc import Mapping
 import numpy as np
 import sympy
 
-from bench.data.scaling import Scaling
-from bench.data.undo_scaling import undo_scaling
-from kernels.base.run import Floats
-from kernels.model.derive import to_sympy
-from kernels.model.expression import Name, parse
-from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Layer, Network
+from sgdbench.data.scaling import Scaling
+from sgdbench.data.undo_scaling import undo_scaling
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.derive import to_sympy
+from sgdbench.kernels.model.expression import Name, parse
+from sgdbench.kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Layer, Network
 
 
 def undo_scaling_of_layers(network: Network, theta: Floats, scaling: Scaling) -> Floats | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.data.scaling import Scaling
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
+from sgdbench.data.scaling import Scaling
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
 
 # Parameters are useless if rounding them to float64 moves the curve by more than this.
 MAX_ROUNDING_ERROR = 1e-6
@@ -104,10 +104,10 @@ def _undo_scaling(model: Model, theta: Floats, scaling: Scaling) -> Floats | lis
     """Return the parameters in original units, or None if they are not found."""
     # Sympy takes 0.3 s to import.
     if model.network is not None:
-        from bench.data.undo_scaling_of_layers import undo_scaling_of_layers  # noqa: PLC0415
+        from sgdbench.data.undo_scaling_of_layers import undo_scaling_of_layers  # noqa: PLC0415
 
         return undo_scaling_of_layers(model.network, theta, scaling)
-    from bench.data.undo_scaling import undo_scaling  # noqa: PLC0415
+    from sgdbench.data.undo_scaling import undo_scaling  # noqa: PLC0415
 
     return undo_scaling(*model.sympy(), theta.tolist(), scaling)
 

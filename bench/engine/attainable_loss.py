@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.engine.problem import Problem
-from bench.store.attainable_loss import TABLE_NAME, store_attainable_loss
-from bench.store.evidence import read_table_of
-from bench.store.run_folder import explain_os_errors
-from bench.store.seal import DamagedError
-from bench.tables.costs import NEGLIGIBLE, loss_floor
-from kernels.base.run import Floats
-from kernels.losses.classes import takes_classes
-from kernels.train.attainable_loss import constant_loss, find_attainable_loss
+from sgdbench.engine.problem import Problem
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.classes import takes_classes
+from sgdbench.kernels.train.attainable_loss import constant_loss, find_attainable_loss
+from sgdbench.store.attainable_loss import TABLE_NAME, store_attainable_loss
+from sgdbench.store.evidence import read_table_of
+from sgdbench.store.run_folder import explain_os_errors
+from sgdbench.store.seal import DamagedError
+from sgdbench.tables.costs import NEGLIGIBLE, loss_floor
 
 
 def held_out_floor(problem: Problem) -> float:

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bench.store.results import StoredSweep
-from bench.study.run_settings import fit_settings
-from bench.study.schema import RunTable
-from kernels import FitResult, fit
-from kernels.base.run import STATUSES, Floats
-from kernels.compile.kinds import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
-from kernels.model.param_columns import params_of_row
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.slices import reference_cost
+from sgdbench.kernels import FitResult, fit
+from sgdbench.kernels.base.run import STATUSES, Floats
+from sgdbench.kernels.compile.kinds import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
+from sgdbench.kernels.model.param_columns import params_of_row
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.slices import reference_cost
+from sgdbench.store.results import StoredSweep
+from sgdbench.study.run_settings import fit_settings
+from sgdbench.study.schema import RunTable
 
 # Samples of a check: the reference takes up to ten microseconds for each, with a model without vectors.
 CHECKED_SAMPLES = 20_000

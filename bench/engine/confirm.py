@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.engine.jobs import group_runs, share_kernels
-from bench.engine.memory import Memory
-from bench.engine.plan import plan_choices
-from bench.engine.problem import Problem
-from bench.engine.recording import CHECKPOINTS_TO_TARGET, record_settings, settle_record, stops_at_target
-from bench.engine.run_states import RunStates
-from bench.engine.train import Trainer
-from bench.store.run_folder import CONFIRMATION_FOLDER, IDENTITY_FILE, read_identity
-from bench.study.grid import Grid
-from kernels.compile.kinds import is_exact
+from sgdbench.engine.jobs import group_runs, share_kernels
+from sgdbench.engine.memory import Memory
+from sgdbench.engine.plan import plan_choices
+from sgdbench.engine.problem import Problem
+from sgdbench.engine.recording import CHECKPOINTS_TO_TARGET, record_settings, settle_record, stops_at_target
+from sgdbench.engine.run_states import RunStates
+from sgdbench.engine.train import Trainer
+from sgdbench.kernels.compile.kinds import is_exact
+from sgdbench.store.run_folder import CONFIRMATION_FOLDER, IDENTITY_FILE, read_identity
+from sgdbench.study.grid import Grid
 
 # Checkpoints 5 % apart in samples.
 CHECKPOINTS_PER_DECADE = 50
@@ -59,7 +59,7 @@ def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeat
 def _settle_kernel(problem: Problem, rows: pd.DataFrame, folder: Path) -> str:
     """Return the kernel for runs on fresh seeds: one for single runs if most places of lanes would be empty.
 
-    If kernels are exact, each group of runs has the kernel that suits it (`bench.engine.jobs`). If they are not, all
+    If kernels are exact, each group of runs has the kernel that suits it (`sgdbench.engine.jobs`). If they are not, all
     runs of a folder share one kernel, including those added later.
     """
     settings = problem.settings

@@ -1,4 +1,4 @@
-"""Training of jobs on the workers of a Dask cluster, equivalent to `bench.engine.train.train_in_threads`.
+"""Training of jobs on the workers of a Dask cluster, equivalent to `sgdbench.engine.train.train_in_threads`.
 
 Problem, jobs and rules are serialized by cloudpickle. The problem is the result of a task on which training tasks
 depend, so that Dask sends it to a worker that joins late, and recreates it if all workers that held it have died.
@@ -22,13 +22,13 @@ import dask
 import numpy as np
 from distributed import Client, Future, KilledWorker
 
-from bench.engine.problem import Job, Problem
-from bench.engine.processors import describe_worker
-from bench.engine.remote import hold_problem, load_function, source_digest, train_jobs
-from bench.store.run_folder import RESUME_OPTION
-from bench.tables.words import format_count
-from kernels.compile.kinds import is_exact
-from kernels.train.block import Runs
+from sgdbench.engine.problem import Job, Problem
+from sgdbench.engine.processors import describe_worker
+from sgdbench.engine.remote import hold_problem, load_function, source_digest, train_jobs
+from sgdbench.kernels.compile.kinds import is_exact
+from sgdbench.kernels.train.block import Runs
+from sgdbench.store.run_folder import RESUME_OPTION
+from sgdbench.tables.words import format_count
 
 T = TypeVar("T")
 
@@ -193,7 +193,7 @@ class _Flight:
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles each function separately, so that a worker creates it once: `bench.engine.remote.load_function`."""
+    """Pickles each function separately, so that a worker creates it once: `sgdbench.engine.remote.load_function`."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, FunctionType):

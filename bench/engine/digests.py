@@ -1,6 +1,6 @@
 """Digests of results: the bits that exact kernels give on every machine, published with the package.
 
-`PUBLISHED_DIGESTS` has a digest for each case, computed by the reference (``python -m bench.engine.digests``). Every
+`PUBLISHED_DIGESTS` has a digest for each case, computed by the reference (``python -m sgdbench.engine.digests``). Every
 exact kernel must give the same one, whatever processor it is compiled for. A digest covers arrays of numbers and the
 ids of configurations, but no files or texts made from them. Samples, starts and rates are defined here by operations
 with one correct result, so that a digest depends on the training alone.
@@ -17,24 +17,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.engine.pipeline import train_grid
-from bench.engine.problem import make_problem
-from bench.engine.train import Trainer
-from bench.study.grid import Grid
-from bench.study.schema import RunTable
-from bench.system.atomic import write_text
-from bench.tables.confirm import rank_stored
-from kernels import Model
-from kernels.base.run import STATUSES, Floats, Hyperparameters
-from kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS
-from kernels.data.checkpoints import make_checkpoints
-from kernels.data.order import make_shuffle
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.model.models import quadratic
-from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.train.block import train_runs
+from sgdbench.engine.pipeline import train_grid
+from sgdbench.engine.problem import make_problem
+from sgdbench.engine.train import Trainer
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.run import STATUSES, Floats, Hyperparameters
+from sgdbench.kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS
+from sgdbench.kernels.data.checkpoints import make_checkpoints
+from sgdbench.kernels.data.order import make_shuffle
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.models import quadratic
+from sgdbench.kernels.optimizers import OPTIMIZERS, make_optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.train.block import train_runs
+from sgdbench.study.grid import Grid
+from sgdbench.study.schema import RunTable
+from sgdbench.system.atomic import write_text
+from sgdbench.tables.confirm import rank_stored
 
 PUBLISHED_DIGESTS = Path(__file__).with_name("digests.json")
 

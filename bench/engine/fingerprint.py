@@ -5,10 +5,10 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels import Model
-from kernels.base.columns import Inputs
-from kernels.base.run import Floats
-from kernels.data.samples import NUMBERS_AT_A_TIME, check_samples
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.columns import Inputs
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import NUMBERS_AT_A_TIME, check_samples
 
 
 def fingerprint(model: Model, x: Inputs, y: ArrayLike) -> str:

@@ -7,23 +7,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.engine.memory import Memory
-from bench.engine.problem import Job, Problem
-from bench.engine.run_states import RunStates
-from bench.study.run_settings import make_hyperparameters, schedule_factors
-from bench.study.schema import RunTable
-from bench.system.environment import processors
-from kernels.base.run import Floats, Integers
-from kernels.compile.kinds import KERNELS
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.run_options import (
+from sgdbench.engine.memory import Memory
+from sgdbench.engine.problem import Job, Problem
+from sgdbench.engine.run_states import RunStates
+from sgdbench.kernels.base.run import Floats, Integers
+from sgdbench.kernels.compile.kinds import KERNELS
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.run_options import (
     initial_memory,
     kernel_key,
     option_values,
     stack_options,
 )
-from kernels.train.block import BLOCK_WIDTH
+from sgdbench.kernels.train.block import BLOCK_WIDTH
+from sgdbench.study.run_settings import make_hyperparameters, schedule_factors
+from sgdbench.study.schema import RunTable
+from sgdbench.system.environment import processors
 
 # The target size of a job: large enough to be worth a thread, and small enough that progress is visible, that losses
 # and parameters of some jobs fit into memory, and that no processor waits long for the last job.

@@ -8,13 +8,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.engine.problem import Problem
-from bench.system.environment import processors
-from bench.tables.words import format_count
-from kernels.base.memory import available_memory, check_memory
-from kernels.compile.kinds import KERNELS, is_exact, lane_width
-from kernels.data.checkpoints import most_checkpoints
-from kernels.model.layers import MAX_PARAMS
+from sgdbench.engine.problem import Problem
+from sgdbench.kernels.base.memory import available_memory, check_memory
+from sgdbench.kernels.compile.kinds import KERNELS, is_exact, lane_width
+from sgdbench.kernels.data.checkpoints import most_checkpoints
+from sgdbench.kernels.model.layers import MAX_PARAMS
+from sgdbench.system.environment import processors
+from sgdbench.tables.words import format_count
 
 # Lanes are used for blocks up to this many bytes, however few runs they hold.
 SMALL_BLOCK = 2**26

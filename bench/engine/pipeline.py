@@ -1,8 +1,8 @@
 """The pipeline of sweeps and searches by stage: train, compute the lowest loss, refine, confirm, judge.
 
-`train_grid` comprises the first three for `bench.sweep` and `sgdbench run`; `bench.engine.tune.train_search` trains
-rounds of trials instead. `bench.tables.confirm` ranks the runs for the following stages, `bench.engine.confirm.confirm`
-and `judge`, and for everything that reports them.
+`train_grid` comprises the first three for `sgdbench.sweep` and `sgdbench run`; `sgdbench.engine.tune.train_search`
+trains rounds of trials instead. `sgdbench.tables.confirm` ranks the runs for the following stages,
+`sgdbench.engine.confirm.confirm` and `judge`, and for everything that reports them.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,29 +11,29 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.engine.attainable_loss import settle_attainable_loss
-from bench.engine.fingerprint import hash_columns
-from bench.engine.memory import Memory
-from bench.engine.problem import Problem
-from bench.engine.recording import record_settings
-from bench.engine.refine import refined_plan
-from bench.engine.train import Trainer
-from bench.store.evidence import store_tables
-from bench.store.results import StoredSweep, read_sweep
-from bench.store.run_folder import hold_run
-from bench.study.grid import Grid
-from bench.tables.conclusions import share_of_most_frequent
-from bench.tables.confirm import RankedRuns
-from bench.tables.rank import recommended_choice, runs_of
-from kernels.base.checks import describe
-from kernels.compile.kinds import check_dtype
-from kernels.data.samples import allocate_data, to_dtype
-from kernels.losses.classes import takes_classes
-from kernels.model.param_columns import param_columns, params_from_columns
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.attainable_loss import constant_loss
-from kernels.train.fit_result import mean_loss, metrics_on
+from sgdbench.engine.attainable_loss import settle_attainable_loss
+from sgdbench.engine.fingerprint import hash_columns
+from sgdbench.engine.memory import Memory
+from sgdbench.engine.problem import Problem
+from sgdbench.engine.recording import record_settings
+from sgdbench.engine.refine import refined_plan
+from sgdbench.engine.train import Trainer
+from sgdbench.kernels.base.checks import describe
+from sgdbench.kernels.compile.kinds import check_dtype
+from sgdbench.kernels.data.samples import allocate_data, to_dtype
+from sgdbench.kernels.losses.classes import takes_classes
+from sgdbench.kernels.model.param_columns import param_columns, params_from_columns
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.attainable_loss import constant_loss
+from sgdbench.kernels.train.fit_result import mean_loss, metrics_on
+from sgdbench.store.evidence import store_tables
+from sgdbench.store.results import StoredSweep, read_sweep
+from sgdbench.store.run_folder import hold_run
+from sgdbench.study.grid import Grid
+from sgdbench.tables.conclusions import share_of_most_frequent
+from sgdbench.tables.confirm import RankedRuns
+from sgdbench.tables.rank import recommended_choice, runs_of
 
 
 @contextmanager

@@ -5,14 +5,14 @@ from contextlib import suppress
 import numpy as np
 import pandas as pd
 
-from bench.engine.problem import Problem
-from bench.store.evidence import read_table_of
-from bench.store.results import REFINED_COLUMN, match_precision, read_plan
-from bench.store.run_folder import OUT_ADVICE, Run
-from bench.study.grid import Grid
-from bench.tables.costs import choice_columns
-from bench.tables.formatting import text
-from bench.tables.words import format_count
+from sgdbench.engine.problem import Problem
+from sgdbench.store.evidence import read_table_of
+from sgdbench.store.results import REFINED_COLUMN, match_precision, read_plan
+from sgdbench.store.run_folder import OUT_ADVICE, Run
+from sgdbench.study.grid import Grid
+from sgdbench.tables.costs import choice_columns
+from sgdbench.tables.formatting import text
+from sgdbench.tables.words import format_count
 
 # A message names at most this many values of a setting.
 MAX_VALUES_NAMED = 3

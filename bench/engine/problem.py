@@ -9,34 +9,34 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.engine.fingerprint import hash_columns
-from bench.engine.recording import CHECKPOINTS_TO_TARGET, settle_record, stops_at_target
-from bench.store.clock import Clock
-from bench.study.config_id import config_ids
-from bench.study.schema import RunTable
-from kernels import Model
-from kernels.base.columns import Inputs
-from kernels.base.run import Floats, Hyperparameters
-from kernels.compile.kinds import takes_factor
-from kernels.compile.loss_factor import make_factors
-from kernels.data.order import BlockShuffle, make_shuffle
-from kernels.data.samples import PASSES_WORTH_A_COPY, Samples, allocate_data, lay_in_rows
-from kernels.data.validation import HeldOut, check_patience, read_data
-from kernels.losses import make_loss
-from kernels.losses.classes import Classes
-from kernels.losses.loss import Loss
-from kernels.optimizers.optimizer import Optimizer
-from kernels.train.block import Runs, train_runs
+from sgdbench.engine.fingerprint import hash_columns
+from sgdbench.engine.recording import CHECKPOINTS_TO_TARGET, settle_record, stops_at_target
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.columns import Inputs
+from sgdbench.kernels.base.run import Floats, Hyperparameters
+from sgdbench.kernels.compile.kinds import takes_factor
+from sgdbench.kernels.compile.loss_factor import make_factors
+from sgdbench.kernels.data.order import BlockShuffle, make_shuffle
+from sgdbench.kernels.data.samples import PASSES_WORTH_A_COPY, Samples, allocate_data, lay_in_rows
+from sgdbench.kernels.data.validation import HeldOut, check_patience, read_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import Classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.train.block import Runs, train_runs
+from sgdbench.store.clock import Clock
+from sgdbench.study.config_id import config_ids
+from sgdbench.study.schema import RunTable
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Runs that one thread trains side by side, in the same order of samples; see `bench.engine.jobs`.
+    """Runs that one thread trains side by side, in the same order of samples; see `sgdbench.engine.jobs`.
 
     `rows` are their indices in the plan, and `optimizer` belongs to the first run; the others may differ in options.
     Rates are of shape (epochs, R), and settings of shape (S, R) if options differ. The runs are at the checkpoint
     `first`, with `params`, shape (R, P), `memory`, shape (R, M), and their lowest validation losses so far, `lowest`,
-    as from `kernels.base.run.start_lowest`.
+    as from `sgdbench.kernels.base.run.start_lowest`.
     """
 
     rows: NDArray[np.intp]

@@ -8,8 +8,8 @@ from importlib.metadata import version
 import llvmlite.binding as llvm
 import numba
 
-from bench.system.environment import processor_name
-from kernels.simd.math import LIBRARY, LIBRARY_FUNCTIONS
+from sgdbench.kernels.simd.math import LIBRARY, LIBRARY_FUNCTIONS
+from sgdbench.system.environment import processor_name
 
 PACKAGES = ("numpy", "numba", "llvmlite")
 

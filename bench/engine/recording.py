@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.store.evidence import store_tables
-from bench.store.run_folder import IDENTITY_FILE, explain_os_errors, read_identity
-from bench.study.schema import RunTable
-from kernels.data.checkpoints import DEFAULT_PER_DECADE, make_checkpoints
-from kernels.losses.classes import Classes
+from sgdbench.kernels.data.checkpoints import DEFAULT_PER_DECADE, make_checkpoints
+from sgdbench.kernels.losses.classes import Classes
+from sgdbench.store.evidence import store_tables
+from sgdbench.store.run_folder import IDENTITY_FILE, explain_os_errors, read_identity
+from sgdbench.study.schema import RunTable
 
 # Checkpoints per epoch besides its end. Evaluating the loss once takes about half as long as training an epoch side by
 # side (28 of 80 operations of the lanes of a quadratic), so these cost at most a quarter of the training.

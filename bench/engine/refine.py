@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from bench.engine.plan import join_plans, plan_choices
-from bench.engine.problem import Problem
-from bench.study.grid import Grid
-from bench.tables.costs import choice_columns, rows_alike
-from bench.tables.rank import leaders
-from kernels.base.run import Floats
+from sgdbench.engine.plan import join_plans, plan_choices
+from sgdbench.engine.problem import Problem
+from sgdbench.kernels.base.run import Floats
+from sgdbench.study.grid import Grid
+from sgdbench.tables.costs import choice_columns, rows_alike
+from sgdbench.tables.rank import leaders
 
 # The factor between rates if a single one was tried.
 RATE_FACTOR = 2.0

@@ -1,6 +1,7 @@
 """Tasks on a cluster's worker, which trains jobs of a problem that arrive pickled.
 
-Only the standard library is imported above: a scheduler imports this module too, and trains nothing.
+Only the standard library and empty packages are imported above: a scheduler imports this module too, and trains
+nothing.
 """
 
 import pickle
@@ -10,6 +11,8 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from sgdbench import kernels
 
 # Threads of the process share kernels and problems, and create them one at a time.
 _making = threading.Lock()
@@ -34,20 +37,24 @@ def hold_problem(pickled: bytes) -> bytes:
 
 @cache
 def source_digest() -> str:
-    """Return a digest of the names and contents of all Python files of the packages."""
+    """Return a digest of the names and contents of all Python files of the package, the same in a clone and a wheel."""
+    folders = {"": Path(__file__).parents[1], "kernels/": Path(kernels.__file__).parent}  # in a wheel, one in the other
+    paths = {
+        f"{prefix}{path.relative_to(folder).as_posix()}": path
+        for prefix, folder in folders.items()
+        for path in folder.rglob("*.py")
+    }
     digest = sha256()
-    for package in ("bench", "kernels"):
-        folder = Path(__file__).parents[2] / package
-        for path in sorted(folder.rglob("*.py")):
-            content = path.read_bytes().replace(b"\r\n", b"\n")
-            digest.update(f"{package}/{path.relative_to(folder).as_posix()} {len(content)}\n".encode() + content)
+    for name, path in sorted(paths.items()):
+        content = path.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
 def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str], list[Any]] | None:
     """Train some jobs in the thread of a task, and return a description of the worker and their runs.
 
-    The jobs are pairs as from `bench.engine.dask._without_repetition`. Return None if the task was cancelled. Raise
+    The jobs are pairs as from `sgdbench.engine.dask._without_repetition`. Return None if the task was cancelled. Raise
     ValueError unless the code here has the digest `package` of the sending code.
     """
     if source_digest() != package:
@@ -56,10 +63,10 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
 
     from distributed import get_worker  # noqa: PLC0415
 
-    from bench.engine.processors import describe_worker  # noqa: PLC0415
-    from kernels.compile.build import build  # noqa: PLC0415
-    from kernels.compile.module import module_of  # noqa: PLC0415
-    from kernels.compile.spec import KernelSpec  # noqa: PLC0415
+    from sgdbench.engine.processors import describe_worker  # noqa: PLC0415
+    from sgdbench.kernels.compile.build import build  # noqa: PLC0415
+    from sgdbench.kernels.compile.module import module_of  # noqa: PLC0415
+    from sgdbench.kernels.compile.spec import KernelSpec  # noqa: PLC0415
 
     finished = []
     is_cancelled = _cancelled_in(get_worker())

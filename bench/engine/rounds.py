@@ -6,20 +6,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.engine.jobs import MIN_SHARED_OPTIMIZERS
-from bench.engine.problem import Job, Problem
-from bench.engine.run_states import RunStates
-from bench.engine.train import Executor, train_jobs
-from bench.store.run_folder import OpenRun
-from kernels.base.run import MAX_EPOCHS, Floats, Integers
-from kernels.train.block import Runs
+from sgdbench.engine.jobs import MIN_SHARED_OPTIMIZERS
+from sgdbench.engine.problem import Job, Problem
+from sgdbench.engine.run_states import RunStates
+from sgdbench.engine.train import Executor, train_jobs
+from sgdbench.kernels.base.run import MAX_EPOCHS, Floats, Integers
+from sgdbench.kernels.train.block import Runs
+from sgdbench.store.run_folder import OpenRun
 
 
 class Round:
     """The runs of trials that are trained together, a row of the plan for each, and their states.
 
     `known` has the ids of the runs whose results the folder `run` holds; `many_options` is as for
-    `bench.engine.jobs.share_kernels`.
+    `sgdbench.engine.jobs.share_kernels`.
     """
 
     def __init__(

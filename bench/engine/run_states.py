@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.engine.problem import Job, Problem
-from bench.store.run_folder import Run
-from kernels.base.run import MAX_EPOCHS, Floats, start_lowest
-from kernels.model.param_columns import START_PREFIX, params_from_columns
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.block import Runs
+from sgdbench.engine.problem import Job, Problem
+from sgdbench.kernels.base.run import MAX_EPOCHS, Floats, start_lowest
+from sgdbench.kernels.model.param_columns import START_PREFIX, params_from_columns
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.block import Runs
+from sgdbench.store.run_folder import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class RunStates:
     Each run continues from the checkpoint that it has reached with its `params`, of shape (rows, P), and the `memory`
     of its optimizer, which is empty at checkpoint 0. `best_loss` is the lowest loss so far, and `kept_loss` that of
     `Problem.counted_loss` with the parameters that a run keeps, infinite at checkpoint 0; `lowest` is as from
-    `kernels.base.run.start_lowest`.
+    `sgdbench.kernels.base.run.start_lowest`.
     """
 
     checkpoints: NDArray[np.int64]

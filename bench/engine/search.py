@@ -7,7 +7,10 @@ trials as fill a lane share the batch size and the order of samples; fewer if th
 from functools import cached_property
 from typing import Any
 
-from bench.store.journal import ended_trials, quiet  # first: it imports Optuna without warnings, or says how to get it
+from sgdbench.store.journal import (  # first: it imports Optuna without warnings, or says how to get it
+    ended_trials,
+    quiet,
+)
 
 # isort: split
 import numpy as np
@@ -17,9 +20,9 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.samplers import BaseSampler, CmaEsSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from bench.study.space import SearchSettings, Space, Template
-from bench.tables.search import HOPELESS
-from kernels.train.block import BLOCK_WIDTH
+from sgdbench.kernels.train.block import BLOCK_WIDTH
+from sgdbench.study.space import SearchSettings, Space, Template
+from sgdbench.tables.search import HOPELESS
 
 MAX_ROUND_SIZE, MIN_ROUND_SIZE, TARGET_ROUNDS = BLOCK_WIDTH, 8, 8
 """Trials of a round: the width of a lane, which is then full even with one run for each trial. The trials of a round do
@@ -78,7 +81,7 @@ def _make_pruner(pruner: str, epochs: int) -> BasePruner:
 class Search:
     """The search among the settings of one optimizer, one of the families of a space.
 
-    It continues from the trials of a study in the journal (`bench.store.journal.open_journal`). TPE and random draws
+    It continues from the trials of a study in the journal (`sgdbench.store.journal.open_journal`). TPE and random draws
     depend on these alone; CMA-ES restarts around the best of them, and a quasi-random sequence restarts with another
     scrambling. The sampler and the pruner keep their notes in `study`, which is in memory.
     """
@@ -164,7 +167,7 @@ class Search:
             popsize=self.round_size,
             independent_sampler=tpe,
             warn_independent_sampling=False,
-            # The last values of pruned trials are on the scale of the others: `bench.tables.search`.
+            # The last values of pruned trials are on the scale of the others: `sgdbench.tables.search`.
             consider_pruned_trials=True,
         )
 

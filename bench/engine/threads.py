@@ -8,7 +8,7 @@ from threading import Event, Thread
 from threading import enumerate as enumerate_threads
 from typing import TypeVar
 
-from bench.system.environment import processors
+from sgdbench.system.environment import processors
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

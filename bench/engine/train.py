@@ -12,26 +12,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.engine.fingerprint import hash_columns
-from bench.engine.jobs import MIN_SHARED_OPTIMIZERS, SharedKernels, dtypes_of, group_runs, plan_jobs, share_kernels
-from bench.engine.plan import extend_plan
-from bench.engine.problem import Job, Problem
-from bench.engine.run_states import RunStates, lowest_loss
-from bench.engine.threads import run_in_threads
-from bench.store.evidence import forget_runs
-from bench.store.run_folder import OpenRun, open_run
-from bench.study.grid import Grid
-from bench.system.environment import processors
-from kernels import Model
-from kernels.base.registry import registered_in, registered_named
-from kernels.compile.kinds import is_exact
-from kernels.compile.spec import KernelSpec
-from kernels.model.model_identity import identity_of_model
-from kernels.model.models import is_ready_made
-from kernels.model.param_columns import params_to_columns
-from kernels.optimizers import make_optimizer
-from kernels.train.block import Runs
-from kernels.train.compile_together import compile_together
+from sgdbench.engine.fingerprint import hash_columns
+from sgdbench.engine.jobs import MIN_SHARED_OPTIMIZERS, SharedKernels, dtypes_of, group_runs, plan_jobs, share_kernels
+from sgdbench.engine.plan import extend_plan
+from sgdbench.engine.problem import Job, Problem
+from sgdbench.engine.run_states import RunStates, lowest_loss
+from sgdbench.engine.threads import run_in_threads
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.registry import registered_in, registered_named
+from sgdbench.kernels.compile.kinds import is_exact
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.model.model_identity import identity_of_model
+from sgdbench.kernels.model.models import is_ready_made
+from sgdbench.kernels.model.param_columns import params_to_columns
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.train.block import Runs
+from sgdbench.kernels.train.compile_together import compile_together
+from sgdbench.store.evidence import forget_runs
+from sgdbench.store.run_folder import OpenRun, open_run
+from sgdbench.study.grid import Grid
+from sgdbench.system.environment import processors
 
 # Finished runs are written at least this often, and before they have this many losses and parameters in memory.
 FLUSH_SECONDS = 1.0
@@ -63,7 +63,7 @@ def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Gene
 class Trainer:
     """Trains the rows of plans into a folder, and records the study, a TOML text, in it.
 
-    Facts `about` the data are recorded too; see `bench.engine.recording.record_settings`.
+    Facts `about` the data are recorded too; see `sgdbench.engine.recording.record_settings`.
     """
 
     problem: Problem
@@ -82,7 +82,7 @@ class Trainer:
     ) -> None:
         """Train the rows of a plan, as from `Grid.frame`; those that the folder holds are not trained again.
 
-        The plan begins with the rows of the `grid`, with which `bench.engine.plan.extend_plan` keeps what the folder
+        The plan begins with the rows of the `grid`, with which `sgdbench.engine.plan.extend_plan` keeps what the folder
         holds; without a grid, the plan replaces the previous one. `resume` False refuses a folder that holds results.
         `progress` is called with the number of completed configurations.
         """
@@ -122,7 +122,7 @@ def train_jobs(
     """Train the unfinished rows, and store results as they arrive.
 
     The plan has an id for each row, and `stored` has their states. `note` is called with each completed job and its
-    runs. `until` and `many_options` are as for `bench.engine.jobs`.
+    runs. `until` and `many_options` are as for `sgdbench.engine.jobs`.
     """
     shared = share_kernels(plan, problem.settings, many_options)
     groups = group_runs(problem, plan, stored, shared, until)

@@ -1,4 +1,4 @@
-"""The search of `bench.tune`: Optuna proposes settings in rounds, and the pipeline of sweeps does the rest."""
+"""The search of `sgdbench.tune`: Optuna proposes settings in rounds, and the pipeline of sweeps does the rest."""
 
 import math
 from collections.abc import Callable
@@ -9,26 +9,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.engine.attainable_loss import held_out_floor, settle_attainable_loss
-from bench.engine.confirm import confirm
-from bench.engine.jobs import MIN_SHARED_OPTIMIZERS
-from bench.engine.memory import Memory
-from bench.engine.pipeline import check_grid, judge, train_grid
-from bench.engine.plan import join_plans, plan_choices
-from bench.engine.recording import record_settings
-from bench.engine.rounds import Round
-from bench.engine.search import MAX_ROUND_SIZE, Search, halving_epochs
-from bench.engine.train import Trainer, identity_of, loss_stride, rules_of
-from bench.store.evidence import store_tables
-from bench.store.journal import open_journal, seal_journal
-from bench.store.run_folder import OpenRun, explain_os_errors, hold_run, open_run
-from bench.store.tuning import GRID_FOLDER, IMPORTANCE_COLUMNS, IMPORTANCE_TABLE, StoredSearch, read_search
-from bench.study.grid import Grid
-from bench.study.space import SearchSettings, Space, check_double
-from bench.tables.confirm import rank_stored
-from bench.tables.costs import CHOICES, loss_floor
-from bench.tables.search import choices_to_confirm, rank_search, trial_value
-from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
+from sgdbench.engine.attainable_loss import held_out_floor, settle_attainable_loss
+from sgdbench.engine.confirm import confirm
+from sgdbench.engine.jobs import MIN_SHARED_OPTIMIZERS
+from sgdbench.engine.memory import Memory
+from sgdbench.engine.pipeline import check_grid, judge, train_grid
+from sgdbench.engine.plan import join_plans, plan_choices
+from sgdbench.engine.recording import record_settings
+from sgdbench.engine.rounds import Round
+from sgdbench.engine.search import MAX_ROUND_SIZE, Search, halving_epochs
+from sgdbench.engine.train import Trainer, identity_of, loss_stride, rules_of
+from sgdbench.kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
+from sgdbench.store.evidence import store_tables
+from sgdbench.store.journal import open_journal, seal_journal
+from sgdbench.store.run_folder import OpenRun, explain_os_errors, hold_run, open_run
+from sgdbench.store.tuning import GRID_FOLDER, IMPORTANCE_COLUMNS, IMPORTANCE_TABLE, StoredSearch, read_search
+from sgdbench.study.grid import Grid
+from sgdbench.study.space import SearchSettings, Space, check_double
+from sgdbench.tables.confirm import rank_stored
+from sgdbench.tables.costs import CHOICES, loss_floor
+from sgdbench.tables.search import choices_to_confirm, rank_search, trial_value
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -43,7 +43,7 @@ def train_search(
     resume: bool,
     progress: Callable[[int], None],
 ) -> StoredSearch:
-    """Search a space and return the search; see `bench.tune`."""
+    """Search a space and return the search; see `sgdbench.tune`."""
     problem, folder = trainer.problem, trainer.folder
     if grid is not None:  # one that does not fit the data is refused before the search
         check_grid(grid, problem)

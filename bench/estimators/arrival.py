@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.data.samples import Samples
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.train.attainable_loss import (
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import Samples
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.train.attainable_loss import (
     ARRIVED_SHARE,
     TARGET_SHARE,
     AttainableLoss,
@@ -15,8 +15,8 @@ from kernels.train.attainable_loss import (
     format_share,
     is_found_at_once,
 )
-from kernels.train.fit_result import FitResult
-from kernels.train.local_search import descend, mean_and_gradient
+from sgdbench.kernels.train.fit_result import FitResult
+from sgdbench.kernels.train.local_search import descend, mean_and_gradient
 
 MAX_NUMBERS = 200_000
 """Samples times parameters up to which the lowest loss is searched for."""

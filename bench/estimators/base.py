@@ -17,23 +17,23 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from bench.estimators.arrival import describe_shortfall
-from bench.estimators.features import LINEAR, is_weighted_sum, model_for_features
-from bench.estimators.scaling import Units, find_units
-from kernels.base.arguments import suggest_arguments
-from kernels.base.checks import check_bool, check_unmasked, describe, is_whole
-from kernels.base.columns import Params, column_names
-from kernels.base.run import Floats
-from kernels.data.validation import choose_split
-from kernels.losses.classes import Classes
-from kernels.losses.loss import Loss
-from kernels.model.categories import Categories
-from kernels.model.model import Model
-from kernels.model.sample_weight import WeightedModel
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.fit import fit
-from kernels.train.partial_fit import RunState, partial_fit, start_run
+from sgdbench.estimators.arrival import describe_shortfall
+from sgdbench.estimators.features import LINEAR, is_weighted_sum, model_for_features
+from sgdbench.estimators.scaling import Units, find_units
+from sgdbench.kernels.base.arguments import suggest_arguments
+from sgdbench.kernels.base.checks import check_bool, check_unmasked, describe, is_whole
+from sgdbench.kernels.base.columns import Params, column_names
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.validation import choose_split
+from sgdbench.kernels.losses.classes import Classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.categories import Categories
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.sample_weight import WeightedModel
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.fit import fit
+from sgdbench.kernels.train.partial_fit import RunState, partial_fit, start_run
 
 Estimator = TypeVar("Estimator", bound="SGDCurveEstimator")
 Labels = NDArray[Any]
@@ -343,14 +343,14 @@ class SGDCurveEstimator(BaseEstimator, ABC):
     def _settings(self, samples: WeightedSamples, seed: int) -> dict[str, Any]:
         n, size = samples.y.size, self.batch_size
         if is_whole(size):
-            share = self.validation  # `kernels.fit` refuses a number that is not a share
+            share = self.validation  # `sgdbench.fit` refuses a number that is not a share
             held_out = round(float(share) * n) if isinstance(share, Real) and 0 < share < 1 else 0
             size = min(int(size), max(n - held_out, 1))
         settings = {name: getattr(self, name) for name in ("shuffle", "optimizer", "kernel")}
         return settings | {"loss": samples.loss, "batch_size": size, "seed": seed, "drop_last": False}
 
     def _held_out(self, samples: WeightedSamples) -> Any:
-        """Return the argument `validation` of `kernels.fit`."""
+        """Return the argument `validation` of `sgdbench.fit`."""
         if not isinstance(self.validation, tuple | list) or len(self.validation) != 2:
             return self.validation
         x, targets = self._read_arrays(*self.validation, first=False)

@@ -11,12 +11,18 @@ from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from bench.estimators.base import Labels, SGDCurveEstimator
-from kernels.base.checks import check_unmasked
-from kernels.base.run import Floats
-from kernels.losses import make_loss
-from kernels.losses.classes import check_labels_present, classes_of, find_classes, losses_of_classes, takes_classes
-from kernels.losses.loss import Loss
+from sgdbench.estimators.base import Labels, SGDCurveEstimator
+from sgdbench.kernels.base.checks import check_unmasked
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import (
+    check_labels_present,
+    classes_of,
+    find_classes,
+    losses_of_classes,
+    takes_classes,
+)
+from sgdbench.kernels.losses.loss import Loss
 
 SOFTMAX = "softmax"
 
@@ -81,7 +87,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from bench import SGDCurveClassifier
+    >>> from sgdbench import SGDCurveClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> SGDCurveClassifier(random_state=0).fit(X, y).predict_proba(X[:1]).round(3)
     array([[1., 0., 0.]])

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
-from kernels.base.checks import describe, list_names
-from kernels.model.column_names import ALL_INPUTS, headings_by_name, is_name, number_columns, refuse_misspelt
-from kernels.model.expression import names, parse
-from kernels.model.inputs import Given
-from kernels.model.model import Model
-from kernels.model.models import is_ready_made, make_model
+from sgdbench.kernels.base.checks import describe, list_names
+from sgdbench.kernels.model.column_names import ALL_INPUTS, headings_by_name, is_name, number_columns, refuse_misspelt
+from sgdbench.kernels.model.expression import names, parse
+from sgdbench.kernels.model.inputs import Given
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import is_ready_made, make_model
 
 LINEAR = "w @ x + b"
 """A weight for each feature, and a constant."""
@@ -27,10 +27,10 @@ def model_for_features(
     ----------
     model : str or Model
         An expression refers to features as ``x1``, ``x2``, ..., or ``x`` if there is only one, or by their headings, by
-        the rule of `kernels.model.column_names.column_name`. It need not use all of them. ``w @ x`` is a weighted sum
-        of all, beside which single ones may be used. A ready-made model, such as ``"polynomial(3)"`` or ``"mlp(8)"``,
-        takes them in order. The inputs of a `Model` are matched with headings by name if they all exist, otherwise with
-        all features in order.
+        the rule of `sgdbench.kernels.model.column_names.column_name`. It need not use all of them. ``w @ x`` is a
+        weighted sum of all, beside which single ones may be used. A ready-made model, such as ``"polynomial(3)"`` or
+        ``"mlp(8)"``, takes them in order. The inputs of a `Model` are matched with headings by name if they all exist,
+        otherwise with all features in order.
     count : int
         The number of features.
     headings : sequence of str, optional
@@ -40,7 +40,7 @@ def model_for_features(
     if isinstance(model, Model):
         return model, _places_of_inputs(model, numbered, headings)
     if not isinstance(model, str):
-        raise ValueError(f"model must be text or a kernels.Model, not {describe(model)}")
+        raise ValueError(f"model must be text or a sgdbench.Model, not {describe(model)}")
     if is_ready_made(model, numbered):
         made = make_model(model, numbered)
         named = made.with_inputs({ALL_INPUTS: headings}) if headings and made.vectors else made

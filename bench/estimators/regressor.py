@@ -7,17 +7,17 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 
-from bench.estimators.base import NO_LABELS, Labels, SGDCurveEstimator
-from kernels.base.run import Floats
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
+from sgdbench.estimators.base import NO_LABELS, Labels, SGDCurveEstimator
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.loss import Loss
 
 
 class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     """A regressor of any expression, fitted with stochastic gradient descent.
 
-    The settings are those of `kernels.fit`, under the same names. By default it is a linear regressor that converges to
-    the solution of ``sklearn.linear_model.LinearRegression``. With ``optimizer="sgd"``, ``shuffle=False`` and
+    The settings are those of `sgdbench.fit`, under the same names. By default it is a linear regressor that converges
+    to the solution of ``sklearn.linear_model.LinearRegression``. With ``optimizer="sgd"``, ``shuffle=False`` and
     ``standardize=False`` it matches ``sklearn.linear_model.SGDRegressor(penalty=None)``; see Notes.
 
     Parameters
@@ -25,7 +25,7 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     model : str or Model
         An expression in the features and in parameters to fit, such as ``"a*exp(-b*x1) + c*x2"``. It refers to features
         as ``x1``, ``x2``, ..., or ``x`` if there is only one, or by the column names of a data frame. Or the name of a
-        ready-made model, such as ``"polynomial(3)"``, or a `kernels.Model`. ``"w @ x + b"`` is a weighted sum of all
+        ready-made model, such as ``"polynomial(3)"``, or a `sgdbench.Model`. ``"w @ x + b"`` is a weighted sum of all
         features, of any number, and a constant; ``"mlp(8)"`` has a hidden layer of 8 units.
     standardize : bool
         Train on columns of mean 0 and standard deviation 1, including the target if the loss is one of a residual.
@@ -53,12 +53,12 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
         Visit the samples in an order drawn for each epoch, or in ``"blocks"``; otherwise in order.
     init : array, shape (P,), or mapping of names to values, optional
         Initial parameters. By default zeros, for the columns as trained, if the model is linear in its parameters; for
-        a network the draws of `random_state` by `kernels.Model.draw_start`; and for a curve the best of 1,000 standard
+        a network the draws of `random_state` by `sgdbench.Model.draw_start`; and for a curve the best of 1,000 standard
         normal draws.
     target : float, optional
         Stop when the loss in `loss_curve_` is at most this.
     validation : float or (X, y), optional
-        Held-out samples, or the share of the samples to hold out, as for `kernels.fit`.
+        Held-out samples, or the share of the samples to hold out, as for `sgdbench.fit`.
     patience : int, optional
         Stop after this many epochs without a lower held-out loss, and keep the parameters with the lowest.
     warm_start : bool
@@ -67,7 +67,7 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
         ``"fused"``, which takes seconds to compile on the first fit of a model, loss and optimizer, and is cached on
         disk; ``"reference"`` (the same bits, never compiled, a thousand times slower) or ``"fused-fma"``.
     random_state : int, RandomState or None
-        The seed of the order of the samples, and of random initial parameters. An int is the seed of `kernels.fit`.
+        The seed of the order of the samples, and of random initial parameters. An int is the seed of `sgdbench.fit`.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from bench import SGDCurveRegressor
+    >>> from sgdbench import SGDCurveRegressor
     >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
     >>> SGDCurveRegressor("a*x**2 + b", random_state=0).fit(X, 2 * X[:, 0] ** 2 - 1).params_.round(2)
     array([ 2., -1.])

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.data.scaling import CENTERED_PARTS, Scaling, find_scaling
-from bench.data.table import Dataset
-from bench.data.units import carries_back, original_units
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
+from sgdbench.data.scaling import CENTERED_PARTS, Scaling, find_scaling
+from sgdbench.data.table import Dataset
+from sgdbench.data.units import carries_back, original_units
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
 
 SCALED_LOSS_DEGREES = {"huber": 2, "cauchy": 2, "epsilon_insensitive": 1}
 """Losses whose option is a residual: of c times the residual and the option they are c**degree times as large."""

@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from bench.charts.chart import (
+from sgdbench.charts.chart import (
     Axis,
     Band,
     Bars,
@@ -34,12 +34,23 @@ from bench.charts.chart import (
     Texts,
     Ticks,
 )
-from bench.charts.choices import spread_evenly
-from bench.charts.colors import FAINT
-from bench.charts.loss_axis import OUT_OF_VIEW
-from bench.charts.shades import WHITE
-from bench.plots.style import DASHES, EDGE, INK, MOST_KEYS, STYLE, WIDTH, add_caption, empty_figure, make_figure, panels
-from kernels.base.run import Floats
+from sgdbench.charts.choices import spread_evenly
+from sgdbench.charts.colors import FAINT
+from sgdbench.charts.loss_axis import OUT_OF_VIEW
+from sgdbench.charts.shades import WHITE
+from sgdbench.kernels.base.run import Floats
+from sgdbench.plots.style import (
+    DASHES,
+    EDGE,
+    INK,
+    MOST_KEYS,
+    STYLE,
+    WIDTH,
+    add_caption,
+    empty_figure,
+    make_figure,
+    panels,
+)
 
 COLORS = {
     **{"ink": INK, "target": INK, "data": FAINT},

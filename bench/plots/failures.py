@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.system.atomic import DISK_ERRORS
-from bench.tables.formatting import text
+from sgdbench.system.atomic import DISK_ERRORS
+from sgdbench.tables.formatting import text
 
 
 @contextmanager

@@ -18,10 +18,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, FuncFormatter, Locator, MaxNLocator, NullLocator
 
-from bench.charts.chart import panel_columns
-from bench.charts.ticks import format_log_tick, format_log_ticks, format_tick, log_ticks
-from bench.system.atomic import replace_atomically
-from bench.tables.chart_words import join_sentences
+from sgdbench.charts.chart import panel_columns
+from sgdbench.charts.ticks import format_log_tick, format_log_ticks, format_tick, log_ticks
+from sgdbench.system.atomic import replace_atomically
+from sgdbench.tables.chart_words import join_sentences
 
 WIDTH = 8.0  # inches: 800 pixels at 100 dots per inch, the width of a README
 INK = "#333333"
@@ -131,7 +131,7 @@ def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
 
 
 class LogTicks(Locator):
-    """At most six ticks of those that `bench.charts.ticks.log_ticks` offers for the view.
+    """At most six ticks of those that `sgdbench.charts.ticks.log_ticks` offers for the view.
 
     matplotlib's own locator takes far longer, and leaves an axis within one decade without a label.
     """

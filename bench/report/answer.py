@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.report.choice import find_choice
-from bench.report.reproduce import changed_settings
-from bench.report.run_data import RunData
-from bench.store.choice import Choice
-from bench.tables.conclusions import no_choice
-from bench.tables.confirm import is_confirmed
-from bench.tables.costs import KERNEL
-from bench.tables.facts import Seeds
-from bench.tables.formatting import duration, percentage, text
-from bench.tables.rank import cost_of
-from bench.tables.words import (
+from sgdbench.report.choice import find_choice
+from sgdbench.report.reproduce import changed_settings
+from sgdbench.report.run_data import RunData
+from sgdbench.store.choice import Choice
+from sgdbench.tables.conclusions import no_choice
+from sgdbench.tables.confirm import is_confirmed
+from sgdbench.tables.costs import KERNEL
+from sgdbench.tables.facts import Seeds
+from sgdbench.tables.formatting import duration, percentage, text
+from sgdbench.tables.rank import cost_of
+from sgdbench.tables.words import (
     NO_BEST_CHOICE,
     NOT_ARRIVED,
     describe_batch_size,

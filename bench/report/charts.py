@@ -7,19 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts import fit
-from bench.charts.cell import cell_charts, thin_curves
-from bench.charts.chart import Chart
-from bench.charts.choices import best_optimizers, spread_evenly
-from bench.charts.losses import CLOCKS, loss_charts, with_words
-from bench.charts.rate_map import map_settings, name_map, rate_map_figure, rate_maps
-from bench.charts.rates import RateChoices, rate_chart, rate_choices
-from bench.charts.row_charts import optimizer_ratios, setting_importance
-from bench.charts.times import time_chart
-from bench.data.fit_table import thin_rows
-from bench.data.units import curve_in_table_units
-from bench.report.run_data import RunData
-from bench.tables.chart_words import (
+from sgdbench.charts import fit
+from sgdbench.charts.cell import cell_charts, thin_curves
+from sgdbench.charts.chart import Chart
+from sgdbench.charts.choices import best_optimizers, spread_evenly
+from sgdbench.charts.losses import CLOCKS, loss_charts, with_words
+from sgdbench.charts.rate_map import map_settings, name_map, rate_map_figure, rate_maps
+from sgdbench.charts.rates import RateChoices, rate_chart, rate_choices
+from sgdbench.charts.row_charts import optimizer_ratios, setting_importance
+from sgdbench.charts.times import time_chart
+from sgdbench.data.fit_table import thin_rows
+from sgdbench.data.units import curve_in_table_units
+from sgdbench.kernels.model.param_columns import params_from_columns
+from sgdbench.report.run_data import RunData
+from sgdbench.tables.chart_words import (
     BEST_OPTIMIZERS,
     TIME_OF_A_RUN,
     caption_fits,
@@ -28,13 +29,12 @@ from bench.tables.chart_words import (
     join_sentences,
     say_part,
 )
-from bench.tables.confusion import name_classes
-from bench.tables.costs import COST_NAMES, settle_cost
-from bench.tables.formatting import text
-from bench.tables.outcomes import best_runs
-from bench.tables.rank import constant_settings, leaders, varies
-from bench.tables.words import describe_batch_size, describe_choice
-from kernels.model.param_columns import params_from_columns
+from sgdbench.tables.confusion import name_classes
+from sgdbench.tables.costs import COST_NAMES, settle_cost
+from sgdbench.tables.formatting import text
+from sgdbench.tables.outcomes import best_runs
+from sgdbench.tables.rank import constant_settings, leaders, varies
+from sgdbench.tables.words import describe_batch_size, describe_choice
 
 LEAST_CHECKPOINTS, MOST_CHECKPOINTS = 4, 101  # of a curve in a cell
 MOST_MARKERS = 6000  # in the charts of learning rates of a page

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction, run_table
-from bench.report.run_data import RunData
-from bench.report.start_text import SEED, start_texts
-from bench.store.choice import Choice
-from bench.study.grid import DEFAULT_START
-from bench.study.run_settings import choice_settings
-from bench.tables.costs import choice_columns, losses_of
-from bench.tables.facts import FULL
-from bench.tables.outcomes import judged_loss
-from bench.tables.rank import recommended_choice, runs_of
-from kernels.base.checks import describe
+from sgdbench.kernels.base.checks import describe
+from sgdbench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction, run_table
+from sgdbench.report.run_data import RunData
+from sgdbench.report.start_text import SEED, start_texts
+from sgdbench.store.choice import Choice
+from sgdbench.study.grid import DEFAULT_START
+from sgdbench.study.run_settings import choice_settings
+from sgdbench.tables.costs import choice_columns, losses_of
+from sgdbench.tables.facts import FULL
+from sgdbench.tables.outcomes import judged_loss
+from sgdbench.tables.rank import recommended_choice, runs_of
 
 
 def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:

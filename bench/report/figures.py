@@ -7,17 +7,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.surface import loss_surface
-from bench.charts.basins import basin_chart
-from bench.charts.chart import Chart
-from bench.charts.choices import best_optimizers
-from bench.charts.confusion import confusion_chart
-from bench.charts.contours import contour_chart
-from bench.charts.speed import speed_chart
-from bench.charts.weights import has_weights, weight_chart
-from bench.plots.draw import draw_chart
-from bench.plots.style import save
-from bench.report.charts import (
+from sgdbench.analysis.surface import loss_surface
+from sgdbench.charts.basins import basin_chart
+from sgdbench.charts.chart import Chart
+from sgdbench.charts.choices import best_optimizers
+from sgdbench.charts.confusion import confusion_chart
+from sgdbench.charts.contours import contour_chart
+from sgdbench.charts.speed import speed_chart
+from sgdbench.charts.weights import has_weights, weight_chart
+from sgdbench.kernels.model.param_columns import params_of_row
+from sgdbench.plots.draw import draw_chart
+from sgdbench.plots.style import save
+from sgdbench.report.charts import (
     effect_chart,
     fit_chart,
     loss_figure,
@@ -25,8 +26,8 @@ from bench.report.charts import (
     rate_figure,
     ratio_chart,
 )
-from bench.report.run_data import RunData
-from bench.tables.chart_words import (
+from sgdbench.report.run_data import RunData
+from sgdbench.tables.chart_words import (
     CONFUSION_CAPTION,
     DRAWN_STARTS,
     STANDARDIZED_UNITS,
@@ -35,10 +36,9 @@ from bench.tables.chart_words import (
     join_sentences,
     say_part,
 )
-from bench.tables.confusion import name_classes
-from bench.tables.outcomes import start_families
-from bench.tables.rank import varies
-from kernels.model.param_columns import params_of_row
+from sgdbench.tables.confusion import name_classes
+from sgdbench.tables.outcomes import start_families
+from sgdbench.tables.rank import varies
 
 MAX_PATHS = 3  # one row of panels
 # A share of the variance of y: without a target, runs that end at 1e-30 and at 1e-20 of it are equally good.

@@ -5,11 +5,11 @@ import shlex
 from collections.abc import Iterable
 from itertools import chain
 
-from bench.report.measurements import find_check, measurements_of
-from bench.report.run_data import RunData
-from bench.tables.formatting import escape_markdown, text, to_markdown
-from bench.tables.render import TITLES
-from bench.tables.words import describe_progress, format_count, say_check
+from sgdbench.report.measurements import find_check, measurements_of
+from sgdbench.report.run_data import RunData
+from sgdbench.tables.formatting import escape_markdown, text, to_markdown
+from sgdbench.tables.render import TITLES
+from sgdbench.tables.words import describe_progress, format_count, say_check
 
 LEADING_FIGURES = 3
 COMMAND = "sgdbench run run.toml --out FOLDER"

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.report.run_data import RunData
-from bench.tables.facts import NotChecked, ReferenceCheck
-from bench.tables.render import TITLES, caption
-from bench.tables.words import say_check
+from sgdbench.report.run_data import RunData
+from sgdbench.tables.facts import NotChecked, ReferenceCheck
+from sgdbench.tables.render import TITLES, caption
+from sgdbench.tables.words import say_check
 
 
 class Measurement(NamedTuple):

@@ -14,28 +14,28 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.analysis.surface import loss_surface
-from bench.charts.confusion import confusion_chart
-from bench.charts.contours import contour_chart
-from bench.charts.fit import fit_chart, two_classes
-from bench.data.table import builtin
-from bench.data.units import curve_in_table_units
-from bench.plots.draw import draw_chart
-from bench.plots.film.film import fit_film, loss_limits
-from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
-from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
-from bench.report.charts import map_figure
-from bench.report.figures import loss_by_optimizer
-from bench.report.run_data import RunData, run_data_of
-from bench.store.results import StoredSweep
-from bench.tables.confusion import confusion_table
-from bench.tables.formatting import display, text
-from bench.tables.render import readable_table
-from bench.tables.words import describe_endings
-from kernels import FitResult
-from kernels.data.samples import check_samples
-from kernels.losses.classes import encode_classes
-from kernels.model.param_columns import MAX_COLUMNS_PER_PARAM
+from sgdbench.analysis.surface import loss_surface
+from sgdbench.charts.confusion import confusion_chart
+from sgdbench.charts.contours import contour_chart
+from sgdbench.charts.fit import fit_chart, two_classes
+from sgdbench.data.table import builtin
+from sgdbench.data.units import curve_in_table_units
+from sgdbench.kernels import FitResult
+from sgdbench.kernels.data.samples import check_samples
+from sgdbench.kernels.losses.classes import encode_classes
+from sgdbench.kernels.model.param_columns import MAX_COLUMNS_PER_PARAM
+from sgdbench.plots.draw import draw_chart
+from sgdbench.plots.film.film import fit_film, loss_limits
+from sgdbench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
+from sgdbench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
+from sgdbench.report.charts import map_figure
+from sgdbench.report.figures import loss_by_optimizer
+from sgdbench.report.run_data import RunData, run_data_of
+from sgdbench.store.results import StoredSweep
+from sgdbench.tables.confusion import confusion_table
+from sgdbench.tables.formatting import display, text
+from sgdbench.tables.render import readable_table
+from sgdbench.tables.words import describe_endings
 
 # Keeps a dollar sign in a name from becoming a formula.
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'

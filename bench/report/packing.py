@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.charts.chart import Chart, Layer, Line
-from bench.charts.colors import colors_of
-from bench.tables.facts import FULL
-from bench.tables.formatting import duration, label, text
-from bench.tables.words import describe_batch_size, describe_order
-from kernels.base.run import Floats
+from sgdbench.charts.chart import Chart, Layer, Line
+from sgdbench.charts.colors import colors_of
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.facts import FULL
+from sgdbench.tables.formatting import duration, label, text
+from sgdbench.tables.words import describe_batch_size, describe_order
 
 POOLED = 6  # values of a list that is worth it
 AXES, LEGEND = ("x", "y"), "keys"  # of charts

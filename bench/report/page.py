@@ -14,19 +14,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from bench.analysis.convergence import MAX_WEIGHTS, has_many_weights
-from bench.report.answer import SAID_BY_ANSWER, find_answer
-from bench.report.markdown import command_of
-from bench.report.measurements import Measurement, measurements_of
-from bench.report.packing import compress
-from bench.report.page_data import page_data
-from bench.report.reproduce import reproduction, run_table
-from bench.report.run_data import RunData
-from bench.tables.chart_words import CONFUSION_CAPTION
-from bench.tables.formatting import text
-from bench.tables.rank import varies
-from bench.tables.render import TITLES, caption, text_table
-from bench.tables.words import describe_progress, format_count, say_no_stable_rates
+from sgdbench.analysis.convergence import MAX_WEIGHTS, has_many_weights
+from sgdbench.report.answer import SAID_BY_ANSWER, find_answer
+from sgdbench.report.markdown import command_of
+from sgdbench.report.measurements import Measurement, measurements_of
+from sgdbench.report.packing import compress
+from sgdbench.report.page_data import page_data
+from sgdbench.report.reproduce import reproduction, run_table
+from sgdbench.report.run_data import RunData
+from sgdbench.tables.chart_words import CONFUSION_CAPTION
+from sgdbench.tables.formatting import text
+from sgdbench.tables.rank import varies
+from sgdbench.tables.render import TITLES, caption, text_table
+from sgdbench.tables.words import describe_progress, format_count, say_no_stable_rates
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"

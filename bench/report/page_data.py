@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import to_data
-from bench.charts.rate_map import SHARE
-from bench.report.charts import (
+from sgdbench.charts.chart import to_data
+from sgdbench.charts.rate_map import SHARE
+from sgdbench.kernels.model.param_columns import array_columns, param_columns
+from sgdbench.report.charts import (
     cells_by_map,
     effect_chart,
     fit_chart,
@@ -18,16 +19,15 @@ from bench.report.charts import (
     ratio_chart,
     time_of_runs,
 )
-from bench.report.packing import encode_column, encode_setting, pack, pack_counts, pack_lines, pool
-from bench.report.play_data import play_data
-from bench.report.run_data import RunData
-from bench.report.start_text import StartText, start_texts, write_start
-from bench.tables.chart_words import join_sentences
-from bench.tables.costs import choice_columns
-from bench.tables.formatting import label, text
-from bench.tables.rank import varies
-from bench.tables.words import say_constant_settings, say_rows_on_page, status_words
-from kernels.model.param_columns import array_columns, param_columns
+from sgdbench.report.packing import encode_column, encode_setting, pack, pack_counts, pack_lines, pool
+from sgdbench.report.play_data import play_data
+from sgdbench.report.run_data import RunData
+from sgdbench.report.start_text import StartText, start_texts, write_start
+from sgdbench.tables.chart_words import join_sentences
+from sgdbench.tables.costs import choice_columns
+from sgdbench.tables.formatting import label, text
+from sgdbench.tables.rank import varies
+from sgdbench.tables.words import say_constant_settings, say_rows_on_page, status_words
 
 # The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
 # each curve has.

@@ -5,17 +5,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.charts.cell import run_chart
-from bench.charts.choices import spread_evenly
-from bench.charts.colors import colors_of
-from bench.report.packing import pack, pack_counts
-from bench.report.run_data import RunData
-from bench.tables.chart_words import join_sentences
-from bench.tables.costs import choice_columns
-from bench.tables.formatting import shorten
-from bench.tables.words import describe_end, say_played
-from kernels.data.samples import check_samples
-from kernels.model.program import Program
+from sgdbench.charts.cell import run_chart
+from sgdbench.charts.choices import spread_evenly
+from sgdbench.charts.colors import colors_of
+from sgdbench.kernels.data.samples import check_samples
+from sgdbench.kernels.model.program import Program
+from sgdbench.report.packing import pack, pack_counts
+from sgdbench.report.run_data import RunData
+from sgdbench.tables.chart_words import join_sentences
+from sgdbench.tables.costs import choice_columns
+from sgdbench.tables.formatting import shorten
+from sgdbench.tables.words import describe_end, say_played
 
 # The loss over a plane of parameters is their mean: more of them are not seen in its contours.
 MAX_SAMPLES = 300

@@ -4,15 +4,15 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.plots.failures import skip_failed_figure
-from bench.report.markdown import render_markdown
-from bench.report.page import render_page
-from bench.report.run_data import RunData, read_run_data
-from bench.report.side_by_side import write_comparison
-from bench.system.atomic import replace_atomically, unsynced_files, write_text
-from bench.tables.formatting import remove_leftovers, write_csv, write_tables
-from bench.tables.render import TITLES
-from kernels.model.param_columns import array_columns
+from sgdbench.kernels.model.param_columns import array_columns
+from sgdbench.plots.failures import skip_failed_figure
+from sgdbench.report.markdown import render_markdown
+from sgdbench.report.page import render_page
+from sgdbench.report.run_data import RunData, read_run_data
+from sgdbench.report.side_by_side import write_comparison
+from sgdbench.system.atomic import replace_atomically, unsynced_files, write_text
+from sgdbench.tables.formatting import remove_leftovers, write_csv, write_tables
+from sgdbench.tables.render import TITLES
 
 CONFUSIONS = ("confusion", "confusion_held_out")
 # The tables that reports of version 0.2 have besides.
@@ -64,7 +64,7 @@ def write_run_report(
 
 def _write_figures(run_data: RunData, *, svg: bool, progress: Callable[[float], None]) -> dict[str, str]:
     """Write the figures of a run and remove those it no longer has; return the captions in the order of the report."""
-    from bench.report.figures import DRAWN, write_figure  # noqa: PLC0415 (only where something is drawn)
+    from sgdbench.report.figures import DRAWN, write_figure  # noqa: PLC0415 (only where something is drawn)
 
     captions: dict[str, str] = {}
     for count, name in enumerate(DRAWN, 1):

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from bench.data.builtin_curves import ROWS_WITHOUT_DATA
-from bench.data.memory_maps import is_mapped
-from bench.report.run_data import RunData
-from bench.report.start_text import DRAWN, start_texts
-from bench.store.run_folder import OMITTED_FACTS
-from bench.study.load import to_table
-from bench.study.run_settings import shared_settings
-from bench.study.schema import RunTable, Study
-from kernels import Model
-from kernels.losses import LOSSES, make_loss
-from kernels.losses.classes import reads_rows, takes_classes
-from kernels.model.models import ACTIVATIONS, has_vectors, mlp
+from sgdbench.data.builtin_curves import ROWS_WITHOUT_DATA
+from sgdbench.data.memory_maps import is_mapped
+from sgdbench.kernels import Model
+from sgdbench.kernels.losses import LOSSES, make_loss
+from sgdbench.kernels.losses.classes import reads_rows, takes_classes
+from sgdbench.kernels.model.models import ACTIVATIONS, has_vectors, mlp
+from sgdbench.report.run_data import RunData
+from sgdbench.report.start_text import DRAWN, start_texts
+from sgdbench.store.run_folder import OMITTED_FACTS
+from sgdbench.study.load import to_table
+from sgdbench.study.run_settings import shared_settings
+from sgdbench.study.schema import RunTable, Study
 
 HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
@@ -91,12 +91,12 @@ def _has_no_data(run_data: RunData) -> bool:
 
 def _python_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
-    imports: list[str] = []
+    functions: list[str] = []
     data = PLACEHOLDER_DATA
     if run_data.study and run_data.criterion.name not in LOSSES:
         data = UNKNOWN_DATA
     elif run_data.study:
-        imports, data = _data_lines(run_data.study)
+        functions, data = _data_lines(run_data.study)
     elif _has_no_data(run_data):
         data = f"x, y = None, [0.0] * {run_data.result.clock.n}  # no data: the model has no inputs"
     x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
@@ -104,9 +104,8 @@ def _python_parts(run_data: RunData) -> list[str]:
     head = [
         *_rule_comments(run_data),
         *(["import numpy as np"] if any(DRAWN in str(one.python) for one in start_texts(run_data).values()) else []),
-        *imports,
-        "from kernels import Model, fit",
-        *(["from kernels.base.plugins import load_plugin"] if run_data.plugins else []),
+        f"from sgdbench import Model, fit{', load_plugin' if run_data.plugins else ''}",
+        *([f"from sgdbench.data import {', '.join(sorted(functions))}"] if functions else []),
         "",
         *(f"load_plugin({file!r})" for file in run_data.plugins),
         data,
@@ -138,17 +137,17 @@ def _rule_comments(run_data: RunData) -> list[str]:
 
 
 def _data_lines(study: Study) -> tuple[list[str], str]:
-    """Return the imports and the line that loads the data of a study."""
+    """Return the functions of `sgdbench.data`, and the line that loads the data of a study with them."""
     table, loss = study.data, study.run.loss
     if table.builtin is not None:
-        imports, data = ["from bench.data import builtin"], f"builtin({table.builtin!r})"
+        functions, data = ["builtin"], f"builtin({table.builtin!r})"
     else:
         read = ", drop_missing=True" if table.drop_missing else ""
         read += f", categories={table.categories!r}" if table.categories else ""
         read += f", cache_dir={table.cache_dir!r}" if table.cache_dir else ""
         form = study.model.expression, table.x or (), study.model.inputs, make_loss(loss)
         read += ", by_row=True" if is_mapped(str(table.path)) and reads_rows(*form) else ""
-        imports = ["from bench.data import load_table"]
+        functions = ["load_table"]
         labels = f", loss={loss!r}" if takes_classes(make_loss(loss)) else ""
         known = f"{labels}, like=rows" if labels else ""
         data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{read}{labels})"
@@ -159,18 +158,18 @@ def _data_lines(study: Study) -> tuple[list[str], str]:
             if path
         ]
         if others:
-            imports = ["from bench.data import add_held_out, load_table"]
+            functions.append("add_held_out")
             data = f"add_held_out({'rows := ' if labels else ''}{data}{''.join(others)})"
     shares = [f", {name}{share}" for name, share in (("", table.validation), ("test=", table.test)) if share]
     if shares:
-        imports, data = [*imports, "from bench.data import hold_out_share"], f"hold_out_share({data}{''.join(shares)})"
+        functions.append("hold_out_share")
+        data = f"hold_out_share({data}{''.join(shares)})"
     if not table.standardize:
-        return imports, f"data = {data}"
+        return functions, f"data = {data}"
     how = "" if make_loss(loss).scales_targets else ", targets=False"
     how += "" if table.center == "both" else f", center={table.center!r}"
     how += ", constant=True" if has_vectors(study.model.expression) else ""
-    imports += ["from bench.data import standardize", "from bench.data.fit_table import carry_back"]
-    return imports, f"data, scaling = standardize({data}{how})"
+    return [*functions, "carry_back", "standardize"], f"data, scaling = standardize({data}{how})"
 
 
 def _toml_parts(run_data: RunData) -> list[str]:

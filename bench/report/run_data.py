@@ -10,16 +10,19 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
-from bench.analysis.advice import is_worth_standardizing
-from bench.data.table import Dataset
-from bench.data.units import describe_residual_units
-from bench.engine.fingerprint import fingerprint
-from bench.report.run_facts import RunFacts
-from bench.store.evidence import read_tables
-from bench.store.results import StoredSweep, read_sweep
-from bench.study.load import load_study
-from bench.study.schema import Study
-from bench.tables.conclusions import (
+from sgdbench.analysis.advice import is_worth_standardizing
+from sgdbench.data.table import Dataset
+from sgdbench.data.units import describe_residual_units
+from sgdbench.engine.fingerprint import fingerprint
+from sgdbench.kernels.base.registry import registered_in, registered_named
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.report.run_facts import RunFacts
+from sgdbench.store.evidence import read_tables
+from sgdbench.store.results import StoredSweep, read_sweep
+from sgdbench.study.load import load_study
+from sgdbench.study.schema import Study
+from sgdbench.tables.conclusions import (
     ABOUT_ROWS,
     Circumstances,
     falls_on_held_out,
@@ -34,13 +37,13 @@ from bench.tables.conclusions import (
     leading_conclusions,
     summarize_judged,
 )
-from bench.tables.confirm import is_confirmed
-from bench.tables.facts import Losses, LowestLoss, Metric, OnTestRows, Units
-from bench.tables.intervals import Pairs
-from bench.tables.outcomes import lowest_run
-from bench.tables.rank import cost_of, recommended_choice, runs_of
-from bench.tables.render import readable_table
-from bench.tables.words import (
+from sgdbench.tables.confirm import is_confirmed
+from sgdbench.tables.facts import Losses, LowestLoss, Metric, OnTestRows, Units
+from sgdbench.tables.intervals import Pairs
+from sgdbench.tables.outcomes import lowest_run
+from sgdbench.tables.rank import cost_of, recommended_choice, runs_of
+from sgdbench.tables.render import readable_table
+from sgdbench.tables.words import (
     DAMAGED_STUDY,
     SWEEP_IN_PYTHON,
     format_count,
@@ -50,9 +53,6 @@ from bench.tables.words import (
     say_unreadable_data,
     sentences,
 )
-from kernels.base.registry import registered_in, registered_named
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
 
 MAKERS: dict[str, Callable[[str], Any]] = {"optimizer": make_optimizer, "loss": make_loss}
 
@@ -81,7 +81,7 @@ class RunData(RunFacts):
 
     @cached_property
     def conclusions(self) -> list[Any]:
-        """All conclusions of the run, as `bench.tables.facts`; none if nothing has been trained yet."""
+        """All conclusions of the run, as `sgdbench.tables.facts`; none if nothing has been trained yet."""
         if self.frame.empty:
             return []
         best, criterion, model = recommended_choice(self.ranked), self.criterion, self.result.model
@@ -163,7 +163,7 @@ class RunData(RunFacts):
 
     @cached_property
     def judged(self) -> pd.Series | None:
-        """The outcome of the best choice on the rows for the test; see `bench.tables.conclusions.summarize_judged`.
+        """The outcome of the best choice on the rows for the test; see `sgdbench.tables.conclusions.summarize_judged`.
 
         Of its runs on fresh seeds, where there are any. None where these runs, as they stand, were not judged, or
         where every run diverged.

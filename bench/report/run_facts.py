@@ -7,27 +7,27 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from bench.charts.loss_axis import LossAxis
-from bench.data.scaling import Scaling
-from bench.data.table import Dataset
-from bench.study.schema import Study
-from bench.tables.confirm import RankedRuns, are_same
-from bench.tables.confusion import confusion_table
-from bench.tables.costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, loss_floor
-from bench.tables.facts import Seeds
-from bench.tables.loss_bands import loss_bands
-from bench.tables.main_effects import cost_of_effects, main_effects
-from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.outcomes import choice_outcomes, lowest_run
-from bench.tables.rank import constant_settings, cost_of, leaders, recommended_choice, runs_of, varies
-from bench.tables.render import standard_tables
-from bench.tables.words import describe_seeds
-from kernels.base.run import Floats
-from kernels.base.spec import parse_spec
-from kernels.losses import make_loss
-from kernels.losses.classes import Label, takes_classes
-from kernels.losses.loss import Loss
-from kernels.model.param_columns import params_of_row
+from sgdbench.charts.loss_axis import LossAxis
+from sgdbench.data.scaling import Scaling
+from sgdbench.data.table import Dataset
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.base.spec import parse_spec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import Label, takes_classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.param_columns import params_of_row
+from sgdbench.study.schema import Study
+from sgdbench.tables.confirm import RankedRuns, are_same
+from sgdbench.tables.confusion import confusion_table
+from sgdbench.tables.costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, loss_floor
+from sgdbench.tables.facts import Seeds
+from sgdbench.tables.loss_bands import loss_bands
+from sgdbench.tables.main_effects import cost_of_effects, main_effects
+from sgdbench.tables.optimizer_comparison import compare_optimizers
+from sgdbench.tables.outcomes import choice_outcomes, lowest_run
+from sgdbench.tables.rank import constant_settings, cost_of, leaders, recommended_choice, runs_of, varies
+from sgdbench.tables.render import standard_tables
+from sgdbench.tables.words import describe_seeds
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class RunFacts(RankedRuns):
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
-        """The outcome of each choice of settings, as from `bench.tables.outcomes.choice_outcomes`."""
+        """The outcome of each choice of settings, as from `sgdbench.tables.outcomes.choice_outcomes`."""
         return choice_outcomes(self.frame, self.ranked)
 
     @cached_property
@@ -116,7 +116,7 @@ class RunFacts(RankedRuns):
 
     @cached_property
     def loss_bands(self) -> pd.DataFrame:
-        """Their loss curves, as from `bench.tables.loss_bands.loss_bands`, with the `seconds` of each checkpoint."""
+        """Their loss curves, as from `sgdbench.tables.loss_bands.loss_bands`, with the `seconds` of each checkpoint."""
         best = self.best_runs
         bands = loss_bands(best, self.result.read_curves(best["config_id"].tolist()))
         per_update = best.drop_duplicates("optimizer").set_index("optimizer")["seconds_per_update"]
@@ -164,7 +164,7 @@ class RunFacts(RankedRuns):
 
     @cached_property
     def effects(self) -> pd.DataFrame:
-        """How much each setting matters, as from `bench.tables.main_effects.main_effects`."""
+        """How much each setting matters, as from `sgdbench.tables.main_effects.main_effects`."""
         return main_effects(self.frame, floor=self.floor)
 
     @property
@@ -180,7 +180,7 @@ class RunFacts(RankedRuns):
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables of `bench.tables.render.standard_tables`."""
+        """The tables of `sgdbench.tables.render.standard_tables`."""
         return standard_tables(self.frame, self.ranked[self.choices.columns])
 
     @property

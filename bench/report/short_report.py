@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from bench.charts.chart import Chart
-from bench.plots.draw import draw_chart
-from bench.plots.failures import skip_failed_figure
-from bench.plots.style import save
-from bench.report.page import assemble_page, embed_figures
-from bench.system.atomic import write_text
-from bench.tables.formatting import escape_markdown, remove_leftovers, text, to_markdown, write_tables
-from bench.tables.render import text_table
+from sgdbench.charts.chart import Chart
+from sgdbench.plots.draw import draw_chart
+from sgdbench.plots.failures import skip_failed_figure
+from sgdbench.plots.style import save
+from sgdbench.report.page import assemble_page, embed_figures
+from sgdbench.system.atomic import write_text
+from sgdbench.tables.formatting import escape_markdown, remove_leftovers, text, to_markdown, write_tables
+from sgdbench.tables.render import text_table
 
 # The function that makes each chart.
 Figures = Mapping[str, Callable[[], Chart] | None]

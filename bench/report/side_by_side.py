@@ -9,21 +9,21 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Key, to_data
-from bench.charts.colors import colors_of
-from bench.charts.loss_axis import PLAIN, LossAxis
-from bench.charts.losses import loss_charts, with_words
-from bench.report.answer import sample_of
-from bench.report.page import LIBRARY, assemble_page
-from bench.report.run_data import RunData
-from bench.system.atomic import explain_unwritable, write_text
-from bench.tables.chart_words import COMPARED_RUNS_CAPTION
-from bench.tables.confirm import is_confirmed
-from bench.tables.formatting import MISSING, text
-from bench.tables.outcomes import ALL_STARTS
-from bench.tables.rank import recommended_choice
-from bench.tables.render import Column, TextTable, readable_table, text_table
-from bench.tables.words import describe_choice
+from sgdbench.charts.chart import Key, to_data
+from sgdbench.charts.colors import colors_of
+from sgdbench.charts.loss_axis import PLAIN, LossAxis
+from sgdbench.charts.losses import loss_charts, with_words
+from sgdbench.report.answer import sample_of
+from sgdbench.report.page import LIBRARY, assemble_page
+from sgdbench.report.run_data import RunData
+from sgdbench.system.atomic import explain_unwritable, write_text
+from sgdbench.tables.chart_words import COMPARED_RUNS_CAPTION
+from sgdbench.tables.confirm import is_confirmed
+from sgdbench.tables.formatting import MISSING, text
+from sgdbench.tables.outcomes import ALL_STARTS
+from sgdbench.tables.rank import recommended_choice
+from sgdbench.tables.render import Column, TextTable, readable_table, text_table
+from sgdbench.tables.words import describe_choice
 
 COMPARISON_SCRIPTS = [LIBRARY, "look.js", "chart.js", "comparison.js"]
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report.run_data import RunData
-from bench.study.grid import RandomStarts
-from kernels import Model
+from sgdbench.kernels import Model
+from sgdbench.report.run_data import RunData
+from sgdbench.study.grid import RandomStarts
 
 # The most numbers that are written out.
 MOST_NUMBERS = 30

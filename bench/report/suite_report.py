@@ -10,19 +10,19 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from bench.charts.performance_profile import NAMED, profile_chart, rate_ranges, ratio_map
-from bench.report.run_data import RunData
-from bench.report.short_report import Figures, write_short_report
-from bench.tables.facts import FewestSamples, LeadingOptimizer, LeftOut, NothingCompared, WidestRates
-from bench.tables.formatting import escape_markdown, percentage, text
-from bench.tables.performance_profile import (
+from sgdbench.charts.performance_profile import NAMED, profile_chart, rate_ranges, ratio_map
+from sgdbench.report.run_data import RunData
+from sgdbench.report.short_report import Figures, write_short_report
+from sgdbench.tables.facts import FewestSamples, LeadingOptimizer, LeftOut, NothingCompared, WidestRates
+from sgdbench.tables.formatting import escape_markdown, percentage, text
+from sgdbench.tables.performance_profile import (
     cost_ratios,
     good_rates,
     performance_profile,
     problem_ratios,
     profile_summary,
 )
-from bench.tables.words import format_count, sentences
+from sgdbench.tables.words import format_count, sentences
 
 SHARES = {"won": "best", "within_2": "within 2 times", "within_10": "within 10 times", "solved": "solved"}
 

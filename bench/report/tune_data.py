@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from bench.report.run_data import RunData, run_data_of
-from bench.store.tuning import StoredSearch
-from bench.tables.conclusions import no_choice, rival_of, settings_of
-from bench.tables.costs import CHOICES, add_excess, find_choices, run_costs
-from bench.tables.facts import AgainstGrid, Edge, NoChoice, Search, Seeds, TunedRivals
-from bench.tables.formatting import label, text
-from bench.tables.optimizer_comparison import compare_with
-from bench.tables.rank import leaders, summarize
-from bench.tables.search import GRID, RankedSearch, choice_values, join_grid, search_history
-from bench.tables.words import describe_order, sentences
+from sgdbench.report.run_data import RunData, run_data_of
+from sgdbench.store.tuning import StoredSearch
+from sgdbench.tables.conclusions import no_choice, rival_of, settings_of
+from sgdbench.tables.costs import CHOICES, add_excess, find_choices, run_costs
+from sgdbench.tables.facts import AgainstGrid, Edge, NoChoice, Search, Seeds, TunedRivals
+from sgdbench.tables.formatting import label, text
+from sgdbench.tables.optimizer_comparison import compare_with
+from sgdbench.tables.rank import leaders, summarize
+from sgdbench.tables.search import GRID, RankedSearch, choice_values, join_grid, search_history
+from sgdbench.tables.words import describe_order, sentences
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ class TuneData(RunData, RankedSearch):
         """The leaders compared with the best choice on fresh seeds; None where there are no fresh runs.
 
         `rival`; the columns of a ranking up to `final_loss_high`; and those from `ratio` to `verdict` of
-        `bench.tables.optimizer_comparison.compare_with`.
+        `sgdbench.tables.optimizer_comparison.compare_with`.
         """
         fresh = self.fresh
         if fresh is None or self.frame.empty:

@@ -6,17 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench.charts.tuning import history_chart, slices_chart
-from bench.report.answer import find_answer
-from bench.report.report import write_run_report
-from bench.report.run_data import run_data_of
-from bench.report.short_report import Figures, write_short_report
-from bench.report.tune_data import TuneData
-from bench.store.tuning import GRID_FOLDER
-from bench.tables.rank import constant_settings
-from bench.tables.render import ratio_title
-from bench.tables.search import GRID, grid_in_random_order, search_history
-from bench.tables.words import describe_ratio, describe_seeds
+from sgdbench.charts.tuning import history_chart, slices_chart
+from sgdbench.report.answer import find_answer
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import run_data_of
+from sgdbench.report.short_report import Figures, write_short_report
+from sgdbench.report.tune_data import TuneData
+from sgdbench.store.tuning import GRID_FOLDER
+from sgdbench.tables.rank import constant_settings
+from sgdbench.tables.render import ratio_title
+from sgdbench.tables.search import GRID, grid_in_random_order, search_history
+from sgdbench.tables.words import describe_ratio, describe_seeds
 
 # The page lists this many of the best trials; the tables have all of them.
 LISTED = 20

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.store.evidence import store_tables
-from kernels.model.model import Model
-from kernels.model.param_columns import params_of_row
-from kernels.train.attainable_loss import AttainableLoss, unknown_loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.param_columns import params_of_row
+from sgdbench.kernels.train.attainable_loss import AttainableLoss, unknown_loss
+from sgdbench.store.evidence import store_tables
 
 TABLE_NAME = "yardstick"  # the name of the table in folders of 0.2
 

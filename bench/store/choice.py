@@ -7,9 +7,9 @@ import pandas as pd
 import tomli_w
 from numpy.typing import ArrayLike
 
-from kernels import FitResult, Model, fit
-from kernels.base.columns import Inputs
-from kernels.base.run import Floats
+from sgdbench.kernels import FitResult, Model, fit
+from sgdbench.kernels.base.columns import Inputs
+from sgdbench.kernels.base.run import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Choice:
     model : Model
     settings : dict
         optimizer, lr, schedule, batch_size (``"full"`` for all samples), shuffle, and dtype if it was given: as for
-        `kernels.fit`.
+        `sgdbench.fit`.
     common : dict
         The settings that all runs share: epochs, target, loss, drop_last, record, patience and the held-out samples.
     init : array, shape (P,)
@@ -79,7 +79,7 @@ class Choice:
             The data passed to the sweep. The same share of them is held out; for a study, whose data already exclude
             held-out samples, the same samples.
         **changes
-            Arguments of `kernels.fit` that replace these settings.
+            Arguments of `sgdbench.fit` that replace these settings.
 
         Raises
         ------

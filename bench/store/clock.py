@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.run import Floats, Integers, samples_per_epoch
-from kernels.data.checkpoints import count_updates, make_checkpoints
+from sgdbench.kernels.base.run import Floats, Integers, samples_per_epoch
+from sgdbench.kernels.data.checkpoints import count_updates, make_checkpoints
 
 VALUES_AT_A_TIME = 2**20
 
@@ -23,7 +23,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Clock:
-    """The checkpoints at which the runs of a sweep are recorded: settings as for `kernels.fit`, and `n` samples.
+    """The checkpoints at which the runs of a sweep are recorded: settings as for `sgdbench.fit`, and `n` samples.
 
     `record` is never a plain "log", which a sweep replaces by one with a number.
     """

@@ -6,8 +6,8 @@ from warnings import warn
 import pandas as pd
 import pyarrow.parquet as pq
 
-from bench.store.run_folder import EVIDENCE_FOLDER, PLAN_FILE, read_identity, resume_command, visible_files
-from bench.store.seal import DamagedError, name_owner, read_table, write_table
+from sgdbench.store.run_folder import EVIDENCE_FOLDER, PLAN_FILE, read_identity, resume_command, visible_files
+from sgdbench.store.seal import DamagedError, name_owner, read_table, write_table
 
 
 def with_interval(name: str) -> list[str]:

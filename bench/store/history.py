@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.store import part as parts
-from bench.store.part import FROM_THE_START, Flags, Integers
+from sgdbench.store import part as parts
+from sgdbench.store.part import FROM_THE_START, Flags, Integers
 
 NOT_STORED = -1
 _LOSS_COLUMNS = {"losses": "loss", "validation_losses": "validation_loss"}

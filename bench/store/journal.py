@@ -17,10 +17,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.store.evidence import read_table_of, store_tables
-from bench.store.run_folder import EVIDENCE_FOLDER, OUT_ADVICE
-from bench.store.seal import DamagedError
-from bench.system.files import read_regular_file
+from sgdbench.store.evidence import read_table_of, store_tables
+from sgdbench.store.run_folder import EVIDENCE_FOLDER, OUT_ADVICE
+from sgdbench.store.seal import DamagedError
+from sgdbench.system.files import read_regular_file
 
 try:
     with warnings.catch_warnings():
@@ -105,7 +105,7 @@ def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def read_trials(folder: Path) -> pd.DataFrame:
-    """Return the trials of a search, as `bench.TuneResult` describes them; none in the first round."""
+    """Return the trials of a search, as `sgdbench.TuneResult` describes them; none in the first round."""
     _read_sound(folder)
     storage = _replay(folder / JOURNAL)
     rows = [

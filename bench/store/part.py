@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.store.seal import write_table
-from bench.system.atomic import sync_folder
+from sgdbench.store.seal import write_table
+from sgdbench.system.atomic import sync_folder
 
 FROM_THE_START = -1
 CURVE_COLUMNS = ("losses", "validation_losses")

@@ -12,10 +12,23 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bench.store.attainable_loss import TABLE_NAME, attainable_loss_of, lowered_by
-from bench.store.clock import Clock
-from bench.store.evidence import read_table_of
-from bench.store.run_folder import (
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.checks import list_names
+from sgdbench.kernels.base.run import CONVERGED, MAX_EPOCHS, STATUSES, Floats
+from sgdbench.kernels.losses.classes import Classes
+from sgdbench.kernels.model.model_identity import model_of_identity
+from sgdbench.kernels.model.param_columns import (
+    PARAM_PREFIX,
+    START_PREFIX,
+    array_columns,
+    param_columns,
+    params_from_columns,
+)
+from sgdbench.kernels.train.attainable_loss import AttainableLoss
+from sgdbench.store.attainable_loss import TABLE_NAME, attainable_loss_of, lowered_by
+from sgdbench.store.clock import Clock
+from sgdbench.store.evidence import read_table_of
+from sgdbench.store.run_folder import (
     CONFIRMATION_FOLDER,
     IDENTITY_FILE,
     PLAN_FILE,
@@ -24,14 +37,7 @@ from bench.store.run_folder import (
     read_run,
     resume_command,
 )
-from bench.store.seal import DamagedError, name_owner, read_table
-from kernels import Model
-from kernels.base.checks import list_names
-from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUSES, Floats
-from kernels.losses.classes import Classes
-from kernels.model.model_identity import model_of_identity
-from kernels.model.param_columns import PARAM_PREFIX, START_PREFIX, array_columns, param_columns, params_from_columns
-from kernels.train.attainable_loss import AttainableLoss
+from sgdbench.store.seal import DamagedError, name_owner, read_table
 
 # Columns of a plan besides the starts.
 _SETTING_COLUMNS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
@@ -51,7 +57,7 @@ VALIDATION_COLUMNS = {"validation_loss": pa.float64(), "best_validation_loss": p
 
 @dataclass(frozen=True, eq=False)
 class StoredSweep:
-    """The runs of a sweep, read from its folder; `bench.SweepResult` describes the attributes."""
+    """The runs of a sweep, read from its folder; `sgdbench.SweepResult` describes the attributes."""
 
     model: Model
     frame: pd.DataFrame
@@ -98,7 +104,7 @@ class StoredSweep:
         """The losses in the frame's order: config_id (categorical), epoch (a fraction), samples, updates, loss.
 
         With held-out samples, also validation_loss. One row per configuration and checkpoint, or every second, fourth,
-        ... checkpoint and the last if there are too many; see `bench.sweep`.
+        ... checkpoint and the last if there are too many; see `sgdbench.sweep`.
         """
         return self.read_curves(self.frame["config_id"].tolist())
 
@@ -124,10 +130,10 @@ def match_precision(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_sweep(folder: str | Path) -> StoredSweep:
-    """Read the runs of a folder, except those that are behind others in an extension; see `bench.load_run`."""
+    """Read the runs of a folder, except those that are behind others in an extension; see `sgdbench.load_run`."""
     run = read_run(folder)
     if holds_search(run.identity):
-        raise ValueError(f"{folder} holds a search for settings: bench.load_tuning reads it")
+        raise ValueError(f"{folder} holds a search for settings: sgdbench.load_tuning reads it")
     result = read_result(run)
     frame = result.frame
     ended = (frame["status"] != STATUSES[MAX_EPOCHS]) | (frame["epochs"] == frame["epochs"].max())

@@ -8,15 +8,15 @@ A run folder holds
     plan.parquet       one row per configuration: id, settings, start, and whether refinement added it to the grid
     rules.json         the source of rules of the user's own that it was trained with, if there are any
     parts/             the results, as they come
-    evidence/          measurements around the sweep, if there are any; see `bench.store.evidence`
+    evidence/          measurements around the sweep, if there are any; see `sgdbench.store.evidence`
     damaged/           parts that have changed since they were written, if there are any
     .lock              the process that writes
 
 A run that is stopped at any moment, by kill -9, a full disk or a power failure, keeps every part whose `append` had
 returned. Configurations in a modified part count as not done.
 
-Each file holds its checksum (`kernels.base.checksum`) and is read only if it is unmodified and belongs to this run. The
-owner of a file is the run's identity; the first file, which holds that identity, has no owner.
+Each file holds its checksum (`sgdbench.kernels.base.checksum`) and is read only if it is unmodified and belongs to this
+run. The owner of a file is the run's identity; the first file, which holds that identity, has no owner.
 """
 
 import json
@@ -37,9 +37,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.store import part as parts
-from bench.store.history import join_curves, newest_rows
-from bench.store.seal import (
+from sgdbench.kernels.base.checks import describe
+from sgdbench.kernels.base.checksum import find_flaw
+from sgdbench.store import part as parts
+from sgdbench.store.history import join_curves, newest_rows
+from sgdbench.store.seal import (
     DamagedError,
     name_owner,
     read_json,
@@ -48,12 +50,10 @@ from bench.store.seal import (
     seal_table,
     seal_text,
 )
-from bench.system.atomic import replace_atomically, sync_folder
-from bench.system.environment import ENVIRONMENT, environment
-from bench.system.files import check_path, read_regular_file
-from bench.system.lock import lock_folder
-from kernels.base.checks import describe
-from kernels.base.checksum import find_flaw
+from sgdbench.system.atomic import replace_atomically, sync_folder
+from sgdbench.system.environment import ENVIRONMENT, environment
+from sgdbench.system.files import check_path, read_regular_file
+from sgdbench.system.lock import lock_folder
 
 FOLDER_FORMAT = 4
 # Remedies in error messages, for the command line and for Python.
@@ -99,7 +99,9 @@ class Run:
         """
         if not (self._place / IDENTITY_FILE).exists():
             load = "load_tuning" if holds_search(self.identity) else "load_run"
-            raise ValueError(f"{self._folder} was moved or deleted: read the run from its new place with bench.{load}")
+            raise ValueError(
+                f"{self._folder} was moved or deleted: read the run from its new place with sgdbench.{load}"
+            )
         return self._folder if self._folder.absolute() == self._place else self._place
 
     @property
@@ -114,7 +116,7 @@ class Run:
 
     @cached_property
     def environment(self) -> dict[str, str | int]:
-        """The facts of `bench.system.environment.environment` when the run was last opened to write, if intact."""
+        """The facts of `sgdbench.system.environment.environment` when the run was last opened to write, if intact."""
         return self._read(ENVIRONMENT, read_json, {}, "the machine and the versions are ignored")
 
     @cached_property
@@ -152,7 +154,7 @@ class Run:
         same curves as one made at once. Configurations that are not stored are omitted.
 
         The columns are `config_id` (categorical), `checkpoint` (int32), `loss` and, with held-out samples,
-        `validation_loss`. `bench.store.clock.Clock` has the samples and updates at checkpoints.
+        `validation_loss`. `sgdbench.store.clock.Clock` has the samples and updates at checkpoints.
         """
         return join_curves(self._paths, config_ids)
 

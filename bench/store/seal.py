@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.system.atomic import replace_atomically
-from bench.system.files import read_regular_file
-from kernels.base.checksum import LAST_LINE, PLACEHOLDER, add_checksum, find_flaw
+from sgdbench.kernels.base.checksum import LAST_LINE, PLACEHOLDER, add_checksum, find_flaw
+from sgdbench.system.atomic import replace_atomically
+from sgdbench.system.files import read_regular_file
 
 _SEAL_KEY = "seal"
 

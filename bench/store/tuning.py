@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.store.evidence import read_table_of
-from bench.store.results import StoredSweep, read_result, read_sweep
-from bench.store.run_folder import PLAN_FILE, holds_search, read_identity, read_run
+from sgdbench.store.evidence import read_table_of
+from sgdbench.store.results import StoredSweep, read_result, read_sweep
+from sgdbench.store.run_folder import PLAN_FILE, holds_search, read_identity, read_run
 
 IMPORTANCE_TABLE, GRID_FOLDER = "importance", "grid"
 """A table of a search, and the folder of the grid to compare it with."""
@@ -21,7 +21,7 @@ _SETTING_COLUMNS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
 @dataclass(frozen=True, eq=False)
 class StoredSearch:
-    """The trials of a search and their runs, read from its folder; see `bench.TuneResult`."""
+    """The trials of a search and their runs, read from its folder; see `sgdbench.TuneResult`."""
 
     result: StoredSweep
     trials: pd.DataFrame
@@ -71,7 +71,7 @@ def is_tuning_folder(folder: Path) -> bool:
 def read_search(folder: str | Path) -> StoredSearch:
     """Read the folder of a search; raise ValueError if it is none, or if its files were modified."""
     try:
-        from bench.store.journal import read_trials  # noqa: PLC0415 (it needs Optuna)
+        from sgdbench.store.journal import read_trials  # noqa: PLC0415 (it needs Optuna)
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
     run = read_run(folder)

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.data.batches import column_headings, table_files
-from bench.data.categories import named_categories
-from bench.data.columns import check_count, match_inputs
-from bench.data.table_errors import has_wildcard, join_columns, match_columns
-from bench.study.schema import Study
-from kernels.base.checks import did_you_mean
-from kernels.model.categories import Categories
-from kernels.model.inputs import read_inputs
+from sgdbench.data.batches import column_headings, table_files
+from sgdbench.data.categories import named_categories
+from sgdbench.data.columns import check_count, match_inputs
+from sgdbench.data.table_errors import has_wildcard, join_columns, match_columns
+from sgdbench.kernels.base.checks import did_you_mean
+from sgdbench.kernels.model.categories import Categories
+from sgdbench.kernels.model.inputs import read_inputs
+from sgdbench.study.schema import Study
 
 
 def expand_columns(study: Study) -> Study:

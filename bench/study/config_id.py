@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.study.schema import RunTable
-from kernels.base.registry import registered_in, registered_named
-from kernels.base.spec import make_from_spec
-from kernels.losses import make_loss
-from kernels.model.model import Model
-from kernels.model.param_columns import START_PREFIX, params_from_columns
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import SCHEDULES, canonical_schedule
+from sgdbench.kernels.base.registry import registered_in, registered_named
+from sgdbench.kernels.base.spec import make_from_spec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.param_columns import START_PREFIX, params_from_columns
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.schedules import SCHEDULES, canonical_schedule
+from sgdbench.study.schema import RunTable
 
 
 def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared: RunTable) -> NDArray[np.str_]:

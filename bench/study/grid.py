@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.study.keys import GridKeys
-from kernels.base.arguments import suggest_arguments
-from kernels.base.checks import check_bool, check_integer, check_positive, check_real, check_seed, describe
-from kernels.base.columns import Params
-from kernels.base.run import Floats
-from kernels.compile.kinds import check_dtype_name
-from kernels.data.samples import check_batch_size
-from kernels.model.model import Model, by_name
-from kernels.model.param_columns import START_PREFIX, params_to_columns
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.schedules import canonical_schedule
+from sgdbench.kernels.base.arguments import suggest_arguments
+from sgdbench.kernels.base.checks import check_bool, check_integer, check_positive, check_real, check_seed, describe
+from sgdbench.kernels.base.columns import Params
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.compile.kinds import check_dtype_name
+from sgdbench.kernels.data.samples import check_batch_size
+from sgdbench.kernels.model.model import Model, by_name
+from sgdbench.kernels.model.param_columns import START_PREFIX, params_to_columns
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.schedules import canonical_schedule
+from sgdbench.study.keys import GridKeys
 
 ZERO_START, DEFAULT_START, RANDOM_STARTS = "zero", "default", "random"
 MAX_VALUES = 1_000_000
@@ -54,8 +54,8 @@ class Grid:
         Starts: a mapping from a name to values, as a vector in the order of the model's parameters or as a mapping of
         their names; or to the text ``"normal:scale:count"`` or ``"uniform:low:high:count"`` for random starts, named
         ``name[0]``, ``name[1]`` and so on, or to ``"zero"``. Vectors and texts may also be given without a name. By
-        default there is one start, named ``default``, the same as that of `kernels.fit`: it is drawn like
-        ``"normal:1:1"``, except for models with vectors (`kernels.Model.draw_start`).
+        default there is one start, named ``default``, the same as that of `sgdbench.fit`: it is drawn like
+        ``"normal:1:1"``, except for models with vectors (`sgdbench.Model.draw_start`).
     optimizer, schedule
         For example ``"momentum(0.9)"`` and ``"halve(10)"``.
     seed
@@ -64,7 +64,7 @@ class Grid:
     shuffle
         True for a new random order of samples in each epoch.
     dtype
-        The floating-point type: ``"float64"``, the default, or ``"float32"``; see `kernels.fit`.
+        The floating-point type: ``"float64"``, the default, or ``"float32"``; see `sgdbench.fit`.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ so that `--help` answers at once.
 from typing import Annotated, Any
 
 Setting = Any
-"""A value, a list of values, or a range as text; `bench.study.grid.Grid` says what is accepted."""
+"""A value, a list of values, or a range as text; `sgdbench.study.grid.Grid` says what is accepted."""
 
 
 class DataKeys:

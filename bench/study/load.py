@@ -10,23 +10,23 @@ from typing import Any, TypeVar, Unpack
 import tomli_w
 from pydantic import ValidationError
 
-from bench.data.memory_maps import MapOptions
-from bench.data.table import Dataset, builtin
-from bench.data.units import standardized_target
-from bench.study.builtin import builtin_paths
-from bench.study.columns import expand_columns, order_columns
-from bench.study.schema import Study, Table, TuneTable, field_names
-from bench.study.space import check_double
-from bench.study.toml_lines import Key, line_numbers, quote_key
-from bench.system.accepted import describe_error
-from bench.system.files import TABLE_SUFFIXES, parse_toml, read_regular_file
-from kernels.base.arguments import EXACT_MATCH, meant_argument
-from kernels.base.checks import closest_name, did_you_mean, list_names
-from kernels.compile.kinds import check_dtype
-from kernels.data.validation import check_patience
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import learning_rates
+from sgdbench.data.memory_maps import MapOptions
+from sgdbench.data.table import Dataset, builtin
+from sgdbench.data.units import standardized_target
+from sgdbench.kernels.base.arguments import EXACT_MATCH, meant_argument
+from sgdbench.kernels.base.checks import closest_name, did_you_mean, list_names
+from sgdbench.kernels.compile.kinds import check_dtype
+from sgdbench.kernels.data.validation import check_patience
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.study.builtin import builtin_paths
+from sgdbench.study.columns import expand_columns, order_columns
+from sgdbench.study.schema import Study, Table, TuneTable, field_names
+from sgdbench.study.space import check_double
+from sgdbench.study.toml_lines import Key, line_numbers, quote_key
+from sgdbench.system.accepted import describe_error
+from sgdbench.system.files import TABLE_SUFFIXES, parse_toml, read_regular_file
 
 T = TypeVar("T", bound=Table)
 Locate = Callable[[Key], str]

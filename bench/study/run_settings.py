@@ -6,31 +6,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.store.clock import Clock
-from bench.study.schema import RunTable
-from kernels import Model
-from kernels.base.run import Floats, Hyperparameters, Integers, samples_per_epoch
-from kernels.data.order import make_shuffle
-from kernels.data.samples import allocate_data
-from kernels.data.validation import Split
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.block import NO_CHECKPOINTS, Runs, train_runs
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.run import Floats, Hyperparameters, Integers, samples_per_epoch
+from sgdbench.kernels.data.order import make_shuffle
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.data.validation import Split
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.block import NO_CHECKPOINTS, Runs, train_runs
+from sgdbench.store.clock import Clock
+from sgdbench.study.schema import RunTable
 
 Row = Mapping[Any, Any] | pd.Series
 _SETTING_TYPES = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool, "dtype": str}
 
 
 def choice_settings(row: Row, shared: RunTable) -> dict[str, Any]:
-    """Return the settings of a choice by the names of `kernels.fit`; `dtype` only if the row has one."""
+    """Return the settings of a choice by the names of `sgdbench.fit`; `dtype` only if the row has one."""
     own = {name: kind(row[name]) for name, kind in _SETTING_TYPES.items() if name in row}
     return own | {"shuffle": shared.order(own["shuffle"])}
 
 
 def fit_settings(row: Row, shared: RunTable, clock: Clock) -> dict[str, Any]:
-    """Return the arguments with which `kernels.fit` trains a row of a sweep.
+    """Return the arguments with which `sgdbench.fit` trains a row of a sweep.
 
     The start, the kernel and held-out samples are not included.
     """
@@ -38,7 +38,7 @@ def fit_settings(row: Row, shared: RunTable, clock: Clock) -> dict[str, Any]:
 
 
 def shared_settings(shared: RunTable, clock: Clock) -> dict[str, Any]:
-    """Return the arguments of `kernels.fit` that all runs of a sweep share; `patience` only if it is set."""
+    """Return the arguments of `sgdbench.fit` that all runs of a sweep share; `patience` only if it is set."""
     common = {name: getattr(shared, name) for name in ("epochs", "target", "loss", "drop_last")}
     return common | {"record": clock.record} | ({} if shared.patience is None else {"patience": shared.patience})
 
@@ -83,7 +83,7 @@ def train_again(
     """Train rows of a sweep that visit the same batches in the same order again, up to the last checkpoint given.
 
     A single row is trained from all the starts, shape (R, P); otherwise each row has one of them. `checkpoints` are the
-    first of the runs, and `at` is as for `kernels.train.block.train_runs`.
+    first of the runs, and `at` is as for `sgdbench.kernels.train.block.train_runs`.
     """
     loss, first = make_loss(shared.loss), rows.iloc[0]
     own = choice_settings(first, shared)

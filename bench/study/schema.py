@@ -1,4 +1,4 @@
-"""The tables of a study file as checked, frozen objects; `bench.study.keys` has their keys.
+"""The tables of a study file as checked, frozen objects; `sgdbench.study.keys` has their keys.
 
 Values are checked by the functions that use them, so that a study file, a command line and a Python call are refused
 with the same message.
@@ -11,24 +11,24 @@ from typing import Any, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from bench.data.held_out import hold_out_share, read_held_out
-from bench.data.memory_maps import MapOptions, load_table
-from bench.data.scaling import CENTERED_PARTS, Scaling, find_scaling, standardize
-from bench.data.table import BUILTIN_NAMES, Dataset, builtin
-from bench.data.table_errors import check_inputs
-from bench.study.grid import MAX_VALUES, Grid
-from bench.study.keys import DataKeys, GridKeys, ModelKeys, RunKeys, Setting, StudyKeys, TuneKeys
-from bench.study.space import SearchSettings, Space, space_settings
-from bench.study.toml_lines import Key
-from kernels.base.checks import check_bool, check_integer, check_real, check_target, describe
-from kernels.compile.kinds import check_kernel
-from kernels.data.checkpoints import parse_record
-from kernels.data.order import canonical_shuffling
-from kernels.losses import make_loss
-from kernels.losses.classes import model_for_classes, reads_rows
-from kernels.model.categories import Categories
-from kernels.model.model import Model
-from kernels.model.models import has_vectors, make_model_for_columns
+from sgdbench.data.held_out import hold_out_share, read_held_out
+from sgdbench.data.memory_maps import MapOptions, load_table
+from sgdbench.data.scaling import CENTERED_PARTS, Scaling, find_scaling, standardize
+from sgdbench.data.table import BUILTIN_NAMES, Dataset, builtin
+from sgdbench.data.table_errors import check_inputs
+from sgdbench.kernels.base.checks import check_bool, check_integer, check_real, check_target, describe
+from sgdbench.kernels.compile.kinds import check_kernel
+from sgdbench.kernels.data.checkpoints import parse_record
+from sgdbench.kernels.data.order import canonical_shuffling
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import model_for_classes, reads_rows
+from sgdbench.kernels.model.categories import Categories
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import has_vectors, make_model_for_columns
+from sgdbench.study.grid import MAX_VALUES, Grid
+from sgdbench.study.keys import DataKeys, GridKeys, ModelKeys, RunKeys, Setting, StudyKeys, TuneKeys
+from sgdbench.study.space import SearchSettings, Space, space_settings
+from sgdbench.study.toml_lines import Key
 
 
 class Table(BaseModel):
@@ -154,7 +154,7 @@ class RunTable(Table, RunKeys):
     @field_validator("*", mode="before")
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse a value that a fit would refuse, in a study and as an argument of `bench.sweep` and `bench.tune`."""
+        """Refuse a value that a fit would refuse, in a study and as an argument of `sgdbench.sweep` and `tune`."""
         match name := info.field_name:
             case "target" | "target_loss" | "patience" if value is None:
                 pass
@@ -181,7 +181,7 @@ class RunTable(Table, RunKeys):
         return value
 
     def order(self, shuffle: bool) -> bool | str:
-        """Return the `shuffle` of `kernels.fit` for the setting `shuffle` of a grid."""
+        """Return the `shuffle` of `sgdbench.fit` for the setting `shuffle` of a grid."""
         return self.shuffling if shuffle and self.shuffling != "all" else bool(shuffle)
 
 
@@ -203,12 +203,12 @@ class TuneTable(Table, TuneKeys):
 
     @property
     def search(self) -> dict[str, Any]:
-        """The settings of the search, as arguments of `bench.tune`."""
+        """The settings of the search, as arguments of `sgdbench.tune`."""
         return self.model_dump(include=_SEARCH_KEYS)
 
     @property
     def space(self) -> dict[str, Setting]:
-        """The given settings of the space, as arguments of `bench.Space`."""
+        """The given settings of the space, as arguments of `sgdbench.Space`."""
         return self.model_dump(exclude=_SEARCH_KEYS, exclude_none=True)
 
 
@@ -260,7 +260,7 @@ class Study(Named):
         """Load the data and hold out a part of them; standardize them if the study says so, and return the scaling.
 
         Held-out samples are scaled by the mean and the deviation of the training samples. `mapping` are arguments of
-        `bench.data.open_table`, for converting a mapped table.
+        `sgdbench.data.open_table`, for converting a mapped table.
         """
         data = self._read_data(**mapping)
         return standardize(data, **self._scaling_options()) if self.data.standardize else (data, None)
@@ -272,7 +272,7 @@ class Study(Named):
         return find_scaling(self._read_data(**mapping), **self._scaling_options())
 
     def _scaling_options(self) -> dict[str, Any]:
-        """Return the arguments of `bench.data.scaling.find_scaling`, besides the data."""
+        """Return the arguments of `sgdbench.data.scaling.find_scaling`, besides the data."""
         targets, constant = make_loss(self.run.loss).scales_targets, has_vectors(self.model.expression)
         return {"targets": targets, "center": self.data.center, "constant": constant}
 

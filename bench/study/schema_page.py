@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from bench.study.schema import Study
+from sgdbench.study.schema import Study
 
 _TYPE_WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number"}
 

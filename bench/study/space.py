@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.study.grid import Grid, Seeds, Starts, as_list, check_distinct
-from bench.study.keys import GridKeys, TuneKeys
-from kernels.base.arguments import suggest_arguments
-from kernels.base.checks import check_integer, check_real, check_seed, describe
-from kernels.base.spec import parse_spec
-from kernels.model.model import by_name
-from kernels.optimizers import make_optimizer, schedules
-from kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.base.arguments import suggest_arguments
+from sgdbench.kernels.base.checks import check_integer, check_real, check_seed, describe
+from sgdbench.kernels.base.spec import parse_spec
+from sgdbench.kernels.model.model import by_name
+from sgdbench.kernels.optimizers import make_optimizer, schedules
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.study.grid import Grid, Seeds, Starts, as_list, check_distinct
+from sgdbench.study.keys import GridKeys, TuneKeys
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -207,7 +207,7 @@ class Space:
         separately, with the same number of trials; a trial chooses one of the schedules.
     shuffle : bool or list of bool
     init, seed
-        As for `bench.Grid`: each trial is repeated from every start with every seed, by default 0 to 4.
+        As for `sgdbench.Grid`: each trial is repeated from every start with every seed, by default 0 to 4.
 
     Attributes
     ----------

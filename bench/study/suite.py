@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.study.builtin import builtin_paths
-from bench.study.load import check_table, load_study, read_study_table, resolve_paths, study_of_table
-from bench.study.schema import Named, Study, folder_name
+from sgdbench.study.builtin import builtin_paths
+from sgdbench.study.load import check_table, load_study, read_study_table, resolve_paths, study_of_table
+from sgdbench.study.schema import Named, Study, folder_name
 
 SHARED_SECTIONS = ("grid", "run")
 SUITE_KEYS = (*Named.model_fields, "problem", *SHARED_SECTIONS)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kernels.base.checks import describe
+from sgdbench.kernels.base.checks import describe
 
 BOUND_WORDS = {"greater_than": "more than {gt:g}", "greater_than_equal": "at least {ge:g}"}
 BOUND_WORDS |= {"less_than": "less than {lt:g}", "less_than_equal": "at most {le:g}"}

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from kernels.base.checks import describe
+from sgdbench.kernels.base.checks import describe
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """The suffixes of tables that are read into memory."""

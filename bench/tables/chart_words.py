@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.tables.costs import COST_NAMES, KERNEL
-from bench.tables.formatting import MISSING, duration, percentage, shorten, text
-from bench.tables.words import (
+from sgdbench.tables.costs import COST_NAMES, KERNEL
+from sgdbench.tables.formatting import MISSING, duration, percentage, shorten, text
+from sgdbench.tables.words import (
     describe_choice,
     describe_range,
     describe_ratio,
@@ -86,7 +86,7 @@ def say_curves(fewest: int, most: int) -> str:
 
 
 def describe_point(point: Mapping[Any, Any], *, held_out: bool = False) -> str:
-    """Return the words about a point of a loss band (`bench.tables.loss_bands`), or of its held-out losses."""
+    """Return the words about a point of a loss band (`sgdbench.tables.loss_bands`), or of its held-out losses."""
     times = format_count(point["samples"], "sample"), format_count(point["updates"], "update")
     timed = f", {duration(point['seconds'])}" if pd.notna(point.get("seconds")) else ""
     about = f"{text(str(point['optimizer']))}, {', '.join(times)}{timed}"
@@ -161,7 +161,7 @@ def describe_cell(map_name: str, rate: str, size: str, said: str) -> str:
 
 
 def describe_cell_runs(row: Mapping[Any, Any], target: float | None) -> str:
-    """Return what became of the runs of an outcome (`bench.tables.outcomes`)."""
+    """Return what became of the runs of an outcome (`sgdbench.tables.outcomes`)."""
     parts = []
     if target is not None:
         needed = ""

@@ -1,4 +1,4 @@
-"""Conclusions from the tables of a run, as `bench.tables.facts`: best choice, confidence, and where runs fail."""
+"""Conclusions from the tables of a run, as `sgdbench.tables.facts`: best choice, confidence, and where runs fail."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
@@ -6,23 +6,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.data.scaling import Scaling
-from bench.data.units import describe_residual_units, in_table_units, write_params
-from bench.tables import facts
-from bench.tables.confirm import is_confirmed
-from bench.tables.costs import CHOICES, EXCESS, MORE_CHOICES, choice_columns, find_choices, rows_alike, settle_cost
-from bench.tables.facts import Advice, NoGain, NoSkill, Shortfall, UnreachableTarget
-from bench.tables.formatting import shorten_exponent
-from bench.tables.intervals import Pairs, median_interval, row_medians
-from bench.tables.rank import edge_of_rates, recommended_choice, runs_of, varies
-from bench.tables.ties import BETTER, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN
-from bench.tables.words import shown_ratio
-from kernels import Model
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.model.param_columns import params_of_row
-from kernels.optimizers import make_optimizer
-from kernels.train.attainable_loss import ARRIVED_SHARE, AttainableLoss
+from sgdbench.data.scaling import Scaling
+from sgdbench.data.units import describe_residual_units, in_table_units, write_params
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.param_columns import params_of_row
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.train.attainable_loss import ARRIVED_SHARE, AttainableLoss
+from sgdbench.tables import facts
+from sgdbench.tables.confirm import is_confirmed
+from sgdbench.tables.costs import CHOICES, EXCESS, MORE_CHOICES, choice_columns, find_choices, rows_alike, settle_cost
+from sgdbench.tables.facts import Advice, NoGain, NoSkill, Shortfall, UnreachableTarget
+from sgdbench.tables.formatting import shorten_exponent
+from sgdbench.tables.intervals import Pairs, median_interval, row_medians
+from sgdbench.tables.rank import edge_of_rates, recommended_choice, runs_of, varies
+from sgdbench.tables.ties import BETTER, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN
+from sgdbench.tables.words import shown_ratio
 
 # Tied choices of one verdict that are named, and parameters whose values are.
 MOST_TIES, MOST_PARAMS = 2, 12
@@ -60,8 +60,8 @@ def leading_conclusions(
 ) -> list[Any]:
     """Return the best choice, its ties, its figures on fresh seeds, the edge of the grid, and its rivals.
 
-    `ranked` is a ranking of the frame, or the result of `bench.tables.confirm.confirm` for it, and `compared` are the
-    optimizers on the `seeds` of the circumstances.
+    `ranked` is a ranking of the frame, or the result of `sgdbench.tables.confirm.confirm` for it, and `compared` are
+    the optimizers on the `seeds` of the circumstances.
     """
     if (ranked["diverged"] == ranked["runs"]).all():
         return [no_choice("run", frame["samples_seen"])]
@@ -157,7 +157,7 @@ def _rivals(compared: pd.DataFrame, on: facts.Seeds) -> facts.Rivals:
 
 
 def rival_of(row: pd.Series, name: str) -> facts.Rival:
-    """Return how a rival compares, from its row of `bench.tables.optimizer_comparison.compare_with`."""
+    """Return how a rival compares, from its row of `sgdbench.tables.optimizer_comparison.compare_with`."""
     runs, ratio = int(row["runs"]), facts.Estimate(*shown_ratio(row))
     return facts.Rival(str(name), str(row["verdict"]), str(row["cost"]), ratio, round(row["success"] * runs), runs)
 

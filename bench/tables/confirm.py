@@ -13,9 +13,10 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from bench.store.evidence import read_tables
-from bench.store.results import StoredSweep
-from bench.tables.costs import (
+from sgdbench.kernels.base.run import Floats
+from sgdbench.store.evidence import read_tables
+from sgdbench.store.results import StoredSweep
+from sgdbench.tables.costs import (
     LOSS_FLOOR,
     RunCosts,
     add_excess,
@@ -25,11 +26,10 @@ from bench.tables.costs import (
     find_choices,
     run_costs,
 )
-from bench.tables.optimizer_comparison import compare_with, find_best
-from bench.tables.rank import cost_of, leaders, ranking, runs_of, summarize
-from bench.tables.ties import BEST, BETTER, FAILS, INDISTINGUISHABLE, NOT_TIED, TOO_FEW_RUNS, WITHIN, WORSE
-from bench.tables.words import describe_ruled_out
-from kernels.base.run import Floats
+from sgdbench.tables.optimizer_comparison import compare_with, find_best
+from sgdbench.tables.rank import cost_of, leaders, ranking, runs_of, summarize
+from sgdbench.tables.ties import BEST, BETTER, FAILS, INDISTINGUISHABLE, NOT_TIED, TOO_FEW_RUNS, WITHIN, WORSE
+from sgdbench.tables.words import describe_ruled_out
 
 # The maximum number of tied choices that are run again.
 MOST = 20
@@ -60,7 +60,7 @@ def confirm(
     """Add the figures of runs on fresh seeds to a ranking, and let them decide between the best choices.
 
     The best choice of an optimizer stays unless fresh seeds show that another of its choices is better
-    (`bench.tables.optimizer_comparison.find_best`), which then replaces it. The recommended choice stays unless they
+    (`sgdbench.tables.optimizer_comparison.find_best`), which then replaces it. The recommended choice stays unless they
     show that the best one of another optimizer is better. Nearly all reported choices were therefore selected by other
     runs; the rest are the best of a handful, and better beyond chance.
 
@@ -176,8 +176,8 @@ def are_same(runs: pd.DataFrame, starts: Floats, samples: int) -> bool:
 class RankedRuns:
     """The runs of a sweep and the ranking of their choices.
 
-    `evidence` has the measurements made along with the sweep, by name (see `bench.store.evidence`); any may be missing.
-    The ranking includes seconds if updates were timed, and runs on fresh seeds if they are in the folder.
+    `evidence` has the measurements made along with the sweep, by name (see `sgdbench.store.evidence`); any may be
+    missing. The ranking includes seconds if updates were timed, and runs on fresh seeds if they are in the folder.
     """
 
     result: StoredSweep
@@ -194,7 +194,7 @@ class RankedRuns:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row per configuration, as described in `bench.tables.rank`."""
+        """One row per configuration, as described in `sgdbench.tables.rank`."""
         return self._comparable(self.result.frame)
 
     def _comparable(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -250,7 +250,7 @@ class RankedRuns:
         return self.ranked_by("samples")
 
     def ranked_by(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost, as from `bench.tables.confirm.confirm`."""
+        """Return the choices of settings by a cost, as from `sgdbench.tables.confirm.confirm`."""
         if cost == "validation_loss" and self.result.run.identity["validation"] == "none":
             raise ValueError("cost must not be 'validation_loss' where no samples are held out")
         ranked = self.choices if cost == "samples" else self.rank(cost)

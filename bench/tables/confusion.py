@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.tables.formatting import OBSERVED, text
-from kernels.base.run import Floats
-from kernels.losses.classes import Label
-from kernels.losses.loss import Loss
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.classes import Label
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.tables.formatting import OBSERVED, text
 
 
 def confusion_table(observed: Floats, scores: Floats, loss: Loss, labels: Sequence[Label]) -> pd.DataFrame:

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.store.results import match_precision
-from bench.tables.intervals import Pairs
-from bench.tables.ties import TOLERANCE
-from kernels.base.checks import describe as describe_value
-from kernels.base.run import Floats
-from kernels.train.attainable_loss import AttainableLoss
+from sgdbench.kernels.base.checks import describe as describe_value
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.train.attainable_loss import AttainableLoss
+from sgdbench.store.results import match_precision
+from sgdbench.tables.intervals import Pairs
+from sgdbench.tables.ties import TOLERANCE
 
 NEGLIGIBLE = 0.01
 """Distances to the lowest loss below this share of the improvement over a constant, and of that loss, are equal."""
@@ -53,7 +53,7 @@ def add_excess(
 
     A loss of 0.63 is 1.05 times one of 0.60, but misses a third of the improvement if a constant has 0.69. Final losses
     are therefore compared by `excess_loss`, their distance to the lowest attainable loss. Distances below `floor`, or
-    negligible, are equal (see `bench.tables.costs.loss_floor`); in `exact_excess_loss` none is negligible.
+    negligible, are equal (see `sgdbench.tables.costs.loss_floor`); in `exact_excess_loss` none is negligible.
 
     On held-out samples the lowest attainable loss is unknown. These losses, and final losses if the lowest one was not
     found, are compared by their improvement over the best constant: the columns have the largest improvement of the
@@ -153,7 +153,7 @@ class RunCosts:
     pairs : Pairs
         The start and the seed of each column.
     compared : dict of str to array
-        The values compared in place of losses, if the frame has them: see `bench.tables.costs`.
+        The values compared in place of losses, if the frame has them: see `sgdbench.tables.costs`.
     exact : dict of str to array
         The same without negligible distances, if the frame has them.
     scales : dict of str to str
@@ -374,7 +374,7 @@ def decide_by_seconds(ranked: pd.DataFrame) -> bool:
 def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
     """Add `PER_UPDATE`, the seconds of an update with the kernel `fused`, and `seconds`, those of the whole run.
 
-    `costs` are from `bench.timing.update.update_seconds`. Unmeasured values are missing.
+    `costs` are from `sgdbench.timing.update.update_seconds`. Unmeasured values are missing.
     """
     if costs is None:
         measured = pd.DataFrame(np.nan, index=frame.index, columns=PER_UPDATE)

@@ -1,4 +1,4 @@
-"""The conclusions of a run as facts: `bench.tables.conclusions` derives them, `bench.tables.words` verbalizes them.
+"""The conclusions of a run as facts: `sgdbench.tables.conclusions` derives them, `words` beside it verbalizes them.
 
 Settings are those of a choice by their columns; a batch of all samples is `FULL`. Outcomes and estimates are medians
 over runs.
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from kernels.train.attainable_loss import AttainableLoss
+from sgdbench.kernels.train.attainable_loss import AttainableLoss
 
 Settings = Mapping[str, Any]
 FULL = "full"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.system.atomic import replace_atomically, write_text
+from sgdbench.system.atomic import replace_atomically, write_text
 
 LABELS = {
     "lr": "learning rate",

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
 
 # The design effect of few seeds is poorly determined: it is averaged with the largest one, or with that of other
 # choices, as if there were this many more seeds.
@@ -97,7 +97,7 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Fl
 def share_interval(outcomes: Floats, pairs: Pairs | None) -> tuple[Floats, Floats]:
     """Return Wilson's interval for the share of each row of outcomes, 0 or 1; NaN for runs that were not made.
 
-    Runs of a seed from several starts count as fewer (`bench.tables.intervals`), as is usual over the rows: if all
+    Runs of a seed from several starts count as fewer (`sgdbench.tables.intervals`), as is usual over the rows: if all
     succeed, a row does not reveal whether they would fail together. If no run of any row differs from the others, a
     seed counts as one run.
     """
@@ -151,9 +151,9 @@ def median_interval(
     such as those of failed runs: if the median may be infinite because of them, the upper end is.
 
     Runs of the same seeds from several starts, distinguished by `pairs`, depend on each other: they count as fewer, by
-    the design effect on the share of values below the median (`bench.tables.intervals`), and the ends are at the same
-    quantiles of the sample. In 2,000 simulations each of 2 to 20 starts with 5 to 20 seeds, 93 to 97 of 100 intervals
-    held if all or half of the variance was that of seeds, and up to 100 if none was.
+    the design effect on the share of values below the median (`sgdbench.tables.intervals`), and the ends are at the
+    same quantiles of the sample. In 2,000 simulations each of 2 to 20 starts with 5 to 20 seeds, 93 to 97 of 100
+    intervals held if all or half of the variance was that of seeds, and up to 100 if none was.
     """
     effects = effects_on_medians(values, pairs)
     ordered, counts = np.sort(values, axis=1), np.count_nonzero(~np.isnan(values), axis=1)

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from bench.tables.formatting import MISSING, display, numeric_labels
+from sgdbench.tables.formatting import MISSING, display, numeric_labels
 
 GAP = 2  # blanks between columns
 _BREAKABLE = 24  # shorter text stays on one line

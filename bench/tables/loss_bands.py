@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.outcomes import starts_and_runs
-from kernels.base.run import Floats
-from kernels.data.checkpoints import thin_checkpoints
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.checkpoints import thin_checkpoints
+from sgdbench.tables.outcomes import starts_and_runs
 
 # More checkpoints are indistinguishable in a chart, and would make an SVG of several megabytes.
 MAX_CHECKPOINTS = 200

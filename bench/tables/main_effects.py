@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables.costs import LOSS_FLOOR, choice_columns, losses_of, ranking_loss, scales_of
-from bench.tables.formatting import MISSING, label, text
-from bench.tables.rank import varies
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.costs import LOSS_FLOOR, choice_columns, losses_of, ranking_loss, scales_of
+from sgdbench.tables.formatting import MISSING, label, text
+from sgdbench.tables.rank import varies
 
 # A failed run costs this multiple of the dearest one: the convention PAR10 of algorithm configuration. Losses grow
 # without bounds before they are infinite, so for them it is a multiple of the median.
@@ -24,7 +24,7 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
 
     The cost is samples to the target, and ten times the longest run for runs that miss it; if no run reached a target
     it is the loss on held-out samples, or otherwise the final loss, on the scale on which losses are compared
-    (`bench.tables.costs`), and ten times the median for runs that diverged or ended above that.
+    (`sgdbench.tables.costs`), and ten times the median for runs that diverged or ended above that.
 
     Each setting that varies, and the start, has a row, largest share first: `setting`, `share`, `factor`, the ratio of
     the means of the worst and the best value, and `best` and `worst`, these values as text, or `MISSING` if all values

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.costs import (
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.costs import (
     LOSS_FLOOR,
     check_columns,
     choice_columns,
@@ -12,10 +13,9 @@ from bench.tables.costs import (
     find_choices,
     run_costs,
 )
-from bench.tables.intervals import CONFIDENCE, Pairs, median_interval, row_medians
-from bench.tables.rank import cost_of, leaders, summarize
-from bench.tables.ties import BEST, BETTER, ROUNDING, SUCCESS_SHARE, classify, fails_more_often, rank_choices
-from kernels.base.run import Floats
+from sgdbench.tables.intervals import CONFIDENCE, Pairs, median_interval, row_medians
+from sgdbench.tables.rank import cost_of, leaders, summarize
+from sgdbench.tables.ties import BEST, BETTER, ROUNDING, SUCCESS_SHARE, classify, fails_more_often, rank_choices
 
 
 def compare_optimizers(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def compare_with(
     `costs` have the shape (rivals, pairs): positive, infinite for a run that failed, NaN for one that was not made. The
     `exact` ones, in which no difference is negligible, decide whether rivals differ at all. `errors` are the ends of an
     interval, relative to its middle, by which all costs of a rival may be off. `pairs` are the starts and seeds;
-    dependent pairs count as fewer (`bench.tables.intervals`).
+    dependent pairs count as fewer (`sgdbench.tables.intervals`).
 
     The best comes first, then the others by their ratio, last those that fail; the index is the row in `costs`. `ratio`
     is the median over the pairs of the cost relative to that of the best, ignoring pairs in which both failed; its

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from bench.tables.costs import choice_columns, find_choices, losses_of, run_costs, settle_cost
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.costs import choice_columns, find_choices, losses_of, run_costs, settle_cost
 
 ALL_STARTS = "all starts"
 SPREAD = {"low": 0.1, "median": 0.5, "high": 0.9}
@@ -28,7 +28,7 @@ def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
     """Return the outcome of each choice of settings, the best choice first, over all starts and from each of them.
 
     The first row of a start with certain settings is therefore the best choice that has them. `ranked` is the ranking
-    of the frame, or the result of `bench.tables.confirm.confirm` for it.
+    of the frame, or the result of `sgdbench.tables.confirm.confirm` for it.
 
     Columns are `start`, which is `ALL_STARTS` or a family of starts; the settings of the choice; `runs`, and how many
     of them `converged` and `diverged`; and the quantiles `SPREAD` of each cost, such as `samples_low`, `samples_median`

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.tables.costs import choice_columns, find_choices, rows_alike, run_costs
-from bench.tables.intervals import Pairs, median_interval, row_medians, share_interval
-from bench.tables.rank import leaders
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.costs import choice_columns, find_choices, rows_alike, run_costs
+from sgdbench.tables.intervals import Pairs, median_interval, row_medians, share_interval
+from sgdbench.tables.rank import leaders
 
 # Costs that differ by at most this share are equal.
 EQUAL = 0.01
@@ -90,7 +90,7 @@ def profile_summary(ratios: Mapping[str, pd.DataFrame], rates: Mapping[str, pd.D
     instances in which it is the best one but for 1 %, `won`, within twice the best, `within_2`, within ten times,
     `within_10`, and `solved`, each with Wilson's interval, `_low` and `_high`; `ratio`, the median over all instances
     with its interval; `decades`, the mean width of the range of good rates, 0 where no rate is good. Instances of a
-    seed from several starts may count as fewer (`bench.tables.intervals`). The order is by the mean of the shares
+    seed from several starts may count as fewer (`sgdbench.tables.intervals`). The order is by the mean of the shares
     within 1, 2, 4, ... 64 times the best.
     """
     together = pd.concat(ratios, axis=1, names=["problem"])

@@ -7,10 +7,10 @@ from the same starts with the same seeds, and compared start by start and seed b
 The frame of results, from which all tables are made, has one row per run: `config_id`, the choice, its start and seed
 (`init`, `seed`), its course (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`, `updates_to_target`,
 `epochs_to_target`, `final_loss`, `best_loss`), a column `param_<name>` for each parameter and, if the time of an update
-was measured, the columns that `bench.tables.costs.add_seconds` adds.
+was measured, the columns that `sgdbench.tables.costs.add_seconds` adds.
 
 The figures of the first row are too good on average: it came first by merit and by luck. Figures to report come from
-seeds that had no part in the ranking (`bench.tables.confirm`).
+seeds that had no part in the ranking (`sgdbench.tables.confirm`).
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.costs import (
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.costs import (
     COSTS,
     LOSS_FLOOR,
     LOSSES,
@@ -31,11 +32,10 @@ from bench.tables.costs import (
     run_costs,
     settle_cost,
 )
-from bench.tables.facts import Recommendation
-from bench.tables.intervals import median_interval, row_medians, share_interval
-from bench.tables.ties import NOT_TIED, TOLERANCE, Ranks, compare_choices, nearly_as_cheap, rank_choices
-from bench.tables.words import say_recommendation
-from kernels.base.run import Floats
+from sgdbench.tables.facts import Recommendation
+from sgdbench.tables.intervals import median_interval, row_medians, share_interval
+from sgdbench.tables.ties import NOT_TIED, TOLERANCE, Ranks, compare_choices, nearly_as_cheap, rank_choices
+from sgdbench.tables.words import say_recommendation
 
 # Seconds or updates that differ by a smaller factor decide nothing.
 ALIKE = 1.5
@@ -158,7 +158,7 @@ def ranking(
     single run none is: "too few runs".
 
     The `cost` is one of `costs.COSTS`, or if no run reached a target a loss (`costs.settle_cost`). Losses are compared
-    on the scales of `bench.tables.costs`, if the frame has these; those that differ below `floor` differ by rounding
+    on the scales of `sgdbench.tables.costs`, if the frame has these; those that differ below `floor` differ by rounding
     (`costs.loss_floor`). An unknown cost, one whose columns are missing, a choice without a time that is ranked by
     seconds, and a duplicated run raise a ValueError.
 
@@ -209,7 +209,7 @@ def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
     a target, or the frame lacks a column. `_low` and `_high` of each of them are the ends of its interval, missing for
     fewer than five runs, which bound no median at 95 % (`intervals.median_interval`). Those of seconds multiply the
     ends for updates and for the seconds per update, and are rather too wide. Intervals hold for the starts that were
-    tried. Runs of a seed from several starts, which may end alike, count as fewer (`bench.tables.intervals`).
+    tried. Runs of a seed from several starts, which may end alike, count as fewer (`sgdbench.tables.intervals`).
     """
     counts, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
     low, high = share_interval(np.where(runs.made, runs.succeeded(cost), np.nan), runs.pairs)
@@ -269,6 +269,6 @@ def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
 
 
 def cost_of(ranked: pd.DataFrame, cost: str) -> str:
-    """Return the cost by which a ranking by `cost` is actually ranked; see `bench.tables.costs.settle_cost`."""
+    """Return the cost by which a ranking by `cost` is actually ranked; see `sgdbench.tables.costs.settle_cost`."""
     reached = bool(ranked["converged"].any())
     return settle_cost(cost, reached=reached, held_out="validation_loss" in ranked)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.tables.costs import COSTS, choice_columns
-from bench.tables.facts import FULL
-from bench.tables.formatting import MISSING, display, duration, percentage, text
-from bench.tables.rank import constant_settings, leaders, varies
-from bench.tables.speed_tables import budget_summary, footnotes, speed_summary
-from bench.tables.words import (
+from sgdbench.tables.costs import COSTS, choice_columns
+from sgdbench.tables.facts import FULL
+from sgdbench.tables.formatting import MISSING, display, duration, percentage, text
+from sgdbench.tables.rank import constant_settings, leaders, varies
+from sgdbench.tables.speed_tables import budget_summary, footnotes, speed_summary
+from sgdbench.tables.words import (
     ROOF_CAPTION,
     TABLE_CAPTIONS,
     describe_batch_size,

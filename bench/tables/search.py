@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.store.evidence import read_tables
-from bench.store.results import StoredSweep
-from bench.store.tuning import StoredSearch
-from bench.tables.confirm import MOST, RankedRuns, confirm, winners
-from bench.tables.costs import CHOICES, add_excess, find_choices, ranking_loss
-from bench.tables.rank import ranking
-from bench.tables.ties import TOO_FEW_RUNS
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
+from sgdbench.store.evidence import read_tables
+from sgdbench.store.results import StoredSweep
+from sgdbench.store.tuning import StoredSearch
+from sgdbench.tables.confirm import MOST, RankedRuns, confirm, winners
+from sgdbench.tables.costs import CHOICES, add_excess, find_choices, ranking_loss
+from sgdbench.tables.rank import ranking
+from sgdbench.tables.ties import TOO_FEW_RUNS
 
 HOPELESS = 4.0
 """A trial whose value, a logarithm, exceeds the best one by this much is hopeless, whatever its value is."""
@@ -101,7 +101,7 @@ def grid_in_random_order(choices: pd.DataFrame) -> pd.DataFrame:
     """Return the best value among the first k choices of a grid in a random order, for each k.
 
     Of n choices in all, the best of the first k is at most the i-th lowest with probability 1 - C(n-i, k) / C(n, k).
-    `choices` are from `bench.tables.search.choice_values`. The result has `spent`, the average samples of k choices,
+    `choices` are from `sgdbench.tables.search.choice_values`. The result has `spent`, the average samples of k choices,
     and `low`, `median` and `high`: in a tenth, a half and nine tenths of all orders, the best value is at most that.
     """
     values, place = np.sort(choices["value"].to_numpy(float)), np.arange(len(choices), dtype=float)

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables.formatting import MISSING, duration, format_three_digits, format_two_digits
-from bench.tables.words import (
+from sgdbench.tables.formatting import MISSING, duration, format_three_digits, format_two_digits
+from sgdbench.tables.words import (
     describe_estimate,
     describe_ratio_of_times,
     describe_target,
@@ -28,7 +28,7 @@ def describe_fastest(speed: pd.DataFrame) -> str | None:
 
 
 def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `bench.timing.speed.speed` as text, without the variants that were not measured.
+    """Return the table of `sgdbench.timing.speed.speed` as text, without the variants that were not measured.
 
     The column `verified` has the largest difference from the reference and, if a kernel fuses operations, that of the
     losses; if the difference is too large it begins with "no", and times and speedups are missing. `break-even` is the
@@ -73,7 +73,7 @@ def footnotes(speed: pd.DataFrame) -> list[str]:
 
 
 def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `bench.timing.budget.targets_table` as text."""
+    """Return the table of `sgdbench.timing.budget.targets_table` as text."""
     return pd.DataFrame(
         {
             "what": targets["what"],

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.tables.intervals import (
+from sgdbench.kernels.base.run import Floats
+from sgdbench.tables.intervals import (
     CONFIDENCE,
     Pairs,
     count_independent,
@@ -19,7 +20,6 @@ from bench.tables.intervals import (
     median_interval,
     row_medians,
 )
-from kernels.base.run import Floats
 
 # Relative differences of costs up to this are called small.
 TOLERANCE = 0.05
@@ -139,7 +139,7 @@ def compare_choices(
     chance. A test without assumptions would be too weak: five pairs point the same way by chance with a probability of
     1/16. For 20 pairs and more it is such a test, the sign test. Either is two-sided and is corrected for the number of
     choices by Holm's method. With more choices and fewer pairs, fewer differences are therefore shown, and with a
-    single pair none is. Pairs of a seed from several starts count as fewer (`bench.tables.intervals`).
+    single pair none is. Pairs of a seed from several starts count as fewer (`sgdbench.tables.intervals`).
 
     If no run of any choice succeeds, all of them fail.
     """
@@ -168,7 +168,7 @@ def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE, pairs: Pa
     highest rate is not that of the most successful choice, which may have been lucky. It is the rate at which as many
     choices as observed, among those that succeeded at all, do as well as the most successful one: 5 of 5 runs are
     evidence of a rate close to 1 if most choices have them, but not if one in a hundred has. Runs of a seed that fail
-    from several starts together count as fewer (`bench.tables.intervals`).
+    from several starts together count as fewer (`sgdbench.tables.intervals`).
     """
     from scipy.special import bdtr, betaincinv  # noqa: PLC0415 (heavy)
 

@@ -1,4 +1,4 @@
-"""All sentences about runs, for terminal, page, Markdown and notebook: the `bench.tables.facts` in words."""
+"""All sentences about runs, for terminal, page, Markdown and notebook: the `sgdbench.tables.facts` in words."""
 
 import re
 import shlex
@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.tables import facts
-from bench.tables.costs import COST_NAMES, KERNEL, LOSSES
-from bench.tables.facts import FULL
-from bench.tables.formatting import MISSING, duration, format_three_digits, percentage, shorten_exponent, text
-from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
-from kernels import Model
-from kernels.base.run import Floats
-from kernels.compile.kinds import KERNELS
-from kernels.losses.classes import Classes
-from kernels.model.categories import Categories
-from kernels.train.attainable_loss import ARRIVED_SHARE
-from kernels.train.attainable_loss import format_share as format_percent
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.compile.kinds import KERNELS
+from sgdbench.kernels.losses.classes import Classes
+from sgdbench.kernels.model.categories import Categories
+from sgdbench.kernels.train.attainable_loss import ARRIVED_SHARE
+from sgdbench.kernels.train.attainable_loss import format_share as format_percent
+from sgdbench.tables import facts
+from sgdbench.tables.costs import COST_NAMES, KERNEL, LOSSES
+from sgdbench.tables.facts import FULL
+from sgdbench.tables.formatting import MISSING, duration, format_three_digits, percentage, shorten_exponent, text
+from sgdbench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
 
 # Descriptions of the statuses of runs.
 ENDINGS = {
@@ -248,7 +248,7 @@ def say_unmeasured(variant: str, rival: str, reason: str) -> str:
 
 
 def describe_target(row: Mapping[Any, Any]) -> str:
-    """Return whether a row of the performance budget (`bench.timing.budget`) reached its target."""
+    """Return whether a row of the performance budget (`sgdbench.timing.budget`) reached its target."""
     faster, target = row["faster"], row["target"]
     if pd.isna(faster):
         return MISSING if pd.isna(row["verified"]) else "not verified"
@@ -274,7 +274,7 @@ def describe_verified(row: Mapping[Any, Any]) -> str:
 
 
 def name_places(model: Model) -> str:
-    """Return where `bench.analysis.curvature.edges_of_runs` computes edges of stability."""
+    """Return where `sgdbench.analysis.curvature.edges_of_runs` computes edges of stability."""
     if model.is_linear:
         return "near the lowest loss"
     return "where runs start" if model.hidden else "where runs start or near the lowest loss"

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.store.evidence import with_interval
-from bench.timing.paired import noise_warning, ratio, take_turns
-from bench.timing.problem import Problem, UnavailableError, classic, exponential, many, wide
-from bench.timing.roof import make_roof
-from bench.timing.speed import ROOFED_VARIANTS, estimate_columns
-from bench.timing.variants import VARIANTS_BY_NAME
-from bench.timing.verify import NotVerifiedError, no_compilation, verify
+from sgdbench.store.evidence import with_interval
+from sgdbench.timing.paired import noise_warning, ratio, take_turns
+from sgdbench.timing.problem import Problem, UnavailableError, classic, exponential, many, wide
+from sgdbench.timing.roof import make_roof
+from sgdbench.timing.speed import ROOFED_VARIANTS, estimate_columns
+from sgdbench.timing.variants import VARIANTS_BY_NAME
+from sgdbench.timing.verify import NotVerifiedError, no_compilation, verify
 
 TARGET_COLUMNS = ["what", "variant", "against", "verified", *with_interval("faster"), "target", "met"]
 TARGET_COLUMNS += [*with_interval("share"), "note"]

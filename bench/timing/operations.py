@@ -15,22 +15,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.timing.peers.arrays import run_layers, split_params
-from bench.timing.problem import Problem, UnavailableError
-from kernels.compile.kinds import doubles_in_register
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
-from kernels.model.network import Network
-from kernels.model.program import EXACT_FUNCTIONS, numpy_function
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import add_weight_decay
-from kernels.simd.vector import REGISTER
-from kernels.tape.symbol import Symbol
+from sgdbench.kernels.compile.kinds import doubles_in_register
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import EXACT_FUNCTIONS, numpy_function
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import add_weight_decay
+from sgdbench.kernels.simd.vector import REGISTER
+from sgdbench.kernels.tape.symbol import Symbol
+from sgdbench.timing.peers.arrays import run_layers, split_params
+from sgdbench.timing.problem import Problem, UnavailableError
 
 OPERATION_KINDS = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "divide", "sqrt": "sqrt"}
 """The kinds of operations that are counted, by the functions that they are."""
 FUNCTION_OPERATIONS = {"exp": Counter(fma=9, add=1, multiply=1)}
-"""The operations of `kernels.simd.exp.exp_avx512` that are counted; it looks up, compares and scales besides."""
+"""The counted operations of `sgdbench.kernels.simd.exp.exp_avx512`; it looks up, compares and scales besides."""
 ORDERED_FUNCTIONS = {"divide", "where", "less", "less_equal", "power"}
 # With more weights, counting takes seconds.
 MAX_PARAMS = 20_000

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.timing.problem import Problem, Trained
-from bench.timing.variants import TOLERANCE, VARIANTS, VARIANTS_BY_NAME, Call, Variant
-from kernels.base.checks import check_integer, check_not_negative, describe, list_names
-from kernels.base.plugins import load_installed
-from kernels.optimizers import make_optimizer
+from sgdbench.kernels.base.checks import check_integer, check_not_negative, describe, list_names
+from sgdbench.kernels.base.plugins import load_installed
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.timing.problem import Problem, Trained
+from sgdbench.timing.variants import TOLERANCE, VARIANTS, VARIANTS_BY_NAME, Call, Variant
 
 Prepare = Callable[[Problem], Callable[[], Any]]
 
-PLUGIN_ADVICE = "; your own come with --plugin FILE or bench.register_variant"
+PLUGIN_ADVICE = "; your own come with --plugin FILE or sgdbench.register_variant"
 
 
 def register_variant(
@@ -27,7 +27,7 @@ def register_variant(
     name : str
         One line. Registering a name again replaces its variant; names of built-in variants are refused.
     prepare : callable, optional
-        Takes a `bench.timing.problem.Problem`, does everything that is not training, and returns a call that trains.
+        Takes a `sgdbench.timing.problem.Problem`, does everything that is not training, and returns a call that trains.
         The call starts from the problem's untouched parameters each time, and returns the final parameters, shape (R,
         P), and the losses, shape (epochs + 1, R). Without it, a decorator is returned.
     about : str

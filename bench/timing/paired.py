@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
 
 CONTROL_SUFFIX = " again"
 CONFIDENCE = 0.95

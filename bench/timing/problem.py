@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels import Model
-from kernels.base.run import Floats
-from kernels.compile.kinds import NO_TARGETS, largest_error, largest_loss_error
-from kernels.model.models import quadratic
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.slices import reference_cost
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.compile.kinds import NO_TARGETS, largest_error, largest_loss_error
+from sgdbench.kernels.model.models import quadratic
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.slices import reference_cost
 
 exponential = Model("a*exp(b*x) + c")
 
@@ -32,7 +32,7 @@ class Problem:
     batch_size : int
         Samples per update; an incomplete batch at the end of an epoch is dropped.
     shuffle : bool or str
-        The order of the samples, as for `kernels.fit`.
+        The order of the samples, as for `sgdbench.fit`.
     seed : int
     optimizer : str
     loss : str
@@ -126,7 +126,7 @@ class Errors(NamedTuple):
 
     `largest` is the largest of all values, relative where the expected value exceeds 1 and absolute below: it is
     checked against a bound, and is 0 for equal bits. `loss` is the largest of the losses, relative; it ignores losses
-    near 0, which consist of rounding errors (`kernels.compile.kinds.largest_loss_error`).
+    near 0, which consist of rounding errors (`sgdbench.kernels.compile.kinds.largest_loss_error`).
     """
 
     largest: float

@@ -3,7 +3,7 @@
 A roof is a kernel that only does as many additions, multiplications, divisions and square roots as the runs need. For
 runs side by side they are independent vector operations, without latency, loads or stack access. A single run waits in
 each update for the one before, so its roof is the longest chain of operations from a number to itself. The counts are
-lower bounds (`bench.timing.operations`), so no kernel is faster than its roof.
+lower bounds (`sgdbench.timing.operations`), so no kernel is faster than its roof.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bench.timing.operations import count_sections, longest_chain
-from bench.timing.problem import Problem, UnavailableError
-from kernels.compile.kinds import KERNELS, doubles_in_register, takes_factor
-from kernels.losses import make_loss
-from kernels.simd.division import has_fast_divider
-from kernels.simd.lanes import Lane, read_lane, write_lane
-from kernels.simd.vector import REGISTER, llvm_function
+from sgdbench.kernels.compile.kinds import KERNELS, doubles_in_register, takes_factor
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.simd.division import has_fast_divider
+from sgdbench.kernels.simd.lanes import Lane, read_lane, write_lane
+from sgdbench.kernels.simd.vector import REGISTER, llvm_function
+from sgdbench.timing.operations import count_sections, longest_chain
+from sgdbench.timing.problem import Problem, UnavailableError
 
 STATEMENTS = {
     "add": "{0} = {0} + zero",

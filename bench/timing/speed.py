@@ -7,18 +7,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.store.evidence import SPEED_COLUMNS, with_interval
-from bench.timing.paired import CONTROL_SUFFIX, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
-from bench.timing.problem import Errors, FailedError, Problem, UnavailableError
-from bench.timing.roof import make_roof
-from bench.timing.variants import Call, Variant
-from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from bench.timing.workload import BASELINE, problem_for
-from kernels.compile.build import build
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
+from sgdbench.kernels.compile.build import build
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.store.evidence import SPEED_COLUMNS, with_interval
+from sgdbench.timing.paired import (
+    CONTROL_SUFFIX,
+    Ratio,
+    Timings,
+    noise_floor,
+    noise_warning,
+    ratio,
+    ratio_of,
+    take_turns,
+)
+from sgdbench.timing.problem import Errors, FailedError, Problem, UnavailableError
+from sgdbench.timing.roof import make_roof
+from sgdbench.timing.variants import Call, Variant
+from sgdbench.timing.verify import NotVerifiedError, no_compilation, verify
+from sgdbench.timing.workload import BASELINE, problem_for
 
 TIMED_LOADS = 3
 ROOFED_VARIANTS = ("fused", "fused-fma", "lanes", "lanes-fma")
@@ -72,9 +81,9 @@ def speed(
 
     Variants that train one run at a time get `problem`, slow ones a part of it; variants that train runs side by side
     get `batch`, many runs of the same kind. `fused` should be among them: the noise of the machine is measured with it.
-    With `roofs` those of kernels are measured too (`bench.timing.roof`); they are compiled in each process. Compilation
-    while the clock runs raises a RuntimeError. `progress` is called with the number of variants that are ready to be
-    timed.
+    With `roofs` those of kernels are measured too (`sgdbench.timing.roof`); they are compiled in each process.
+    Compilation while the clock runs raises a RuntimeError. `progress` is called with the number of variants that are
+    ready to be timed.
     """
     contestants: dict[str, Contestant] = {}
     roof_calls: dict[str, Callable[[], object]] = {}

@@ -6,24 +6,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.store.results import StoredSweep
-from bench.study.run_settings import choice_settings
-from bench.study.schema import RunTable
-from bench.system.environment import processors
-from bench.tables.costs import KERNEL, PER_UPDATE, cost_columns
-from bench.tables.intervals import CONFIDENCE, median_interval
-from bench.timing.paired import take_turns
-from bench.timing.problem import Problem
-from bench.timing.variants import VARIANTS_BY_NAME, Call
-from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from kernels.base.run import Floats
-from kernels.compile.spec import KernelSpec
-from kernels.data.samples import check_samples
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.compile_together import compile_together
-from kernels.train.slices import reference_cost
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.data.samples import check_samples
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.compile_together import compile_together
+from sgdbench.kernels.train.slices import reference_cost
+from sgdbench.store.results import StoredSweep
+from sgdbench.study.run_settings import choice_settings
+from sgdbench.study.schema import RunTable
+from sgdbench.system.environment import processors
+from sgdbench.tables.costs import KERNEL, PER_UPDATE, cost_columns
+from sgdbench.tables.intervals import CONFIDENCE, median_interval
+from sgdbench.timing.paired import take_turns
+from sgdbench.timing.problem import Problem
+from sgdbench.timing.variants import VARIANTS_BY_NAME, Call
+from sgdbench.timing.verify import NotVerifiedError, no_compilation, verify
 
 EPOCHS = 8
 ROUNDS = 9

@@ -12,21 +12,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.system.environment import processors
-from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
-from kernels import Model
-from kernels.base.run import Hyperparameters, Record
-from kernels.compile.kinds import DTYPES, KERNELS, is_exact
-from kernels.data.checkpoints import with_checkpoints
-from kernels.data.order import make_shuffle
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.model.models import quadratic
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.train.block import BLOCK_WIDTH, train_runs
-from kernels.train.trainer import make_trainer
+from sgdbench.kernels import Model
+from sgdbench.kernels.base.run import Hyperparameters, Record
+from sgdbench.kernels.compile.kinds import DTYPES, KERNELS, is_exact
+from sgdbench.kernels.data.checkpoints import with_checkpoints
+from sgdbench.kernels.data.order import make_shuffle
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.models import quadratic
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.train.block import BLOCK_WIDTH, train_runs
+from sgdbench.kernels.train.trainer import make_trainer
+from sgdbench.system.environment import processors
+from sgdbench.timing.problem import FailedError, Problem, Trained, UnavailableError
 
 Call = Callable[[], Trained]
 
@@ -250,7 +250,7 @@ def _peer(module: str, **options: bool) -> Callable[[Problem], Call]:
     """Return a function that prepares a peer, importing its module and the package that it needs."""
 
     def prepare(problem: Problem) -> Call:
-        call: Call = import_module(f"bench.timing.peers.{module}").prepare(problem, **options)
+        call: Call = import_module(f"sgdbench.timing.peers.{module}").prepare(problem, **options)
         return call
 
     return prepare
@@ -347,4 +347,4 @@ VARIANTS = (
     ),
 )
 VARIANTS_BY_NAME = {variant.name: variant for variant in VARIANTS}
-"""These, and those that are registered (`bench.timing.own_variants`)."""
+"""These, and those that are registered (`sgdbench.timing.own_variants`)."""

@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from bench.timing.problem import Errors, Problem, Trained, errors
-from bench.timing.variants import VARIANTS_BY_NAME, Call, Variant
-from kernels.train.slices import reference_cost
+from sgdbench.kernels.train.slices import reference_cost
+from sgdbench.timing.problem import Errors, Problem, Trained, errors
+from sgdbench.timing.variants import VARIANTS_BY_NAME, Call, Variant
 
 # The reference takes about ten microseconds per sample-update of a model without vectors: this many take a second.
 MAX_SAMPLE_UPDATES = 100_000
@@ -121,7 +121,7 @@ def _train_distinct_runs(variant: Variant, problem: Problem) -> Trained:
 @contextmanager
 def no_compilation() -> Iterator[None]:
     """Raise RuntimeError if numba compiles anything in this block, because its times would be invalid."""
-    from kernels.base.numba_internals import record_compilations  # noqa: PLC0415 (heavy)
+    from sgdbench.kernels.base.numba_internals import record_compilations  # noqa: PLC0415 (heavy)
 
     with record_compilations() as compilations:
         yield

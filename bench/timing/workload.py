@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.data.table import Dataset
-from bench.study.schema import Study
-from bench.timing.problem import Problem
-from bench.timing.variants import VARIANTS_BY_NAME, Variant
-from bench.timing.verify import MAX_SAMPLE_UPDATES
-from kernels import Model
-from kernels.data.samples import check_batch_size, check_samples
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.slices import reference_cost
+from sgdbench.data.table import Dataset
+from sgdbench.kernels import Model
+from sgdbench.kernels.data.samples import check_batch_size, check_samples
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.slices import reference_cost
+from sgdbench.study.schema import Study
+from sgdbench.timing.problem import Problem
+from sgdbench.timing.variants import VARIANTS_BY_NAME, Variant
+from sgdbench.timing.verify import MAX_SAMPLE_UPDATES
 
 # All variants are compared with this one; if it is not verified, another replaces it.
 BASELINE = "fused"

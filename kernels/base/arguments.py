@@ -38,7 +38,7 @@ def meant_argument(name: str, accepted: Iterable[str], cutoff: float = 0.6) -> s
     Names that other tools give an argument are matched first: ``learning_rate`` is ``lr``, although ``validation`` is
     spelled more like it.
     """
-    from kernels.base.checks import closest_name  # noqa: PLC0415 (imports NumPy, which a mistake alone needs)
+    from sgdbench.kernels.base.checks import closest_name  # noqa: PLC0415 (imports NumPy, which a mistake alone needs)
 
     accepted = list(accepted)
     own = {other: ours for ours in accepted for other in OTHER_NAMES.get(ours, ())} | {ours: ours for ours in accepted}

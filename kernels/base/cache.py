@@ -1,7 +1,7 @@
 """The private cache folder on disk, which keeps derived programs and compiled kernels between processes.
 
-Every file ends in a line with its checksum (`kernels.base.checksum`), whose owner is the file's name. A file without
-the right checksum counts as missing and is made anew.
+Every file ends in a line with its checksum (`sgdbench.kernels.base.checksum`), whose owner is the file's name. A file
+without the right checksum counts as missing and is made anew.
 """
 
 import os
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
-from kernels.base.private_folder import check_folder, read_file, write_file
+from sgdbench.kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
+from sgdbench.kernels.base.private_folder import check_folder, read_file, write_file
 
 
 @once

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_array, describe, list_names
-from kernels.base.run import Floats
+from sgdbench.kernels.base.checks import check_array, describe, list_names
+from sgdbench.kernels.base.run import Floats
 
 # pandas.get_dummies makes indicator columns of bools.
 NUMBER_OR_BOOL_KINDS = "biuf"
@@ -35,7 +35,7 @@ def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> 
     inputs : sequence of str
     x : array, shape (n,) for one input or (n, inputs), or a table; None for no inputs
         Other columns of a table are ignored. A tuple of one array per input, shape (n,), as in
-        `kernels.FitResult.validation`, is a sequence of columns.
+        `sgdbench.FitResult.validation`, is a sequence of columns.
     by_row : bool
         Whether the columns of an array are views of it, so that the inputs of a sample stay adjacent.
     """

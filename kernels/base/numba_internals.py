@@ -32,7 +32,7 @@ from numba.core.types.misc import unliteral
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.np.arrayobj import make_array, populate_array
 
-from kernels.base import cache
+from sgdbench.kernels.base import cache
 
 # Other modules import these names from here.
 __all__ = ["AbstractTemplate", "Intrinsic", "global_compiler_lock", "infer_global", "make_array"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple, TypeVar
 
-from kernels.base.forking import IMPORT_LOCK
-from kernels.base.spec import option_text, parse_spec
+from sgdbench.kernels.base.forking import IMPORT_LOCK
+from sgdbench.kernels.base.spec import option_text, parse_spec
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Registered:
     def plugin(self) -> str:
         """The path of the rule's file if it is a plug-in, else an empty text."""
         with IMPORT_LOCK:
-            from kernels.base.plugins import MODULE_PREFIX  # noqa: PLC0415 (only for registered rules)
+            from sgdbench.kernels.base.plugins import MODULE_PREFIX  # noqa: PLC0415 (only for registered rules)
 
         return self.file if self.origin[0].startswith(MODULE_PREFIX) else ""
 
@@ -130,14 +130,14 @@ class Table(Listing[T]):
         super().__init__(built_in)
         self.names_elsewhere = dict(names_elsewhere or {})
         self.registered = REGISTERED[kind]
-        self.hint = f"; your own come with --plugin FILE or kernels.register_{kind}"
+        self.hint = f"; your own come with --plugin FILE or sgdbench.register_{kind}"
 
     def __getitem__(self, name: str) -> Callable[..., T]:
         if name in self.built_in:
             return self.built_in[name]
         if name not in self.registered:
             with IMPORT_LOCK:
-                from kernels.base.plugins import load_installed  # noqa: PLC0415 (only for rules that are not built in)
+                from sgdbench.kernels.base.plugins import load_installed  # noqa: PLC0415 (only for rules that are not built in)
 
             load_installed()
         return self.registered[name].build

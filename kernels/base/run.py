@@ -25,10 +25,11 @@ NO_LOWEST = (math.inf, 0.0)
 class Data(NamedTuple):
     """The samples of a run, and space for their visiting order.
 
-    `order` is a `kernels.data.order.Order`, whose places index `shuffled_x` and `shuffled_y`. These are the same arrays
-    as x and y, or copies in which the numbers of a sample are adjacent, so that they are loaded together.
+    `order` is a `sgdbench.kernels.data.order.Order`, whose places index `shuffled_x` and `shuffled_y`. These are the
+    same arrays as x and y, or copies in which the numbers of a sample are adjacent, so that they are loaded together.
     `validation_x` and `validation_y`, which may be empty, are not trained on. `factors` are the QR factors of the
-    training and validation samples (`kernels.compile.loss_factor`), empty where losses are summed over the samples.
+    training and validation samples (`sgdbench.kernels.compile.loss_factor`), empty where losses are summed over the
+    samples.
     """
 
     x: tuple[Floats, ...]
@@ -55,9 +56,9 @@ class Hyperparameters(NamedTuple):
     """The settings that stay constant during a run.
 
     `settings` holds the options of the loss, those of the optimizer and the weight decay, with a column per run if runs
-    side by side differ in them (`kernels.optimizers.run_options`). `checkpoints` are the counts of samples seen at
-    which the run is recorded (`kernels.data.checkpoints`); if empty, the ends of epochs. A run stops after `patience`
-    epochs without a lower validation loss, and keeps the checkpoint with the lowest.
+    side by side differ in them (`sgdbench.kernels.optimizers.run_options`). `checkpoints` are the counts of samples
+    seen at which the run is recorded (`sgdbench.kernels.data.checkpoints`); if empty, the ends of epochs. A run stops
+    after `patience` epochs without a lower validation loss, and keeps the checkpoint with the lowest.
     """
 
     rates: Floats
@@ -176,7 +177,7 @@ def allocate_buffers(
     Parameters
     ----------
     layout : array
-        See `kernels.model.network.Network.layout`.
+        See `sgdbench.kernels.model.network.Network.layout`.
     first, last : int
         The numbers of units of the first layer and of the last.
     dots : int

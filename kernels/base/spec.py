@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from kernels.base.checks import describe, did_you_mean, list_names
+from sgdbench.kernels.base.checks import describe, did_you_mean, list_names
 
 MAX_CHARACTERS = 500  # a composed optimizer with all options at full precision takes about 350
 
@@ -87,7 +87,7 @@ def make_from_spec(
     """
     name, args, kwargs = parse_spec(text, what, composed=inner is not None)
     if name not in table:
-        hint = getattr(table, "hint", "")  # `kernels.base.registry.Table` has one, and `names_elsewhere`
+        hint = getattr(table, "hint", "")  # `sgdbench.kernels.base.registry.Table` has one, and `names_elsewhere`
         elsewhere = getattr(table, "names_elsewhere", {}).get(name.lower())
         close = f" (did you mean {elsewhere!r}?)" if elsewhere else did_you_mean(name, table)
         raise ValueError(f"unknown {what} {name!r}{close}; available: {list_names(table)}{hint}")

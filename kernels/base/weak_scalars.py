@@ -6,7 +6,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
 
 
 class WeakScalar(NDArrayOperatorsMixin):

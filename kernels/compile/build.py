@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 
 import numba
 
-from kernels.base import cache
-from kernels.base.announcements import announce
-from kernels.base.checks import errors_in_one_line
-from kernels.base.forking import wait_when_forking
-from kernels.base.numba_internals import COMPILER_LOCKS, CodeCache, global_compiler_lock, use_cache
-from kernels.loops import call
-from kernels.loops import sums as _sums  # noqa: F401 (a fork does not wait for what a generated module imports first)
-from kernels.loops.jit import digest, keep
-from kernels.simd import compiled_functions as _functions  # noqa: F401 (as above)
-from kernels.simd import sums as _lane_sums  # noqa: F401 (as above)
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.base.announcements import announce
+from sgdbench.kernels.base.checks import errors_in_one_line
+from sgdbench.kernels.base.forking import wait_when_forking
+from sgdbench.kernels.base.numba_internals import COMPILER_LOCKS, CodeCache, global_compiler_lock, use_cache
+from sgdbench.kernels.loops import call
+from sgdbench.kernels.loops import sums as _sums  # noqa: F401 (a fork does not wait for what a generated module imports first)
+from sgdbench.kernels.loops.jit import digest, keep
+from sgdbench.kernels.simd import compiled_functions as _functions  # noqa: F401 (as above)
+from sgdbench.kernels.simd import sums as _lane_sums  # noqa: F401 (as above)
 
 wait_when_forking(*COMPILER_LOCKS)
 
@@ -44,7 +44,7 @@ class Built(NamedTuple):
     Attributes
     ----------
     address : int
-        Called by `kernels.loops.call.call_kernel`; where the JIT is off, the Python function itself.
+        Called by `sgdbench.kernels.loops.call.call_kernel`; where the JIT is off, the Python function itself.
     cold_seconds : float
         The time that compilation took, in whatever process; nan if unknown.
     load : callable

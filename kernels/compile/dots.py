@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from kernels.compile.layers import NetworkParts, call
-from kernels.compile.names import indexed_names
-from kernels.compile.parameters import make_update, named_parameter, parameter, update_lines
-from kernels.compile.sums import leaf, leaf_of_one_run, leaves, sum_lines
-from kernels.compile.templates import fill, tuple_text
+from sgdbench.kernels.compile.layers import NetworkParts, call
+from sgdbench.kernels.compile.names import indexed_names
+from sgdbench.kernels.compile.parameters import make_update, named_parameter, parameter, update_lines
+from sgdbench.kernels.compile.sums import leaf, leaf_of_one_run, leaves, sum_lines
+from sgdbench.kernels.compile.templates import fill, tuple_text
 
 FIRST_CACHE = 40 * 1024
 """The bytes of weights that the first cache of a core holds beside the samples."""

@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.base.checks import describe
-from kernels.base.run import Floats
-from kernels.losses import LOSSES, make_loss
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.model.network import Network
-from kernels.model.program import EXACT_FUNCTIONS, Program
-from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.base.checks import describe
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses import LOSSES, make_loss
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import EXACT_FUNCTIONS, Program
+from sgdbench.kernels.optimizers import OPTIMIZERS, make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
 
 # The largest accepted error of kernels that fuse operations or call functions that are not correctly rounded.
 TOLERANCE = 1e-6
@@ -150,7 +150,7 @@ def doubles_in_register() -> int:
     """
     import numba  # noqa: PLC0415 (heavy, and studies are checked without it)
 
-    from kernels.base.numba_internals import features_of  # noqa: PLC0415
+    from sgdbench.kernels.base.numba_internals import features_of  # noqa: PLC0415
 
     if numba.config.DISABLE_JIT:  # lanes are arrays then, whose operations take as long for many runs as for few
         return 8

@@ -7,12 +7,12 @@ vectors of any length.
 import re
 from collections.abc import Iterable, Sequence
 
-from kernels.base.run import BUFFERS
-from kernels.compile.names import KernelParts, indexed_names
-from kernels.compile.spec import KernelSpec
-from kernels.compile.templates import indented
-from kernels.model.network import SCALAR_SOURCE, Network, Structure
-from kernels.model.program import check_program
+from sgdbench.kernels.base.run import BUFFERS
+from sgdbench.kernels.compile.names import KernelParts, indexed_names
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.compile.templates import indented
+from sgdbench.kernels.model.network import SCALAR_SOURCE, Network, Structure
+from sgdbench.kernels.model.program import check_program
 
 
 class Layer:

@@ -13,14 +13,14 @@ over the samples as long as residuals are above a thousandth of the numbers that
 
 import numpy as np
 
-from kernels.base.run import Data, Floats
-from kernels.compile.kinds import takes_factor
-from kernels.data.pieces import in_pieces
-from kernels.losses.loss import Loss
-from kernels.model.linear_data import make_rows, triangle_of_pieces
-from kernels.model.model import Model
-from kernels.model.network import Network
-from kernels.model.program import Program
+from sgdbench.kernels.base.run import Data, Floats
+from sgdbench.kernels.compile.kinds import takes_factor
+from sgdbench.kernels.data.pieces import in_pieces
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.linear_data import make_rows, triangle_of_pieces
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import Program
 
 
 def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int) -> Data:

@@ -3,22 +3,30 @@
 import re
 from functools import cache as once
 
-from kernels.compile.build import Module
-from kernels.compile.layers import NetworkParts
-from kernels.compile.network_text import network_text
-from kernels.compile.scalar_parts import ScalarParts
-from kernels.compile.scalar_text import scalar_text
-from kernels.compile.spec import KernelSpec
-from kernels.model.network import Network
+from sgdbench.kernels.compile.build import Module
+from sgdbench.kernels.compile.layers import NetworkParts
+from sgdbench.kernels.compile.network_text import network_text
+from sgdbench.kernels.compile.scalar_parts import ScalarParts
+from sgdbench.kernels.compile.scalar_text import scalar_text
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.model.network import Network
 
 IMPORTS = {
-    "kernels.base.run": ("PAIRWISE_BLOCK", "ADD_TOP_TWO", "FIRST_SUM", "HIDDEN_ROWS", "LAYOUT", "ROWS", "SAMPLE_ROWS"),
-    "kernels.loops.call": ("MEAN_LOSS", "TRAIN_SAMPLES"),
-    "kernels.loops.jit": ("options",),
-    "kernels.loops.order": ("DRAWN_TOGETHER", "work_ahead"),
-    "kernels.loops.sums": ("split",),
-    "kernels.simd.compiled_functions": ("erf", "less", "less_equal", "maximum", "minimum", "where"),
-    "kernels.simd.lanes": (
+    "sgdbench.kernels.base.run": (
+        "PAIRWISE_BLOCK",
+        "ADD_TOP_TWO",
+        "FIRST_SUM",
+        "HIDDEN_ROWS",
+        "LAYOUT",
+        "ROWS",
+        "SAMPLE_ROWS",
+    ),
+    "sgdbench.kernels.loops.call": ("MEAN_LOSS", "TRAIN_SAMPLES"),
+    "sgdbench.kernels.loops.jit": ("options",),
+    "sgdbench.kernels.loops.order": ("DRAWN_TOGETHER", "work_ahead"),
+    "sgdbench.kernels.loops.sums": ("split",),
+    "sgdbench.kernels.simd.compiled_functions": ("erf", "less", "less_equal", "maximum", "minimum", "where"),
+    "sgdbench.kernels.simd.lanes": (
         *(
             "align_stack",
             "as_float32",
@@ -31,7 +39,7 @@ IMPORTS = {
         ),
         "write_lane",
     ),
-    "kernels.simd.sums": ("sum_each", "sum_lanes"),
+    "sgdbench.kernels.simd.sums": ("sum_each", "sum_lanes"),
 }
 """The names that kernels import, by module."""
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kernels.compile.spec import KernelSpec
-from kernels.model.program import Program
-from kernels.tape.symbol import Symbol
-from kernels.tape.tape import Tape
-from kernels.tape.trace import traceable_loss, traceable_optimizer
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.model.program import Program
+from sgdbench.kernels.tape.symbol import Symbol
+from sgdbench.kernels.tape.tape import Tape
+from sgdbench.kernels.tape.trace import traceable_loss, traceable_optimizer
 
 Numbers = Sequence[Any]
 

@@ -4,14 +4,14 @@ The gradient of a batch is summed over the samples for eight weights at a time i
 side by side. Halves are added in NumPy's order.
 """
 
-from kernels.compile.dots import take_dots
-from kernels.compile.layers import Layer, NetworkParts, call
-from kernels.compile.network_samples import align_lines, gradient_call
-from kernels.compile.parameters import clock_lines, make_update, update_lines
-from kernels.compile.sums import sum_lines
-from kernels.compile.templates import fill, fill_lines, indented, tuple_text
-from kernels.compile.units import gradient_lines, put_terms
-from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE
+from sgdbench.kernels.compile.dots import take_dots
+from sgdbench.kernels.compile.layers import Layer, NetworkParts, call
+from sgdbench.kernels.compile.network_samples import align_lines, gradient_call
+from sgdbench.kernels.compile.parameters import clock_lines, make_update, update_lines
+from sgdbench.kernels.compile.sums import sum_lines
+from sgdbench.kernels.compile.templates import fill, fill_lines, indented, tuple_text
+from sgdbench.kernels.compile.units import gradient_lines, put_terms
+from sgdbench.kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE
 
 
 def sum_gradients(parts: NetworkParts, *, hidden: bool) -> str:

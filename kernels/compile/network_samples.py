@@ -4,12 +4,12 @@ One pass over the weights of a dot product updates them from sample i and comput
 that weights beyond the first-level cache are read once per sample.
 """
 
-from kernels.compile.dots import take_dots
-from kernels.compile.layers import Layer, NetworkParts, call
-from kernels.compile.parameters import Update, clock_lines, make_update, update_lines
-from kernels.compile.templates import fill, indented, tuple_text
-from kernels.compile.units import gradient_lines
-from kernels.model.network import SCALAR_SOURCE
+from sgdbench.kernels.compile.dots import take_dots
+from sgdbench.kernels.compile.layers import Layer, NetworkParts, call
+from sgdbench.kernels.compile.parameters import Update, clock_lines, make_update, update_lines
+from sgdbench.kernels.compile.templates import fill, indented, tuple_text
+from sgdbench.kernels.compile.units import gradient_lines
+from sgdbench.kernels.model.network import SCALAR_SOURCE
 
 
 def train_samples(parts: NetworkParts) -> str:

@@ -4,13 +4,13 @@ The computation of a unit and the update of a weight are straight-line code, rec
 rules. The loops around them are templates.
 """
 
-from kernels.compile.dots import dot_of_hidden, dots_of_eight, dots_of_samples, learn, take_dots
-from kernels.compile.layers import NetworkParts, call, link, times
-from kernels.compile.network_batches import gradient_sum, step_by_gradient, sum_gradients, train_batches
-from kernels.compile.network_samples import train_samples
-from kernels.compile.sums import sum_lines
-from kernels.compile.templates import fill, fill_lines
-from kernels.compile.units import gradient_of_sample, loss_lines, loss_of_sample
+from sgdbench.kernels.compile.dots import dot_of_hidden, dots_of_eight, dots_of_samples, learn, take_dots
+from sgdbench.kernels.compile.layers import NetworkParts, call, link, times
+from sgdbench.kernels.compile.network_batches import gradient_sum, step_by_gradient, sum_gradients, train_batches
+from sgdbench.kernels.compile.network_samples import train_samples
+from sgdbench.kernels.compile.sums import sum_lines
+from sgdbench.kernels.compile.templates import fill, fill_lines
+from sgdbench.kernels.compile.units import gradient_of_sample, loss_lines, loss_of_sample
 
 
 def network_text(parts: NetworkParts) -> str:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kernels.compile.layers import NetworkParts
-from kernels.compile.names import (
+from sgdbench.kernels.compile.layers import NetworkParts
+from sgdbench.kernels.compile.names import (
     assignment,
     fixed_numbers,
     input_symbols,
@@ -15,8 +15,8 @@ from kernels.compile.names import (
     text_of,
     text_of_loop,
 )
-from kernels.optimizers.optimizer import add_weight_decay
-from kernels.tape.tape import Tape
+from sgdbench.kernels.optimizers.optimizer import add_weight_decay
+from sgdbench.kernels.tape.tape import Tape
 
 
 class Update(NamedTuple):

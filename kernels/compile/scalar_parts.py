@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from kernels.compile.names import KernelParts, Numbers, indexed_names, input_symbols, name_number
-from kernels.compile.spec import KernelSpec
-from kernels.compile.templates import tuple_text
-from kernels.model.program import Program, check_program
-from kernels.optimizers.optimizer import add_weight_decay
-from kernels.tape.symbol import Symbol
-from kernels.tape.tape import Tape
+from sgdbench.kernels.compile.names import KernelParts, Numbers, indexed_names, input_symbols, name_number
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.compile.templates import tuple_text
+from sgdbench.kernels.model.program import Program, check_program
+from sgdbench.kernels.optimizers.optimizer import add_weight_decay
+from sgdbench.kernels.tape.symbol import Symbol
+from sgdbench.kernels.tape.tape import Tape
 
 
 class ScalarParts(KernelParts):

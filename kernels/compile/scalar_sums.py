@@ -1,10 +1,10 @@
 """Sums of gradients and losses in NumPy's order, in the text of the kernel of a model without vectors."""
 
-from kernels.base.run import PAIRWISE_BLOCK
-from kernels.compile.names import indexed_names
-from kernels.compile.scalar_parts import ScalarParts
-from kernels.compile.templates import fill, fill_lines, tuple_text, unpack
-from kernels.model.sample_values import split_program
+from sgdbench.kernels.base.run import PAIRWISE_BLOCK
+from sgdbench.kernels.compile.names import indexed_names
+from sgdbench.kernels.compile.scalar_parts import ScalarParts
+from sgdbench.kernels.compile.templates import fill, fill_lines, tuple_text, unpack
+from sgdbench.kernels.model.sample_values import split_program
 
 
 def gradient_sum(parts: ScalarParts) -> list[str]:

@@ -7,7 +7,7 @@ numbers and, for runs side by side, with lanes of numbers.
 import re
 from collections.abc import Sequence
 
-from kernels.compile.names import (
+from sgdbench.kernels.compile.names import (
     Numbers,
     fixed_numbers,
     input_symbols,
@@ -16,11 +16,11 @@ from kernels.compile.names import (
     text_of,
     text_of_loop,
 )
-from kernels.compile.scalar_parts import ScalarParts, gradient_point, run_sample, run_update
-from kernels.compile.scalar_sums import gradient_sum, loss_sum
-from kernels.compile.templates import LONGEST, fill, tuple_text, unpack
-from kernels.model.sample_values import split_program
-from kernels.tape.tape import Tape
+from sgdbench.kernels.compile.scalar_parts import ScalarParts, gradient_point, run_sample, run_update
+from sgdbench.kernels.compile.scalar_sums import gradient_sum, loss_sum
+from sgdbench.kernels.compile.templates import LONGEST, fill, tuple_text, unpack
+from sgdbench.kernels.model.sample_values import split_program
+from sgdbench.kernels.tape.tape import Tape
 
 
 def scalar_text(parts: ScalarParts) -> str:

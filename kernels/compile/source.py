@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
-from kernels.base.checks import check_bool, check_integer
-from kernels.compile.build import build_anew
-from kernels.compile.kinds import check_kernel
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.compile.standalone import standalone_text
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
-from kernels.model.column_names import number_columns
-from kernels.model.model import Model
-from kernels.model.models import make_model
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.base.checks import check_bool, check_integer
+from sgdbench.kernels.compile.build import build_anew
+from sgdbench.kernels.compile.kinds import check_kernel
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.compile.standalone import standalone_text
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.column_names import number_columns
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import make_model
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
 
 COMPILED = ("fused", "fused-fma", "lanes", "lanes-fma")
 

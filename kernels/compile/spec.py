@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from kernels.compile.kinds import KERNELS, check_dtype, doubles_in_register, lane_width
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.model.network import Network
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.run_options import kernel_key
+from sgdbench.kernels.compile.kinds import KERNELS, check_dtype, doubles_in_register, lane_width
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.run_options import kernel_key
 
 MOST_BYTES = 256
 """The size of a lane of sums, at most. Sums do not wait for each other as updates do: longer lanes only spill."""
@@ -26,9 +26,9 @@ class KernelSpec:
     Attributes
     ----------
     kernel : str
-        One of `kernels.compile.kinds.KERNELS`, not "reference".
+        One of `sgdbench.kernels.compile.kinds.KERNELS`, not "reference".
     options_per_run : bool
-        Whether each run that is trained side by side has its own options (`kernels.optimizers.run_options`).
+        Whether each run that is trained side by side has its own options (`sgdbench.kernels.optimizers.run_options`).
     dtype : str
         The type of the numbers, ``"float64"`` or ``"float32"``.
     """

@@ -2,16 +2,16 @@
 
 import re
 
-from kernels.base.run import BUFFERS, allocate_buffers
-from kernels.compile.layers import NetworkParts
-from kernels.compile.names import KernelParts
-from kernels.compile.network_text import network_text
-from kernels.compile.scalar_parts import ScalarParts
-from kernels.compile.scalar_text import sample_functions
-from kernels.compile.spec import KernelSpec
-from kernels.compile.templates import fill, fill_lines, tuple_text
-from kernels.model.network import Network
-from kernels.optimizers.run_options import option_values
+from sgdbench.kernels.base.run import BUFFERS, allocate_buffers
+from sgdbench.kernels.compile.layers import NetworkParts
+from sgdbench.kernels.compile.names import KernelParts
+from sgdbench.kernels.compile.network_text import network_text
+from sgdbench.kernels.compile.scalar_parts import ScalarParts
+from sgdbench.kernels.compile.scalar_text import sample_functions
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.compile.templates import fill, fill_lines, tuple_text
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.optimizers.run_options import option_values
 
 
 def standalone_text(spec: KernelSpec) -> str:
@@ -95,4 +95,4 @@ PLAIN = {
         ("erf", "u", "math.erf(u)"),
     )
 }
-"""The functions of `kernels.simd.compiled_functions` for numbers alone."""
+"""The functions of `sgdbench.kernels.simd.compiled_functions` for numbers alone."""

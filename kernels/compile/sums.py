@@ -6,9 +6,9 @@ for one run, or four at a time for runs side by side.
 
 from collections.abc import Callable, Sequence
 
-from kernels.compile.layers import NetworkParts
-from kernels.compile.names import indexed_names
-from kernels.compile.templates import fill_lines
+from sgdbench.kernels.compile.layers import NetworkParts
+from sgdbench.kernels.compile.names import indexed_names
+from sgdbench.kernels.compile.templates import fill_lines
 
 Term = Callable[[str, int], tuple[Sequence[str], Sequence[str]]]
 """From the place of a weight, and 8 for eight weights or 0 for one, to the lines before products, and the products."""

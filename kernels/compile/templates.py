@@ -6,9 +6,9 @@ from functools import cache as once
 from pathlib import Path
 from string import Template
 
-import kernels.loops
+import sgdbench.kernels.loops
 
-FOLDER = Path(kernels.loops.__file__).parent / "texts"
+FOLDER = Path(sgdbench.kernels.loops.__file__).parent / "texts"
 Part = str | Sequence[str]
 LONGEST = 30
 """The most elements of a tuple that Python builds without a list (`STACK_USE_GUIDELINE` in CPython's compiler)."""

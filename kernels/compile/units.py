@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from kernels.compile.layers import Layer, NetworkParts, call
-from kernels.compile.names import assignment, input_symbols, name_number, number_lines, text_of
-from kernels.compile.parameters import named_parameter, parameter
-from kernels.compile.templates import fill, fill_lines
-from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE
-from kernels.tape.tape import Tape
+from sgdbench.kernels.compile.layers import Layer, NetworkParts, call
+from sgdbench.kernels.compile.names import assignment, input_symbols, name_number, number_lines, text_of
+from sgdbench.kernels.compile.parameters import named_parameter, parameter
+from sgdbench.kernels.compile.templates import fill, fill_lines
+from sgdbench.kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE
+from sgdbench.kernels.tape.tape import Tape
 
 
 def run_unit(

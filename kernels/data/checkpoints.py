@@ -6,8 +6,8 @@ no segment between two checkpoints crosses the end of an epoch.
 
 import numpy as np
 
-from kernels.base.checks import check_integer, describe
-from kernels.base.run import Hyperparameters, Integers, samples_per_epoch
+from sgdbench.kernels.base.checks import check_integer, describe
+from sgdbench.kernels.base.run import Hyperparameters, Integers, samples_per_epoch
 
 DEFAULT_PER_DECADE = 10
 # A run sees fewer than 10**MAX_DECADES samples.

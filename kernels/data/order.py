@@ -6,7 +6,7 @@ neighbours come only from the same buffer. If blocks differ much, as in sorted d
 does: L. Xu and others, In-database machine learning with CorgiPile: stochastic gradient descent without full data
 shuffle, SIGMOD 2022.
 
-The kernels draw the same orders with `kernels.loops.order`.
+The kernels draw the same orders with `sgdbench.kernels.loops.order`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.checks import check_integer, describe
-from kernels.base.spec import make_from_spec
+from sgdbench.kernels.base.checks import check_integer, describe
+from sgdbench.kernels.base.spec import make_from_spec
 
 DEFAULT_BLOCK_SIZE = 8192
 DEFAULT_BUFFER_SIZE = 2**18
@@ -98,7 +98,7 @@ def _blocks(size: int = DEFAULT_BLOCK_SIZE, buffer: int = DEFAULT_BUFFER_SIZE) -
 
 
 def allocate_order(n: int, shuffle: bool | BlockShuffle, batch_size: int = 1, stride: int = 1) -> Order:
-    """Return space for the order of n samples (`kernels.loops.order`) that are visited in batches of this size.
+    """Return space for an order (`sgdbench.kernels.loops.order`) of n samples that are visited in batches of this size.
 
     Shuffled samples are `stride` numbers apart.
     """

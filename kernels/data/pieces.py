@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.data.samples import Samples
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import Samples
 
 # Least squares of a quadratic take 12 ns per sample in such pieces, and 31 ns in pieces four times as large.
 SAMPLES_PER_PIECE = 2**15

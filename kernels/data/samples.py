@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_array, describe, describe_row, is_whole
-from kernels.base.columns import Inputs
-from kernels.base.run import CACHE_LINE, Data, Floats, allocate_aligned
-from kernels.data.order import CACHED_SAMPLES, MAX_PLACES, BlockShuffle, allocate_order
-from kernels.model.model import Model
+from sgdbench.kernels.base.checks import check_array, describe, describe_row, is_whole
+from sgdbench.kernels.base.columns import Inputs
+from sgdbench.kernels.base.run import CACHE_LINE, Data, Floats, allocate_aligned
+from sgdbench.kernels.data.order import CACHED_SAMPLES, MAX_PLACES, BlockShuffle, allocate_order
+from sgdbench.kernels.model.model import Model
 
 NUMBERS_AT_A_TIME = 1_000_000
 # Fully shuffled samples beyond the caches, up to this number, are copied so that the numbers of a sample are adjacent:
@@ -27,7 +27,7 @@ def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, 
     Parameters
     ----------
     x : array, shape (n,) or (n, inputs), or a table
-        See `kernels.base.columns`.
+        See `sgdbench.kernels.base.columns`.
     y : array, shape (n,)
     """
     columns = model.columns(x)

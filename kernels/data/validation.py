@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_integer, describe
-from kernels.base.columns import Inputs, check_row_order, take_targets, target_name
-from kernels.base.run import Floats
-from kernels.data.samples import Samples, check_samples
-from kernels.losses.classes import Classes, check_scores, encode_classes, find_classes, model_for_classes
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.model.models import make_model_for
+from sgdbench.kernels.base.checks import check_integer, describe
+from sgdbench.kernels.base.columns import Inputs, check_row_order, take_targets, target_name
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import Samples, check_samples
+from sgdbench.kernels.losses.classes import Classes, check_scores, encode_classes, find_classes, model_for_classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import make_model_for
 
 Places = np.ndarray[tuple[int], np.dtype[np.bool_]]
 HeldOut = float | tuple[Inputs, ArrayLike] | None
@@ -39,12 +39,12 @@ class Split(NamedTuple):
 def read_data(
     model: Model | str, loss: Loss, x: Inputs, y: ArrayLike | None, validation: HeldOut = None, test: HeldOut = None
 ) -> tuple[Model, Classes | None, Split]:
-    """Return the model, the classes of the labels and the samples, for data as `kernels.fit` takes them.
+    """Return the model, the classes of the labels and the samples, for data as `sgdbench.fit` takes them.
 
     A model given as text is built for these inputs. If the loss takes classes, the model has a score per class.
     """
     if isinstance(x, str | PathLike):
-        raise ValueError(f"x must be samples, not the path {describe(str(x))}: bench.data.load_table reads a table")
+        raise ValueError(f"x must be samples, not the path {describe(str(x))}: sgdbench.data.load_table reads a table")
     target_column, (x, y) = target_name(x, y), take_targets(x, y)
     model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
     if y is None:

@@ -1,8 +1,9 @@
 """Registration of users' rules under a name, by which they work everywhere that a built-in rule does.
 
 Each of the functions below is a decorator, with or without options, or is called with the function, which it returns. A
-rule is tried at once on a small problem (`kernels.extend.rule_check`); a faulty one is refused with its file and line.
-A registered rule is frozen: a helper or a constant that changes later takes effect when the rule is registered again.
+rule is tried at once on a small problem (`sgdbench.kernels.extend.rule_check`); a faulty one is refused with its file
+and line. A registered rule is frozen: a helper or a constant that changes later takes effect when the rule is
+registered again.
 """
 
 import sys
@@ -15,20 +16,20 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overloa
 
 import numpy as np
 
-from kernels.base.checks import check_bool, describe
-from kernels.base.registry import REGISTERED, Registered
-from kernels.base.run import Floats
-from kernels.base.spec import make_from_spec
-from kernels.extend.rule_check import explained, trace_rule, try_calls, try_derivative
-from kernels.extend.rule_source import Bounds, Candidate, Options, check_name, digest_of, value_and_derivative
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.model.models import builder_of
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.schedules import Schedule, check_repeated
-from kernels.tape.freeze import fingerprint, source_of, text_of
-from kernels.tape.trace import trace_loss, trace_optimizer
+from sgdbench.kernels.base.checks import check_bool, describe
+from sgdbench.kernels.base.registry import REGISTERED, Registered
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.base.spec import make_from_spec
+from sgdbench.kernels.extend.rule_check import explained, trace_rule, try_calls, try_derivative
+from sgdbench.kernels.extend.rule_source import Bounds, Candidate, Options, check_name, digest_of, value_and_derivative
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import builder_of
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.schedules import Schedule, check_repeated
+from sgdbench.kernels.tape.freeze import fingerprint, source_of, text_of
+from sgdbench.kernels.tape.trace import trace_loss, trace_optimizer
 
 RULE_PARAMETERS = ("theta", "slots", "gradient", "lr", "clock", "options")
 RESIDUAL_PARAMETERS, PREDICTION_PARAMETERS = ("residual", "options"), ("prediction", "target", "options")
@@ -85,8 +86,8 @@ def register_optimizer(
     ----------
     rule : callable
         ``(theta, slots, gradient, lr, clock, options) -> (theta, slots)``, elementwise and without branches; see
-        `kernels.optimizers.optimizer`. Or a function whose parameters, all with defaults, are the options, and which
-        returns a `kernels.optimizers.optimizer.Optimizer`; the other arguments are then omitted.
+        `sgdbench.kernels.optimizers.optimizer`. Or a function whose parameters, all with defaults, are the options, and
+        which returns a `sgdbench.kernels.optimizers.optimizer.Optimizer`; the other arguments are then omitted.
     name : str, optional
         By default the name of the function; a lambda needs one.
     slots : int
@@ -96,7 +97,7 @@ def register_optimizer(
     bounds : mapping, optional
         The smallest and the largest value of an option; None for no bound.
     clock, clock_start, slots_start, gradient_at, needs_norm, needs_loss
-        As for `kernels.optimizers.optimizer.Optimizer`.
+        As for `sgdbench.kernels.optimizers.optimizer.Optimizer`.
 
     Returns
     -------
@@ -162,7 +163,7 @@ def register_loss(
     loss : callable
         ``(residual, options) -> (value, derivative)``, elementwise and without branches, or ``(prediction, target,
         options) -> (value, derivative)`` with the derivative with respect to the prediction. Or a function whose
-        parameters, all with defaults, are the options and which returns a `kernels.losses.loss.Loss`.
+        parameters, all with defaults, are the options and which returns a `sgdbench.kernels.losses.loss.Loss`.
     name, options, bounds
         As for `register_optimizer`.
 

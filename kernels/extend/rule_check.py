@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.compile.kinds import largest_error
-from kernels.extend.rule_source import Candidate
-from kernels.losses.loss import Loss
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay
-from kernels.tape.symbol import NO_BRANCHES, TraceError
-from kernels.tape.trace import Traced, trace_loss, trace_optimizer
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.compile.kinds import largest_error
+from sgdbench.kernels.extend.rule_source import Candidate
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from sgdbench.kernels.tape.symbol import NO_BRANCHES, TraceError
+from sgdbench.kernels.tape.trace import Traced, trace_loss, trace_optimizer
 
 LEARNING_RATE, UPDATES, PARAMS = 0.05, 9, 32
 # The largest error of functions that are not correctly rounded.

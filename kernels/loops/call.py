@@ -1,7 +1,7 @@
 """Calling a kernel by its address: the only place that knows the types of its arguments.
 
-A kernel is compiled for its text, and the run around it (`kernels.loops.driver`) once for all kernels. Both take the
-types from here, because a call with other types would crash.
+A kernel is compiled for its text, and the run around it (`sgdbench.kernels.loops.driver`) once for all kernels. Both
+take the types from here, because a call with other types would crash.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ import numpy as np
 from llvmlite import ir
 from numba import config, types
 
-from kernels.base.run import Floats
-from kernels.simd.lanes import in_kernels, place_in
-from kernels.simd.prefetch import TO_READ_DATA_IN_ALL_CACHES
-from kernels.simd.vector import call
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.simd.lanes import in_kernels, place_in
+from sgdbench.kernels.simd.prefetch import TO_READ_DATA_IN_ALL_CACHES
+from sgdbench.kernels.simd.vector import call
 
 TRAIN_SAMPLES, TRAIN_BATCHES, MEAN_LOSS = 0, 1, 2
 """The tasks of a kernel."""

@@ -1,8 +1,8 @@
 """Training loops: segments between checkpoints, with losses, statuses, visiting orders and slices of time.
 
 The driver knows no model and no rule. A kernel trains on some samples, or writes their mean loss, and is called by its
-address (`kernels.loops.call`). The driver is therefore compiled once per machine: `drive` for one run, `drive_blocks`
-for runs side by side.
+address (`sgdbench.kernels.loops.call`). The driver is therefore compiled once per machine: `drive` for one run,
+`drive_blocks` for runs side by side.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ import numba
 import numpy as np
 from numba import types
 
-from kernels.base import run
-from kernels.base.numba_internals import CodeCache, use_cache
-from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED
-from kernels.data.order import AHEAD_LOADS, CACHED_SAMPLES, ORDERED_PLACES, PREFETCHED_SAMPLES, Order
-from kernels.loops.call import MEAN_LOSS, TRAIN_BATCHES, TRAIN_SAMPLES, call_kernel, prefetch_address, shift
-from kernels.loops.jit import digest, inlined, inner, options
-from kernels.loops.order import IN_TURN, LINE, PAGE, SHUFFLED, next_places
-from kernels.simd.blocks import block_at
+from sgdbench.kernels.base import run
+from sgdbench.kernels.base.numba_internals import CodeCache, use_cache
+from sgdbench.kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED
+from sgdbench.kernels.data.order import AHEAD_LOADS, CACHED_SAMPLES, ORDERED_PLACES, PREFETCHED_SAMPLES, Order
+from sgdbench.kernels.loops.call import MEAN_LOSS, TRAIN_BATCHES, TRAIN_SAMPLES, call_kernel, prefetch_address, shift
+from sgdbench.kernels.loops.jit import digest, inlined, inner, options
+from sgdbench.kernels.loops.order import IN_TURN, LINE, PAGE, SHUFFLED, next_places
+from sgdbench.kernels.simd.blocks import block_at
 
 
 class Samples(NamedTuple):
@@ -35,9 +35,9 @@ class Samples(NamedTuple):
     row, item : int
         The numbers per sample in the first column (the number of inputs for models with vectors, else 1), and the bytes
         per number.
-    order : kernels.data.order.Order
+    order : sgdbench.kernels.data.order.Order
     factors : array, shape (1 or 2, P + 1, P + 1)
-        The QR factors of the training and held-out samples (`kernels.compile.loss_factor`), or none.
+        The QR factors of the training and held-out samples (`sgdbench.kernels.compile.loss_factor`), or none.
     """
 
     size: int
@@ -63,7 +63,7 @@ class Room(NamedTuple):
     columns : array, shape (inputs + 1,)
         Addresses.
     counts, partials : array
-        See `kernels.base.run.allocate_scratch`.
+        See `sgdbench.kernels.base.run.allocate_scratch`.
     buffers : array
         Addresses.
     """
@@ -128,7 +128,7 @@ def write_loss(kernel, samples, room, cells, columns, size, settings, out):
 
 @inner
 def loss_by_factor(factor, cells, size, out):
-    """Write the mean squared residuals of runs from the QR factor of the samples (`kernels.compile.loss_factor`)."""
+    """Write the mean squared residuals of runs from the QR factor (`sgdbench.kernels.compile.loss_factor`)."""
     params = factor.shape[0] - 1
     for one in range(out.size):
         total = factor[params, params] * factor[params, params]

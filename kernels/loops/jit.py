@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numba
 
-import kernels
-from kernels.base.numba_internals import (
+from sgdbench.kernels.base.numba_internals import (
     NO_REFERENCE_COUNTS,
     InnerCache,
     InnerCompiler,
@@ -22,7 +21,7 @@ from kernels.base.numba_internals import (
     ignore_literals,
     use_cache,
 )
-from kernels.simd import math as lane_math
+from sgdbench.kernels.simd import math as lane_math
 
 EMITTERS = ("base/run.py", "base/numba_internals.py", "data/order.py", "simd/*.py", "loops/*.py")
 """Files with code that functions call, or that intrinsics emit, and that is not in the text of these functions."""
@@ -89,6 +88,6 @@ def digest(*parts: str) -> str:
 
 @once
 def _digest_of_emitters() -> str:
-    folder = Path(kernels.__file__).parent
+    folder = Path(__file__).parents[1]
     files = sorted(file for pattern in EMITTERS for file in folder.glob(pattern))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

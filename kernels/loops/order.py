@@ -10,7 +10,7 @@ and seconds of compilation.
 
 import numpy as np
 
-from kernels.data.order import (
+from sgdbench.kernels.data.order import (
     AHEAD_BEGIN,
     AHEAD_EPOCH,
     AHEAD_LEFT,
@@ -29,8 +29,8 @@ from kernels.data.order import (
     PART_STRIDE,
     STRIDE,
 )
-from kernels.loops.jit import inlined, inner
-from kernels.simd.prefetch import prefetch
+from sgdbench.kernels.loops.jit import inlined, inner
+from sgdbench.kernels.simd.prefetch import prefetch
 
 # numba converts a uint64 combined with a plain integer to float.
 U1, U3, U11, U24, U32, U40 = (np.uint64(n) for n in (1, 3, 11, 24, 32, 40))

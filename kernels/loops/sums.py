@@ -5,8 +5,8 @@ the sum of two halves, the first rounded down to a multiple of 8. Halves wait on
 be inlined (a third of the time of a batch of 16).
 """
 
-from kernels.base.run import ADD_TOP_TWO
-from kernels.loops.jit import inlined
+from sgdbench.kernels.base.run import ADD_TOP_TWO
+from sgdbench.kernels.loops.jit import inlined
 
 
 @inlined

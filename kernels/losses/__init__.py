@@ -1,9 +1,9 @@
 """The losses by name."""
 
-from kernels.base.registry import Table
-from kernels.base.spec import make_from_spec
-from kernels.losses import prediction_losses, residual_losses, softmax_loss
-from kernels.losses.loss import Loss
+from sgdbench.kernels.base.registry import Table
+from sgdbench.kernels.base.spec import make_from_spec
+from sgdbench.kernels.losses import prediction_losses, residual_losses, softmax_loss
+from sgdbench.kernels.losses.loss import Loss
 
 LOSSES: Table[Loss] = Table(
     "loss",

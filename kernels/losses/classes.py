@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.checks import check_unmasked, describe, describe_row
-from kernels.base.run import Floats
-from kernels.losses import LOSSES
-from kernels.losses.loss import Loss
-from kernels.model.inputs import Given
-from kernels.model.layers import MAX_CLASSES
-from kernels.model.model import Model
-from kernels.model.models import has_vectors, make_model_for_columns
+from sgdbench.kernels.base.checks import check_unmasked, describe, describe_row
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses import LOSSES
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.inputs import Given
+from sgdbench.kernels.model.layers import MAX_CLASSES
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import has_vectors, make_model_for_columns
 
 Label = str | bool | int | float
 MAX_LABELS_SHOWN = 5

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.checks import check_finite, describe_row
-from kernels.base.run import Floats
-from kernels.base.spec import spec_text
-from kernels.base.weak_scalars import as_scalars
-from kernels.model.evaluate import evaluate
-from kernels.model.network import Network
-from kernels.model.program import Program
+from sgdbench.kernels.base.checks import check_finite, describe_row
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.base.spec import spec_text
+from sgdbench.kernels.base.weak_scalars import as_scalars
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import Program
 
 TARGETS_AT_A_TIME = 1_000_000
 
@@ -22,7 +22,7 @@ class Targets(NamedTuple):
     """The targets that a loss is defined for.
 
     `accepts` returns the mask of accepted targets, shape (n,); `described` names them in words. `classes` may be given
-    as labels (`kernels.losses.classes`).
+    as labels (`sgdbench.kernels.losses.classes`).
     """
 
     accepts: Callable[[Floats], NDArray[np.bool_]]
@@ -44,7 +44,7 @@ class Loss:
     Attributes
     ----------
     name : str
-        Its key in `kernels.losses.LOSSES`.
+        Its key in `sgdbench.kernels.losses.LOSSES`.
     value, derivative : callable
         ``(residual, options) -> loss`` and its derivative with respect to the residual, elementwise; where
         `of_residual` is False ``(prediction, target, options) -> loss`` and the derivative with respect to the
@@ -103,7 +103,7 @@ class Loss:
 
     @property
     def text(self) -> str:
-        """The text that `kernels.losses.make_loss` parses back, such as ``"huber(delta=1.0)"``."""
+        """The text that `sgdbench.kernels.losses.make_loss` parses back, such as ``"huber(delta=1.0)"``."""
         return self.call or spec_text(self.name, self.options)
 
     def evaluate(
@@ -111,8 +111,8 @@ class Loss:
     ) -> tuple[tuple[Any, ...], Sequence[Floats]]:
         """Return the arguments of `value` and `derivative`, and the derivatives of the model, with NumPy.
 
-        See `kernels.model.evaluate.evaluate`. A prediction is computed as the residual for a target of 0, in the same
-        order of operations.
+        See `sgdbench.kernels.model.evaluate.evaluate`. A prediction is computed as the residual for a target of 0, in
+        the same order of operations.
         """
         outputs, derivatives = evaluate(program, theta, x, y if self.of_residual else np.zeros(np.shape(y))[()])
         return self.arguments(outputs, y), derivatives

@@ -2,16 +2,16 @@
 
 They classify (`logistic`, `hinge`), model counts (`poisson`), or minimize the model itself (`objective`). The gradient
 of a batch is the mean over its samples of loss'(f, y) * df/dtheta. Like the functions of
-`kernels.losses.residual_losses`, these are compiled into the kernels and called with NumPy arrays: only operators and
-NumPy's elementwise functions, no branches.
+`sgdbench.kernels.losses.residual_losses`, these are compiled into the kernels and called with NumPy arrays: only
+operators and NumPy's elementwise functions, no branches.
 """
 
 import numpy as np
 from numpy import absolute, exp, log, log1p, maximum, sign
 from numpy.typing import NDArray
 
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss, Metric, Targets
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss, Metric, Targets
 
 SMALLEST_LOG_ARGUMENT = 1e-300
 

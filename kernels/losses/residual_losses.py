@@ -9,8 +9,8 @@ with NumPy arrays. They therefore use only operators and NumPy's elementwise fun
 
 from numpy import absolute, log, log1p, maximum, minimum, sign, sinh, tanh
 
-from kernels.base.checks import check_between, check_not_negative, check_positive
-from kernels.losses.loss import Loss
+from sgdbench.kernels.base.checks import check_between, check_not_negative, check_positive
+from sgdbench.kernels.losses.loss import Loss
 
 
 def squared_value(residual, options):

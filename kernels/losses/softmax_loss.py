@@ -7,9 +7,9 @@ The scores of n samples have the shape (classes, n), and the targets are class n
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss, Metric, Targets
-from kernels.model.layers import MAX_CLASSES
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss, Metric, Targets
+from sgdbench.kernels.model.layers import MAX_CLASSES
 
 
 def are_classes(y: Floats) -> NDArray[np.bool_]:

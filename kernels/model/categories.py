@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_unmasked, describe, describe_row, did_you_mean
-from kernels.base.columns import Inputs, column_names
-from kernels.base.run import Floats
-from kernels.model.column_names import column_name
-from kernels.model.expression import MAX_NAME
+from sgdbench.kernels.base.checks import check_unmasked, describe, describe_row, did_you_mean
+from sgdbench.kernels.base.columns import Inputs, column_names
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.column_names import column_name
+from sgdbench.kernels.model.expression import MAX_NAME
 
 MAX_VALUES_SHOWN = 12
 MAX_LEVELS = 30

@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
-from kernels.base.checks import closest_name
-from kernels.model.expression import MAX_NAME, Name, parse
+from sgdbench.kernels.base.checks import closest_name
+from sgdbench.kernels.model.expression import MAX_NAME, Name, parse
 
 ALL_INPUTS = "x"
 # Shorter names are not matched with the words of a column's name.

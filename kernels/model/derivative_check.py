@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.columns import Inputs, stack_columns
-from kernels.base.run import Floats
-from kernels.model.expression import Call, Name, Node, Number, parse
-from kernels.model.functions import erf
-from kernels.model.model import Model
-from kernels.model.network import Network, run_network, values_of
-from kernels.model.program import Program, numpy_function
+from sgdbench.kernels.base.columns import Inputs, stack_columns
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.expression import Call, Name, Node, Number, parse
+from sgdbench.kernels.model.functions import erf
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.network import Network, run_network, values_of
+from sgdbench.kernels.model.program import Program, numpy_function
 
 Flags = NDArray[np.bool_]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import sympy
 
-from kernels.model.expression import Call, Name, Node, Number
-from kernels.model.program import OPERATORS, Instruction, Program, numpy_function
+from sgdbench.kernels.model.expression import Call, Name, Node, Number
+from sgdbench.kernels.model.program import OPERATORS, Instruction, Program, numpy_function
 
 # Approximate cycles from operands to result on current processors; everything else is a function call.
 LATENCY = {"negative": 1, "add": 3, "subtract": 3, "multiply": 3, "divide": 13, "sqrt": 18}

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.model.network import Derivatives, Network, run_network
-from kernels.model.program import Program, run_program
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.network import Derivatives, Network, run_network
+from sgdbench.kernels.model.program import Program, run_program
 
 
 def evaluate(program: Program | Network, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, Sequence[Floats]]:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import NamedTuple
 
-from kernels.base.checks import did_you_mean, list_names
-from kernels.base.registry import Listing
+from sgdbench.kernels.base.checks import did_you_mean, list_names
+from sgdbench.kernels.base.registry import Listing
 
 
 class Number(NamedTuple):

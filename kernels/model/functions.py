@@ -1,8 +1,8 @@
 """NumPy versions of the program functions that NumPy lacks or does not define bit for bit.
 
 `numpy.maximum` may return either of two equal numbers, such as 0 and -0, depending on the processor. Conditions are the
-numbers 1 and 0, so that all values of a program have one type. `kernels.simd.compiled_functions` has the same functions
-for kernels.
+numbers 1 and 0, so that all values of a program have one type. `sgdbench.kernels.simd.compiled_functions` has the same
+functions for kernels.
 """
 
 import math

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from kernels.base.checks import check_sequence, describe
-from kernels.model.column_names import ALL_INPUTS, column_name, is_name
-from kernels.model.expression import reads_as_number
+from sgdbench.kernels.base.checks import check_sequence, describe
+from sgdbench.kernels.model.column_names import ALL_INPUTS, column_name, is_name
+from sgdbench.kernels.model.expression import reads_as_number
 
 Given = Sequence[str] | Mapping[str, str | Sequence[str]]
 
@@ -33,7 +33,7 @@ def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
     """Return inputs given as names, which together form the group ``x``, or as a mapping to columns and groups.
 
     In an expression with products, columns may have any headings. A column can also be used by itself, under the name
-    that `kernels.model.column_names.column_name` gives it, unless another column has the same name.
+    that `sgdbench.kernels.model.column_names.column_name` gives it, unless another column has the same name.
     """
     columns: tuple[str, ...]
     groups: dict[str, tuple[int, int]]

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from kernels.base.checks import did_you_mean
-from kernels.model.column_names import is_numbered
-from kernels.model.expression import Call, Name, Node, Piece, find_products, names, parse
-from kernels.model.inputs import Inputs
-from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Layer, Network, Symbol
-from kernels.model.program_cache import compile_program
+from sgdbench.kernels.base.checks import did_you_mean
+from sgdbench.kernels.model.column_names import is_numbered
+from sgdbench.kernels.model.expression import Call, Name, Node, Piece, find_products, names, parse
+from sgdbench.kernels.model.inputs import Inputs
+from sgdbench.kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Layer, Network, Symbol
+from sgdbench.kernels.model.program_cache import compile_program
 
 # numba supports no tuple above 30 items; the optimizer's state has one item per parameter and one more.
 MAX_PARAMS = 29

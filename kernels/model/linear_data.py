@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from kernels.base.columns import stack_columns
-from kernels.base.run import Floats
-from kernels.model.evaluate import evaluate
-from kernels.model.network import Network
-from kernels.model.program import Program
+from sgdbench.kernels.base.columns import stack_columns
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import Program
 
 # The rows factored at a time: LAPACK takes 8 ns for a row of four within the caches, and 50 ns beyond.
 ROWS_AT_A_TIME = 8192

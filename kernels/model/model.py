@@ -11,15 +11,23 @@ import numpy as np
 from numpy.random import default_rng  # by name: no fork waits for the import when `np.random` is first used
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_array, check_integer, check_seed, describe, did_you_mean, list_names, meant_by
-from kernels.base.columns import Inputs, Params, column_names, input_columns, stack_columns
-from kernels.base.forking import IMPORT_LOCK
-from kernels.base.run import Floats
-from kernels.model.column_names import ALL_INPUTS, headings_by_name
-from kernels.model.evaluate import evaluate
-from kernels.model.expression import Name, names, parse
-from kernels.model.inputs import Given, check_distinct, check_names, read_inputs
-from kernels.model.layers import (
+from sgdbench.kernels.base.checks import (
+    check_array,
+    check_integer,
+    check_seed,
+    describe,
+    did_you_mean,
+    list_names,
+    meant_by,
+)
+from sgdbench.kernels.base.columns import Inputs, Params, column_names, input_columns, stack_columns
+from sgdbench.kernels.base.forking import IMPORT_LOCK
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.column_names import ALL_INPUTS, headings_by_name
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.expression import Name, names, parse
+from sgdbench.kernels.model.inputs import Given, check_distinct, check_names, read_inputs
+from sgdbench.kernels.model.layers import (
     MAX_CLASSES,
     MAX_PARAMS,
     MAX_UNITS,
@@ -29,14 +37,14 @@ from kernels.model.layers import (
     flat_names,
     plan_network,
 )
-from kernels.model.network import Network
-from kernels.model.program import Program
-from kernels.model.program_cache import compile_program
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import Program
+from sgdbench.kernels.model.program_cache import compile_program
 
 if TYPE_CHECKING:
     import sympy
 
-    from kernels.model.categories import Categories
+    from sgdbench.kernels.model.categories import Categories
 
 
 class Model:
@@ -53,7 +61,7 @@ class Model:
 
         ``w @ x`` is the dot product of weights with all inputs, or with a group of any number of inputs:
         ``np.add.reduce(w * x)``. At most 29 scalars and products are allowed per layer. ``v @ tanh(W @ x + c)`` has a
-        hidden layer with `hidden` units. See `kernels.model.network`.
+        hidden layer with `hidden` units. See `sgdbench.kernels.model.network`.
     inputs : sequence of str, or mapping
         The names that stand for data, all of which the expression must use; may be empty. Together they are the group
         ``x`` on the right of ``@``. A mapping names columns and groups of columns: ``{"x": ["hp", "weight"], "age":
@@ -158,7 +166,7 @@ class Model:
         # Not a cached_property: before Python 3.12 its lock could be held during a fork, while a thread derives.
         if self._program is None and self._drafts:
             with IMPORT_LOCK:
-                from kernels.model.written_out import write_out  # noqa: PLC0415 (only for vectors)
+                from sgdbench.kernels.model.written_out import write_out  # noqa: PLC0415 (only for vectors)
 
             network = build_network(self._drafts, self.vectors, self._given, self.classes, self.hidden)
             self._network, self._program = network, write_out(network) or network
@@ -253,7 +261,7 @@ class Model:
             If the model is not linear in its parameters or has a score per class, or x does not fit it.
         """
         with IMPORT_LOCK:
-            from kernels.model.linear_data import make_rows  # noqa: PLC0415 (only when asked for)
+            from sgdbench.kernels.model.linear_data import make_rows  # noqa: PLC0415 (only when asked for)
 
         self.check_linear()
         if self.classes > 1:
@@ -268,7 +276,7 @@ class Model:
             raise ValueError(f"the model must be linear in its parameters, and {self.expression!r} is not")
 
     def columns(self, x: Inputs) -> tuple[Floats, ...]:
-        """Return the inputs as columns; see `kernels.base.columns.input_columns`.
+        """Return the inputs as columns; see `sgdbench.kernels.base.columns.input_columns`.
 
         They are contiguous, except for models with long vectors, where columns of an array are views of its rows.
         """
@@ -327,8 +335,8 @@ class Model:
         ----------
         params : array, shape (params,), or a mapping of all names to values
             In models with vectors, a name such as ``w`` stands for all its numbers, and one number is used for each of
-            them; a Series or a mapping gives them by the names of the inputs, as `kernels.FitResult.coef` returns them,
-            and a data frame gives those of a matrix, with a row per class or unit.
+            them; a Series or a mapping gives them by the names of the inputs, as `sgdbench.FitResult.coef` returns
+            them, and a data frame gives those of a matrix, with a row per class or unit.
         what : str
             The name of `params` in error messages.
 
@@ -391,7 +399,7 @@ class Model:
 
     def sympy(self) -> tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]:
         """Return the model as a sympy expression, with the symbols of its parameters and of its inputs."""
-        from kernels.model.derive import to_sympy  # noqa: PLC0415 (sympy, only when asked for)
+        from sgdbench.kernels.model.derive import to_sympy  # noqa: PLC0415 (sympy, only when asked for)
 
         if self.vectors:
             raise ValueError(f"{self.expression!r} has vectors, which sympy expressions cannot represent")

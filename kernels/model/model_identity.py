@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from kernels.model.categories import Categories
-from kernels.model.model import Model
+from sgdbench.kernels.model.categories import Categories
+from sgdbench.kernels.model.model import Model
 
 
 def identity_of_model(model: Model) -> dict[str, str]:

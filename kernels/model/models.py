@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from kernels.base.checks import check_array, check_integer, closest_name, describe, list_names
-from kernels.base.columns import NUMBER_OR_BOOL_KINDS
-from kernels.base.columns import column_names as column_names_of
-from kernels.base.registry import Table
-from kernels.base.spec import make_from_spec, parse_spec
-from kernels.model.column_names import (
+from sgdbench.kernels.base.checks import check_array, check_integer, closest_name, describe, list_names
+from sgdbench.kernels.base.columns import NUMBER_OR_BOOL_KINDS
+from sgdbench.kernels.base.columns import column_names as column_names_of
+from sgdbench.kernels.base.registry import Table
+from sgdbench.kernels.base.spec import make_from_spec, parse_spec
+from sgdbench.kernels.model.column_names import (
     ALL_INPUTS,
     closest_column,
     column_name,
@@ -20,10 +20,10 @@ from kernels.model.column_names import (
     number_columns,
     refuse_misspelt,
 )
-from kernels.model.expression import names, parse
-from kernels.model.inputs import Given, read_inputs
-from kernels.model.layers import MAX_PARAMS
-from kernels.model.model import Model
+from sgdbench.kernels.model.expression import names, parse
+from sgdbench.kernels.model.inputs import Given, read_inputs
+from sgdbench.kernels.model.layers import MAX_PARAMS
+from sgdbench.kernels.model.model import Model
 
 MAX_RASTRIGIN = 12
 MLP = "mlp"
@@ -170,7 +170,7 @@ def make_model(text: str, inputs: Given = ("x",), **options: Any) -> Model:
         return model.with_inputs(inputs)
     if len(model.inputs) != len(inputs):
         own, requested = (list_names(names) or "none" for names in (model.inputs, inputs))
-        hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
+        hint = "; sgdbench.minimize takes models without inputs" if not model.inputs else ""
         raise ValueError(f"the model {text!r} has the inputs {own}, not {requested}{hint}")
     return model
 
@@ -181,7 +181,7 @@ def _make_ready_made(text: str) -> Model:
 
 
 def make_model_for(text: str, x: Any, target: object = None) -> Model:
-    """Return the model of a text for inputs as `kernels.fit` takes them; no parameter may be named like the `target`.
+    """Return the model of a text for inputs as `sgdbench.fit` takes them; no parameter may be named like the `target`.
 
     A model with vectors takes all columns: ``x1``, ``x2``, ... of an array, or those of a table, by their names. Other
     models take the columns of a table that the expression names, and all columns of an array, or ``x`` if there is only
@@ -311,8 +311,8 @@ def make_model_for_columns(
     inputs : sequence of str, or mapping, optional
         The columns' names in the expression, in the same order; or a mapping from names to columns and groups of
         columns, which together are the columns in order. By default an expression uses the columns' own names, as in
-        ``a*hp + b``, by the rule of `kernels.model.column_names.column_name`; or ``x`` for one column, and ``x1``,
-        ``x2``, ... for several. Models with vectors always use the columns' own names.
+        ``a*hp + b``, by the rule of `sgdbench.kernels.model.column_names.column_name`; or ``x`` for one column, and
+        ``x1``, ``x2``, ... for several. Models with vectors always use the columns' own names.
     target : str, optional
         The column that holds the targets; no parameter may have its name.
     **given

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.base.run import ADD_TOP_TWO, PAIRWISE_BLOCK, Floats
-from kernels.model.program import Instruction, Program, run_program
+from sgdbench.kernels.base.run import ADD_TOP_TWO, PAIRWISE_BLOCK, Floats
+from sgdbench.kernels.model.program import Instruction, Program, run_program
 
 SCALAR_SOURCE, HIDDEN_UNITS = -2, -1
 """The sources of symbols that are not dot products of inputs: a scalar, and a dot product of the hidden units."""
@@ -175,7 +175,7 @@ class Network(NamedTuple):
 
     @property
     def start_scale(self) -> Floats:
-        """The factors on normal draws for initial parameters, shape (params,); see `kernels.Model.draw_start`."""
+        """The factors on normal draws for initial parameters, shape (params,); see `sgdbench.Model.draw_start`."""
         scale = np.zeros(self.params)
         if self.is_linear:
             return scale

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.model.model import Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.model import Model
 
 MAX_COLUMNS_PER_PARAM = 30
 PARAM_PREFIX, START_PREFIX = "param_", "start_"

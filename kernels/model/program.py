@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.model.functions import FUNCTIONS
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.functions import FUNCTIONS
 
 
 class Instruction(NamedTuple):
-    """A function of earlier values: one of `kernels.model.functions`, or else the NumPy ufunc of that name."""
+    """A function of earlier values: one of `sgdbench.kernels.model.functions`, or else the NumPy ufunc of that name."""
 
     function: str
     operands: tuple[int, ...]

@@ -6,11 +6,11 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from kernels.base import cache
-from kernels.base.checks import describe
-from kernels.base.forking import wait_when_forking
-from kernels.model.expression import parse
-from kernels.model.program import Instruction, Program, check_program
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.base.checks import describe
+from sgdbench.kernels.base.forking import wait_when_forking
+from sgdbench.kernels.model.expression import parse
+from sgdbench.kernels.model.program import Instruction, Program, check_program
 
 # Raise this number when `derive` produces other programs, so that cached ones are not reused.
 CACHE_FORMAT = 3
@@ -45,7 +45,7 @@ def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...])
 
 
 def _derive(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Program:
-    from kernels.model.derive import DerivationError, derive  # noqa: PLC0415 (sympy, only when needed)
+    from sgdbench.kernels.model.derive import DerivationError, derive  # noqa: PLC0415 (sympy, only when needed)
 
     try:
         return derive(parse(text), inputs, params)

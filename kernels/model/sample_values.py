@@ -1,6 +1,6 @@
 """The values of a program that depend on samples alone, which runs side by side share: x*x in a*x**2 + b*x + c."""
 
-from kernels.model.program import Instruction, Program
+from sgdbench.kernels.model.program import Instruction, Program
 
 
 def split_program(program: Program) -> tuple[Program, Program]:

@@ -1,8 +1,8 @@
 """Sample weights: each multiplies the gradient of its sample, for any loss, optimizer and kernel."""
 
-from kernels.model.model import Model
-from kernels.model.network import Network
-from kernels.model.program import Instruction, Program
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import Instruction, Program
 
 WEIGHT = "sample_weight"
 

@@ -6,8 +6,8 @@ added in NumPy's order, and gradients are products of the same two factors, so r
 
 from typing import NamedTuple
 
-from kernels.model.network import SCALAR_SOURCE, Network
-from kernels.model.program import Instruction, Program
+from sgdbench.kernels.model.network import SCALAR_SOURCE, Network
+from sgdbench.kernels.model.program import Instruction, Program
 
 MAX_PARAMS = 12
 """The parameters of the largest model that is written out: adam in lanes takes as long to compile with loops."""

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from kernels.base.registry import Table, registered_in
-from kernels.base.spec import make_from_spec
-from kernels.optimizers.adam_rules import adabelief, adam, adamax, adamw, adan, nadam, radam, yogi
-from kernels.optimizers.adaptive_rules import adadelta, adagrad, rmsprop, rprop
-from kernels.optimizers.descent_rules import asgd, momentum, nesterov, polyak, sgd
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.schedule_free_rules import schedule_free_adamw, schedule_free_sgd
-from kernels.optimizers.sign_rules import lion, signum
-from kernels.optimizers.wrappers import averaged, clipped, inverse_scaled, lookahead
+from sgdbench.kernels.base.registry import Table, registered_in
+from sgdbench.kernels.base.spec import make_from_spec
+from sgdbench.kernels.optimizers.adam_rules import adabelief, adam, adamax, adamw, adan, nadam, radam, yogi
+from sgdbench.kernels.optimizers.adaptive_rules import adadelta, adagrad, rmsprop, rprop
+from sgdbench.kernels.optimizers.descent_rules import asgd, momentum, nesterov, polyak, sgd
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.schedule_free_rules import schedule_free_adamw, schedule_free_sgd
+from sgdbench.kernels.optimizers.sign_rules import lion, signum
+from sgdbench.kernels.optimizers.wrappers import averaged, clipped, inverse_scaled, lookahead
 
 _BUILDERS: tuple[Callable[..., Optimizer], ...] = (
     *(sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, adadelta, adamax, nadam, radam, rprop, asgd),

@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy import absolute, maximum, sign, sqrt, where
 
-from kernels.base.checks import check_bool
-from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
+from sgdbench.kernels.base.checks import check_bool
+from sgdbench.kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 # The lower bound of running powers, at which 1 - power has long been 1.
 SMALLEST_POWER = 1e-300

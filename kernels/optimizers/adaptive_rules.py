@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from numpy import maximum, minimum, sign, sqrt, where
 
-from kernels.base.checks import check_between, check_bool, check_positive, check_real
-from kernels.optimizers.descent_rules import count_updates
-from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
+from sgdbench.kernels.base.checks import check_between, check_bool, check_positive, check_real
+from sgdbench.kernels.optimizers.descent_rules import count_updates
+from sgdbench.kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 
 def adagrad_rule(theta, slots, gradient, lr, clock, options):

@@ -2,8 +2,8 @@
 
 from numpy import maximum, minimum
 
-from kernels.base.checks import check_finite, check_positive
-from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
+from sgdbench.kernels.base.checks import check_finite, check_positive
+from sgdbench.kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 # The smallest normal number.
 SMALLEST_NORMAL = 2.0**-1022

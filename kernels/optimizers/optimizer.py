@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.checks import check_finite, check_integer, check_not_negative, check_real
-from kernels.base.run import Floats
-from kernels.base.spec import spec_text
+from sgdbench.kernels.base.checks import check_finite, check_integer, check_not_negative, check_real
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.base.spec import spec_text
 
 MAX_SLOTS = 100
 """A kernel of 100 slots is compiled in 8 s, and one of 1,000 not in 100 s."""
@@ -65,7 +65,7 @@ class Optimizer:
     inner : Optimizer or None
         The wrapped optimizer; its options are among `options`, as ``inner.<name>``.
     is_exact : bool
-        Whether compiled code matches NumPy bit for bit; see `kernels.losses.loss.Loss.is_exact`.
+        Whether compiled code matches NumPy bit for bit; see `sgdbench.kernels.losses.loss.Loss.is_exact`.
     call : str
         The text of the call, if a user's function built the optimizer; its options may differ from `options`.
 

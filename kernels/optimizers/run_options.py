@@ -8,9 +8,9 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.optimizers.optimizer import Optimizer
 
 
 def option_values(loss: Loss, optimizer: Optimizer) -> Floats:

@@ -2,8 +2,8 @@
 
 from numpy import maximum, sqrt
 
-from kernels.optimizers.adam_rules import SMALLEST_POWER
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_fractions, check_nonnegative
+from sgdbench.kernels.optimizers.adam_rules import SMALLEST_POWER
+from sgdbench.kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_fractions, check_nonnegative
 
 
 def schedule_free_sgd_rule(theta, slots, gradient, lr, clock, options):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.checks import (
+from sgdbench.kernels.base.checks import (
     check_array,
     check_between,
     check_integer,
@@ -30,9 +30,9 @@ from kernels.base.checks import (
     check_unmasked,
     describe,
 )
-from kernels.base.registry import Table
-from kernels.base.run import Floats
-from kernels.base.spec import make_from_spec, parse_spec
+from sgdbench.kernels.base.registry import Table
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.base.spec import make_from_spec, parse_spec
 
 Schedule = Callable[[Floats, int], Floats]
 """``(epoch, epochs) -> factors``: the epochs 0.0, 1.0, ... of a run in order, and how many there are."""

@@ -2,7 +2,7 @@
 
 from numpy import sign
 
-from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
+from sgdbench.kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 
 def signum_rule(theta, slots, gradient, lr, clock, options):

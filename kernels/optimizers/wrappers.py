@@ -10,9 +10,9 @@ from typing import Any
 
 from numpy import minimum, sqrt, where
 
-from kernels.base.checks import check_positive, check_real, describe
-from kernels.optimizers.descent_rules import count_updates, first_slot, sgd
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_nonnegative
+from sgdbench.kernels.base.checks import check_positive, check_real, describe
+from sgdbench.kernels.optimizers.descent_rules import count_updates, first_slot, sgd
+from sgdbench.kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_nonnegative
 
 SGD = sgd()
 

@@ -4,7 +4,7 @@ It defines the results of the kernels. It shares with them the model's program, 
 tested against complex steps, finite differences and torch; its loops, sample order and sums are independent.
 
 It computes with the type of the samples, float64 or float32. In float32, options, the clock and 1/size have double
-precision and are rounded where they meet a float32 (`kernels.base.weak_scalars`).
+precision and are rounded where they meet a float32 (`sgdbench.kernels.base.weak_scalars`).
 """
 
 from collections.abc import Callable, Iterator
@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.checks import errors_in_one_line
-from kernels.base.columns import stack_columns
-from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
-from kernels.base.weak_scalars import as_scalars
-from kernels.data.order import visiting_order
-from kernels.losses.loss import Loss
-from kernels.model.network import Network, run_network
-from kernels.model.program import Program
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from sgdbench.kernels.base.checks import errors_in_one_line
+from sgdbench.kernels.base.columns import stack_columns
+from sgdbench.kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
+from sgdbench.kernels.base.weak_scalars import as_scalars
+from sgdbench.kernels.data.order import visiting_order
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.network import Network, run_network
+from sgdbench.kernels.model.program import Program
+from sgdbench.kernels.optimizers.optimizer import Optimizer, add_weight_decay
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
 Visiting = Callable[[int, int], NDArray[np.int64]]

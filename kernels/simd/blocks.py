@@ -5,8 +5,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from kernels.base.numba_internals import row_of_array
-from kernels.simd.lanes import in_kernels
+from sgdbench.kernels.base.numba_internals import row_of_array
+from sgdbench.kernels.simd.lanes import in_kernels
 
 
 def _block_at(typingctx: Any, blocks: Any, number: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The functions of `kernels.model.functions` for numba, on floats and on lanes, with the same bits."""
+"""The functions of `sgdbench.kernels.model.functions` for numba, on floats and on lanes, with the same bits."""
 
 import math
 from typing import Any
@@ -7,9 +7,9 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from kernels.model.functions import FUNCTIONS
-from kernels.simd.lanes import Lane, common_lane
-from kernels.simd.vector import Emit
+from sgdbench.kernels.model.functions import FUNCTIONS
+from sgdbench.kernels.simd.lanes import Lane, common_lane
+from sgdbench.kernels.simd.vector import Emit
 
 
 def _elementwise(emit: Emit, *kinds: types.Type) -> Any:

@@ -17,8 +17,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from kernels.base.numba_internals import allows_fma, features_of
-from kernels.simd.vector import (
+from sgdbench.kernels.base.numba_internals import allows_fma, features_of
+from sgdbench.kernels.simd.vector import (
     EVERY,
     MASK,
     REGISTER,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from kernels.simd.vector import Vector, bits_of, llvm_function, look_up, scale
+from sgdbench.kernels.simd.vector import Vector, bits_of, llvm_function, look_up, scale
 
 LOG2_E = 1.4426950408889634
 # ln(2) in two parts. The first has 32 bits: its product with an integer of up to 21 bits is exact.

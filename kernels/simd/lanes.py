@@ -6,8 +6,8 @@ slice of a NumPy array takes its place.
 
 A single float32 is a lane of width 1, because numba promotes a float32 with a Python number to float64. A number of
 double precision is rounded to float32 where it meets a lane of float32, as NumPy does with a Python float
-(`kernels.base.weak_scalars`); functions of options and clocks alone, such as ``1 - beta**t``, stay in double precision.
-The arrays that record a run are float64, which represents float32 exactly.
+(`sgdbench.kernels.base.weak_scalars`); functions of options and clocks alone, such as ``1 - beta**t``, stay in double
+precision. The arrays that record a run are float64, which represents float32 exactly.
 """
 
 import operator
@@ -19,14 +19,14 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
-from kernels.base.numba_internals import AbstractTemplate, infer_global, make_array
-from kernels.base.run import CACHE_LINE
-from kernels.base.weak_scalars import WeakScalar
-from kernels.simd import division
-from kernels.simd import exp as lane_exp
-from kernels.simd import log as lane_log
-from kernels.simd import math as lane_math
-from kernels.simd.vector import INDEX, Emit, convert, llvm_function, on_avx512, repeat, shuffle, vector
+from sgdbench.kernels.base.numba_internals import AbstractTemplate, infer_global, make_array
+from sgdbench.kernels.base.run import CACHE_LINE
+from sgdbench.kernels.base.weak_scalars import WeakScalar
+from sgdbench.kernels.simd import division
+from sgdbench.kernels.simd import exp as lane_exp
+from sgdbench.kernels.simd import log as lane_log
+from sgdbench.kernels.simd import math as lane_math
+from sgdbench.kernels.simd.vector import INDEX, Emit, convert, llvm_function, on_avx512, repeat, shuffle, vector
 
 LLVM = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}
 BYTES = {ir.DoubleType(): 8, ir.FloatType(): 4}
@@ -297,7 +297,7 @@ def _wait_for(typingctx: Any, number: Any, earlier: Any) -> Any:
 
 @in_kernels(_wait_for)
 def wait_for(number: Any, earlier: Any) -> Any:
-    """Return a lane whose computation starts only after another one; see `kernels.simd.division`."""
+    """Return a lane whose computation starts only after another one; see `sgdbench.kernels.simd.division`."""
     return number
 
 

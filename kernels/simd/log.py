@@ -9,7 +9,7 @@ standard, ACM Transactions on Mathematical Software 17 (1991).
 
 from llvmlite import ir
 
-from kernels.simd.vector import Vector, bits_of, exponent, look_up, mantissa, scale
+from sgdbench.kernels.simd.vector import Vector, bits_of, exponent, look_up, mantissa, scale
 
 RECIPROCALS = (
     1.2930000406340296, 1.2190285240420082, 1.1532672881467696, 1.0940108986935317,

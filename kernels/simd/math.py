@@ -1,8 +1,8 @@
 """Functions on LLVM vectors, within 4 units in the last place (ULP): sign, and calls of a vector library.
 
-exp and tanh are written out in `kernels.simd.exp`, because a call spills all registers; on AVX-512 so are expm1, log
-and log1p. The others come from glibc's vector math library if it is present (Linux on x86-64); otherwise they are the
-scalar functions, element by element.
+exp and tanh are written out in `sgdbench.kernels.simd.exp`, because a call spills all registers; on AVX-512 so are
+expm1, log and log1p. The others come from glibc's vector math library if it is present (Linux on x86-64); otherwise
+they are the scalar functions, element by element.
 """
 
 import math
@@ -14,8 +14,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from kernels.base.numba_internals import features_of
-from kernels.simd.vector import INDEX, Emit, Vector, concatenate, split
+from sgdbench.kernels.base.numba_internals import features_of
+from sgdbench.kernels.simd.vector import INDEX, Emit, Vector, concatenate, split
 
 LIBRARY = "libmvec.so.1"
 IN_LIBRARY: dict[Callable[..., Any], str] = {

@@ -5,8 +5,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from kernels.simd.lanes import in_kernels, place_in
-from kernels.simd.vector import call
+from sgdbench.kernels.simd.lanes import in_kernels, place_in
+from sgdbench.kernels.simd.vector import call
 
 TO_READ_DATA_IN_ALL_CACHES = (0, 3, 1)
 """The last arguments of LLVM's prefetch."""

@@ -6,8 +6,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from kernels.simd.lanes import in_kernels, sum_of_lane
-from kernels.simd.vector import shuffle
+from sgdbench.kernels.simd.lanes import in_kernels, sum_of_lane
+from sgdbench.kernels.simd.vector import shuffle
 
 
 def _sum_lanes(typingctx: Any, lanes: Any) -> Any:

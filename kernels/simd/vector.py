@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from kernels.base.numba_internals import features_of
+from sgdbench.kernels.base.numba_internals import features_of
 
 Emit = Callable[..., ir.Value]
 """Emits a function; its arguments are ``(context, builder, signature, *values)``, as numba passes them."""

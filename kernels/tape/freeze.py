@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.model.functions import erf
+from sgdbench.kernels.model.functions import erf
 
 OF_MATH: dict[str, Any] = {name: getattr(np, name) for name in ("sqrt", "exp", "expm1", "log", "log1p", "fabs")}
 OF_MATH |= {name: getattr(np, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}

@@ -1,7 +1,7 @@
-"""A tape: straight-line code recorded from symbols, like a `kernels.model.program`, and its text.
+"""A tape: straight-line code recorded from symbols, like a `sgdbench.kernels.model.program`, and its text.
 
-Functions without a prefix are those of programs (`kernels.model.functions`); ``np.maximum`` and similar names are
-NumPy's, and ``pow`` is Python's operator.
+Functions without a prefix are those of programs (`sgdbench.kernels.model.functions`); ``np.maximum`` and similar names
+are NumPy's, and ``pow`` is Python's operator.
 """
 
 import math
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels.model.functions import FUNCTIONS
-from kernels.model.program import EXACT_FUNCTIONS, OPERATORS, Program
+from sgdbench.kernels.model.functions import FUNCTIONS
+from sgdbench.kernels.model.program import EXACT_FUNCTIONS, OPERATORS, Program
 
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "pow": "**"}
 LEVELS = {"add": 1, "subtract": 1, "multiply": 2, "divide": 2, "negative": 3, "pow": 4}

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from kernels.losses.loss import Loss
-from kernels.optimizers.optimizer import Optimizer
-from kernels.tape.freeze import traceable
-from kernels.tape.symbol import Symbol
-from kernels.tape.tape import Tape
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.tape.freeze import traceable
+from sgdbench.kernels.tape.symbol import Symbol
+from sgdbench.kernels.tape.tape import Tape
 
 Names = str | tuple[str, ...]
 """A number that a function is given, or a tuple of them."""

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.run import Floats
-from kernels.data.pieces import variance
-from kernels.data.samples import Samples
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.train.fit_quality import least_squares
-from kernels.train.local_search import FULLY_SEARCHED_SAMPLES, mean_and_gradient
-from kernels.train.lowest_of_linear import lowest_of_linear, lowest_of_scores
-from kernels.train.lowest_of_nonlinear import lowest_of_nonlinear
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.pieces import variance
+from sgdbench.kernels.data.samples import Samples
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.train.fit_quality import least_squares
+from sgdbench.kernels.train.local_search import FULLY_SEARCHED_SAMPLES, mean_and_gradient
+from sgdbench.kernels.train.lowest_of_linear import lowest_of_linear, lowest_of_scores
+from sgdbench.kernels.train.lowest_of_nonlinear import lowest_of_nonlinear
 
 TARGET_SHARE = 0.01
 """By default a run has converged if it misses at most this fraction of the improvement over the best constant."""

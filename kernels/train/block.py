@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.run import (
+from sgdbench.kernels.base.run import (
     DIVERGED,
     MAX_EPOCHS,
     Block,
@@ -21,15 +21,15 @@ from kernels.base.run import (
     count_evaluated,
     start_lowest,
 )
-from kernels.compile.kinds import KERNELS, check_kernel, lane_width
-from kernels.compile.loss_factor import with_factors
-from kernels.data.checkpoints import with_checkpoints
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.optimizers.optimizer import Optimizer
-from kernels.train.lost_targets import LARGE_PARAM, first_spurious_zero
-from kernels.train.slices import runs_in_slice, slowdown_of, train_in_slices
-from kernels.train.trainer import Train, make_trainer
+from sgdbench.kernels.compile.kinds import KERNELS, check_kernel, lane_width
+from sgdbench.kernels.compile.loss_factor import with_factors
+from sgdbench.kernels.data.checkpoints import with_checkpoints
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.train.lost_targets import LARGE_PARAM, first_spurious_zero
+from sgdbench.kernels.train.slices import runs_in_slice, slowdown_of, train_in_slices
+from sgdbench.kernels.train.trainer import Train, make_trainer
 
 # Runs are distributed in multiples of this on all machines; their lanes may be narrower (`lane_width`).
 BLOCK_WIDTH = KERNELS["lanes"].width
@@ -47,9 +47,9 @@ class Runs(NamedTuple):
     If only the ends of epochs are checkpoints, `checkpoints` are epochs done. `losses`, shape (checkpoints trained + 1,
     R), starts with the loss at the first of them; rows past the checkpoint that a run reached are undefined for it.
     `validation_losses` has the same shape, or no rows if the data have no validation samples; `lowest` describes the
-    lowest of them so far (`kernels.base.run.start_lowest`). With patience this includes the parameters there, which the
-    run keeps; a longer run continues from `params` and needs both. `path`, shape (A, R, P), has the parameters at the
-    requested checkpoints, and for a run that had ended, its last ones.
+    lowest of them so far (`sgdbench.kernels.base.run.start_lowest`). With patience this includes the parameters there,
+    which the run keeps; a longer run continues from `params` and needs both. `path`, shape (A, R, P), has the
+    parameters at the requested checkpoints, and for a run that had ended, its last ones.
     """
 
     params: Floats
@@ -105,10 +105,10 @@ def train_runs(
         One of `KERNELS`.
     data : Data
         Runs compute in the type of the data, float64 or float32. Missing QR factors are computed if the kernel takes
-        losses from them (`kernels.compile.loss_factor`).
+        losses from them (`sgdbench.kernels.compile.loss_factor`).
     hyper : Hyperparameters
         With rates of shape (epochs, R), a column per run. Without checkpoints, runs are recorded epoch by epoch. With
-        settings of shape (S, R), runs have their own options (`kernels.optimizers.run_options`).
+        settings of shape (S, R), runs have their own options (`sgdbench.kernels.optimizers.run_options`).
     params : array, shape (R, P)
     memory : array, shape (R, M)
     lowest : array, shape (R, 2) or (R, 3 + P), optional

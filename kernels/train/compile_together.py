@@ -12,15 +12,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from threading import Event, Lock, Thread
 
-from kernels.base import cache
-from kernels.base.announcements import announce
-from kernels.compile.build import Module, build, is_stored
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.loops.driver import compile_driver
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.base.announcements import announce
+from sgdbench.kernels.compile.build import Module, build, is_stored
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.loops.driver import compile_driver
 
 HELPER_CODE = (
-    "import sys; sys.path[:] = {path!r}; from kernels.train.compile_together import help_compiling as go; go()"
+    "import sys; sys.path[:] = {path!r}; from sgdbench.kernels.train.compile_together import help_compiling as go; go()"
 )
 DONE_SIGNAL = b"."
 FEEDER_THREAD = "sgdbench-feeder"

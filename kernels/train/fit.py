@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.arguments import suggest_arguments
-from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
-from kernels.base.columns import Inputs, Params
-from kernels.base.forking import IMPORT_LOCK
-from kernels.base.memory import check_room
-from kernels.base.run import (
+from sgdbench.kernels.base.arguments import suggest_arguments
+from sgdbench.kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
+from sgdbench.kernels.base.columns import Inputs, Params
+from sgdbench.kernels.base.forking import IMPORT_LOCK
+from sgdbench.kernels.base.memory import check_room
+from sgdbench.kernels.base.run import (
     CONVERGED,
     DIVERGED,
     MAX_EPOCHS,
@@ -28,21 +28,21 @@ from kernels.base.run import (
     count_evaluated,
     samples_per_epoch,
 )
-from kernels.compile.kinds import SINGLE, check_dtype, check_kernel
-from kernels.data.checkpoints import count_updates, make_checkpoints, most_checkpoints
-from kernels.data.order import describe_order, make_shuffle
-from kernels.data.samples import allocate_data, check_batch_size, to_dtype
-from kernels.data.validation import check_patience, read_data
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.fit_result import FitResult, whole_or_fraction
-from kernels.train.lost_targets import first_spurious_zero
-from kernels.train.slices import slowdown_of, train_in_slices
+from sgdbench.kernels.compile.kinds import SINGLE, check_dtype, check_kernel
+from sgdbench.kernels.data.checkpoints import count_updates, make_checkpoints, most_checkpoints
+from sgdbench.kernels.data.order import describe_order, make_shuffle
+from sgdbench.kernels.data.samples import allocate_data, check_batch_size, to_dtype
+from sgdbench.kernels.data.validation import check_patience, read_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.fit_result import FitResult, whole_or_fraction
+from sgdbench.kernels.train.lost_targets import first_spurious_zero
+from sgdbench.kernels.train.slices import slowdown_of, train_in_slices
 
 
 @suggest_arguments
@@ -81,13 +81,13 @@ def fit(
     ----------
     model : Model or str
         A model, an expression, or the name of a ready-made model such as ``"polynomial(3)"``. An expression refers to
-        columns of a table by name, by the rule of `kernels.model.column_names.column_name`, and to those of an array as
-        ``x1``, ``x2``, ..., or ``x`` if there is only one; all other names are parameters. A name that looks like a
-        misspelt column is refused.
+        columns of a table by name, by the rule of `sgdbench.kernels.model.column_names.column_name`, and to those of an
+        array as ``x1``, ``x2``, ..., or ``x`` if there is only one; all other names are parameters. A name that looks
+        like a misspelt column is refused.
     x : array, shape (n,) or (n, inputs), or a table
         Columns of an array are matched by position, those of a table (a data frame or a mapping) by the names of the
         inputs; other columns are ignored. None for a model without inputs, see `minimize`. Columns may be memory maps,
-        as from `bench.data.open_table`, so that the samples may exceed memory. Booleans count as 0 and 1. Rows are
+        as from `sgdbench.data.open_table`, so that the samples may exceed memory. Booleans count as 0 and 1. Rows are
         matched by position: pandas data whose x and y have the same index in different orders are refused.
     y : array, shape (n,), or str
         A string names the column of the table `x` with the targets; that column is not an input, nor is a pandas Series
@@ -96,7 +96,7 @@ def fit(
         such labels, each with its own score. For ``"poisson"``, counts.
     init : array, shape (P,), or mapping of names to values, optional
         Initial parameters; by default standard normal draws of the seed, or for models with vectors see
-        `kernels.Model.draw_start`.
+        `sgdbench.Model.draw_start`.
     lr : float
         Learning rate, positive.
     schedule : str, callable or array, optional
@@ -108,7 +108,8 @@ def fit(
     shuffle : bool or str
         Visit the samples in an order drawn for each epoch from (seed, epoch), otherwise in order. ``"blocks"``, faster
         from a million samples on, shuffles blocks of 8,192 samples, and then the samples of as many blocks as a buffer
-        of 262,144 holds; ``"blocks(size=1000, buffer=50000)"`` changes these numbers. See `kernels.data.order`.
+        of 262,144 holds; ``"blocks(size=1000, buffer=50000)"`` changes these numbers. See
+        `sgdbench.kernels.data.order`.
     seed : int
         Seed of the order, and of the initial parameters if `init` is not given.
     drop_last : bool
@@ -210,7 +211,7 @@ def fit(
 
     # Compile.
     with IMPORT_LOCK:
-        from kernels.train.trainer import make_trainer  # noqa: PLC0415 (numba is heavy; arguments need no kernel)
+        from sgdbench.kernels.train.trainer import make_trainer  # noqa: PLC0415 (numba is heavy; arguments need no kernel)
 
     started = time.perf_counter()
     train = make_trainer(kernel, model, loss, optimizer, data)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.data.pieces import in_pieces
-from kernels.data.samples import Samples
-from kernels.model.linear_data import make_rows, triangle_of_pieces
-from kernels.model.model import Model
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.pieces import in_pieces
+from sgdbench.kernels.data.samples import Samples
+from sgdbench.kernels.model.linear_data import make_rows, triangle_of_pieces
+from sgdbench.kernels.model.model import Model
 
 
 @dataclass(frozen=True, eq=False)

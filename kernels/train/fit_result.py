@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.checks import list_names
-from kernels.base.columns import Inputs, Params, check_row_order, stack_columns, take_targets
-from kernels.base.forking import IMPORT_LOCK
-from kernels.base.registry import REGISTERED
-from kernels.base.run import Floats, Integers
-from kernels.data.pieces import mean_over, variance
-from kernels.data.samples import Samples
-from kernels.losses import make_loss
-from kernels.losses.classes import Classes, takes_classes
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
+from sgdbench.kernels.base.checks import list_names
+from sgdbench.kernels.base.columns import Inputs, Params, check_row_order, stack_columns, take_targets
+from sgdbench.kernels.base.forking import IMPORT_LOCK
+from sgdbench.kernels.base.registry import REGISTERED
+from sgdbench.kernels.base.run import Floats, Integers
+from sgdbench.kernels.data.pieces import mean_over, variance
+from sgdbench.kernels.data.samples import Samples
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import Classes, takes_classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from kernels.train.attainable_loss import AttainableLoss
-    from kernels.train.fit_quality import Uncertainty
+    from sgdbench.kernels.train.attainable_loss import AttainableLoss
+    from sgdbench.kernels.train.fit_quality import Uncertainty
 
 # The standard errors of more parameters would need a matrix of more than eight megabytes.
 MAX_PARAMS_WITH_ERRORS = 1000
@@ -48,7 +48,7 @@ class Snapshot:
     epoch : float
         An int at the end of an epoch, else a fraction.
     params : array, shape (P,)
-        nan if not recorded; see `record_params` of `kernels.fit`.
+        nan if not recorded; see `record_params` of `sgdbench.fit`.
     loss : float
     validation_loss : float or None
         None without held-out samples.
@@ -80,7 +80,7 @@ class FitResult:
         whose gradient is descended. `records` is its name.
     trajectory : array, shape (M, P)
         The parameters at the same checkpoints; for models with vectors, shape (2, P), at the start and at the end,
-        unless `kernels.fit` has ``record_params=True`` or a `patience`.
+        unless `sgdbench.fit` has ``record_params=True`` or a `patience`.
     samples_seen, updates : array, shape (M,)
         The numbers of samples visited and of updates made at each checkpoint.
     samples_per_epoch : int
@@ -356,9 +356,9 @@ class FitResult:
 
     @cached_property
     def uncertainty(self) -> Uncertainty:
-        """The standard errors and correlations of the parameters; see `kernels.train.fit_quality`."""
+        """The standard errors and correlations of the parameters; see `sgdbench.kernels.train.fit_quality`."""
         with IMPORT_LOCK:
-            from kernels.train.fit_quality import estimate_uncertainty, unknown  # noqa: PLC0415 (only when asked for)
+            from sgdbench.kernels.train.fit_quality import estimate_uncertainty, unknown  # noqa: PLC0415 (only when asked for)
 
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
@@ -380,11 +380,11 @@ class FitResult:
     def optimum(self) -> AttainableLoss:
         """The lowest attainable loss on these samples, its parameters, and the loss of the best constant.
 
-        See `kernels.train.attainable_loss.find_attainable_loss`. Except for least squares of linear models, it takes a
-        moment to compute.
+        See `sgdbench.kernels.train.attainable_loss.find_attainable_loss`. Except for least squares of linear models, it
+        takes a moment to compute.
         """
         with IMPORT_LOCK:
-            from kernels.train.attainable_loss import find_attainable_loss  # noqa: PLC0415 (only when asked for)
+            from sgdbench.kernels.train.attainable_loss import find_attainable_loss  # noqa: PLC0415 (only when asked for)
 
         attainable = find_attainable_loss(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
         return attainable.lowered(self.kept.loss, self.params, "this run", self.dtype)
@@ -437,7 +437,7 @@ class FitResult:
         if self.uncertainty.reason:
             lines.append(f"  no standard errors: {self.uncertainty.reason}")
         with IMPORT_LOCK:
-            from kernels.train.attainable_loss import is_found_at_once  # noqa: PLC0415 (only when asked for)
+            from sgdbench.kernels.train.attainable_loss import is_found_at_once  # noqa: PLC0415 (only when asked for)
 
         if is_found_at_once(self.model, self.criterion, (self.x, self.y)):
             lines.append(f"  lowest loss {self.optimum.describe(self.kept.loss)}")
@@ -494,7 +494,7 @@ class FitResult:
         ----------
         x : array, shape (n,) or (n, inputs), or a table, optional
         y : array, shape (n,), or str, optional
-            The training data, as `kernels.fit` takes them.
+            The training data, as `sgdbench.fit` takes them.
         ax : matplotlib.axes.Axes, optional
             Axes for the curve or, without data, for the loss; by default a new figure.
 
@@ -530,9 +530,9 @@ class FitResult:
         x : array, shape (n,) or (n, inputs), or a table
             For several inputs, predicted values are plotted against observed ones.
         y : array, shape (n,), or str, optional
-            The training data, as `kernels.fit` takes them.
+            The training data, as `sgdbench.fit` takes them.
         settings : mapping, optional
-            The settings passed to `kernels.fit`. With them (``{}`` if all had their defaults), the first epochs are
+            The settings passed to `sgdbench.fit`. With them (``{}`` if all had their defaults), the first epochs are
             shown update by update; without them, epoch by epoch.
         names : pair of str, optional
             The names of x and y; by default the name of the model's input, and y.
@@ -570,12 +570,12 @@ class FitResult:
 
 
 def _load_view(name: str) -> Callable[..., Any]:
-    """Return a function that shows fits, from the package that provides it as an entry point of `kernels.views`."""
+    """Return a function that shows fits, which the entry points `sgdbench.views` of the installed package name."""
     from importlib.metadata import entry_points  # noqa: PLC0415 (only when asked for)
 
-    views = entry_points(group="kernels.views", name=name)
+    views = entry_points(group="sgdbench.views", name=name)
     if not views:
-        raise ModuleNotFoundError("no installed package draws fits: run `pip install -e .` in the clone of sgdbench")
+        raise ModuleNotFoundError("sgdbench is not installed, or by an older version: install it again with pip")
     view: Callable[..., Any] = next(iter(views)).load()
     return view
 

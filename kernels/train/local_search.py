@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from kernels.base.columns import stack_columns
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.model.network import Network, run_network
-from kernels.model.program import Program
+from sgdbench.kernels.base.columns import stack_columns
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.network import Network, run_network
+from sgdbench.kernels.model.program import Program
 
 MAX_RUNS, SETTLED_DECREASE, MAX_EVALUATIONS = 8, 1e-7, 2000
 """The maximum number of L-BFGS runs, the relative decrease below which none is added, and the evaluations per run."""

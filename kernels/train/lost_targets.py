@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from kernels.base.run import Data, Floats
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
+from sgdbench.kernels.base.run import Data, Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
 
 # Parameters below this do not absorb the targets.
 LARGE_PARAM = 1e6

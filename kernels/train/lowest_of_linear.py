@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.model.linear_data import make_rows
-from kernels.model.model import Model
-from kernels.train.local_search import (
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.linear_data import make_rows
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.train.local_search import (
     FULLY_SEARCHED_SAMPLES,
     UNBOUNDED_BELOW,
     UNSETTLED_NOTE,

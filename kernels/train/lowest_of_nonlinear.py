@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.columns import stack_columns
-from kernels.base.run import Floats
-from kernels.losses.loss import Loss
-from kernels.model.evaluate import evaluate
-from kernels.model.model import Model
-from kernels.model.network import Network
-from kernels.model.program import Program
-from kernels.train.local_search import (
+from sgdbench.kernels.base.columns import stack_columns
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import Program
+from sgdbench.kernels.train.local_search import (
     FULLY_SEARCHED_SAMPLES,
     MAX_EVALUATIONS,
     MAX_RUNS,
@@ -30,7 +30,7 @@ from kernels.train.local_search import (
     mean_and_gradient,
     settle_at_kinks,
 )
-from kernels.train.lowest_of_linear import LINEAR_PIECES, LOCAL_SEARCHES_NOTE
+from sgdbench.kernels.train.lowest_of_linear import LINEAR_PIECES, LOCAL_SEARCHES_NOTE
 
 MIN_SAMPLES_PER_PARAM, SUBSET_EVALUATIONS = 10, 500
 """Samples per parameter in the subset searched first (more if steps are cheap), and the steps assumed for that."""

@@ -5,15 +5,15 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kernels.base.arguments import suggest_arguments
-from kernels.base.checks import check_integer
-from kernels.base.columns import Params
-from kernels.base.memory import check_room
-from kernels.model.model import Model
-from kernels.model.models import make_model
-from kernels.optimizers.optimizer import Optimizer
-from kernels.train.fit import fit
-from kernels.train.fit_result import FitResult
+from sgdbench.kernels.base.arguments import suggest_arguments
+from sgdbench.kernels.base.checks import check_integer
+from sgdbench.kernels.base.columns import Params
+from sgdbench.kernels.base.memory import check_room
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import make_model
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.train.fit import fit
+from sgdbench.kernels.train.fit_result import FitResult
 
 NO_DATA = (0.0,)
 """The target of the one sample, which no objective looks at."""

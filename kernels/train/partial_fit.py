@@ -5,20 +5,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_bool, check_integer, check_not_negative, check_seed, check_target
-from kernels.base.columns import Inputs, Params, check_row_order
-from kernels.base.run import NO_LOWEST, Floats, Hyperparameters, Record, samples_per_epoch
-from kernels.compile.kinds import SINGLE, check_kernel
-from kernels.data.order import make_shuffle
-from kernels.data.samples import allocate_data, check_batch_size, check_samples
-from kernels.losses import make_loss
-from kernels.losses.classes import check_scores
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.train.trainer import make_trainer
+from sgdbench.kernels.base.checks import check_bool, check_integer, check_not_negative, check_seed, check_target
+from sgdbench.kernels.base.columns import Inputs, Params, check_row_order
+from sgdbench.kernels.base.run import NO_LOWEST, Floats, Hyperparameters, Record, samples_per_epoch
+from sgdbench.kernels.compile.kinds import SINGLE, check_kernel
+from sgdbench.kernels.data.order import make_shuffle
+from sgdbench.kernels.data.samples import allocate_data, check_batch_size, check_samples
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import check_scores
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.train.trainer import make_trainer
 
 
 class RunState(NamedTuple):
@@ -50,9 +50,9 @@ def partial_fit(
     loss: str | Loss = "squared",
     kernel: str = "fused",
 ) -> tuple[RunState, float]:
-    """Train one epoch; return the new state and the loss over the samples, as recorded by `kernels.fit`.
+    """Train one epoch; return the new state and the loss over the samples, as recorded by `sgdbench.fit`.
 
-    Repeated calls with the same samples and the rates of a schedule give the bits of `kernels.fit`.
+    Repeated calls with the same samples and the rates of a schedule give the bits of `sgdbench.fit`.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def partial_fit(
         For the softmax loss, a model with a score per class, ``Model("W @ x + b", inputs, classes=K)``: the samples of
         a call need not include all classes.
     x : array, shape (n,) or (n, inputs), or a table
-        See `kernels.base.columns`. Rows are matched by position, as in `kernels.fit`.
+        See `sgdbench.kernels.base.columns`. Rows are matched by position, as in `sgdbench.fit`.
     y : array, shape (n,)
         For losses of classes, class numbers from 0, not labels.
     state : RunState
@@ -68,7 +68,7 @@ def partial_fit(
     lr : float
         The learning rate of this epoch, nonnegative.
     batch_size, shuffle, seed, drop_last, optimizer, loss, kernel
-        As for `kernels.fit`. The order of the samples depends on the seed and on the number of the epoch.
+        As for `sgdbench.fit`. The order of the samples depends on the seed and on the number of the epoch.
 
     Raises
     ------

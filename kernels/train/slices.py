@@ -5,8 +5,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from kernels.base.run import MAX_EPOCHS, Integers
-from kernels.model.model import Model
+from sgdbench.kernels.base.run import MAX_EPOCHS, Integers
+from sgdbench.kernels.model.model import Model
 
 SLICE_SECONDS = 0.05
 FIRST_SLICE = 1_000_000  # sample-updates of a compiled kernel
@@ -57,7 +57,7 @@ def train_in_slices(
     ----------
     train : callable
     checkpoints : array, shape (M,)
-        See `kernels.data.checkpoints.make_checkpoints`.
+        See `sgdbench.kernels.data.checkpoints.make_checkpoints`.
     first : int
     samples : int
         The samples on which a loss is evaluated at each checkpoint; each counts like an update.

@@ -6,18 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.forking import IMPORT_LOCK
-from kernels.base.run import LAYOUT, Data, Hyperparameters, allocate_aligned, allocate_buffers, allocate_scratch
-from kernels.compile.build import build
-from kernels.compile.kinds import check_dtype
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.loops.call import addresses
-from kernels.loops.driver import Room, Samples, compile_driver
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
-from kernels.model.network import Network
-from kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.base.forking import IMPORT_LOCK
+from sgdbench.kernels.base.run import (
+    LAYOUT,
+    Data,
+    Hyperparameters,
+    allocate_aligned,
+    allocate_buffers,
+    allocate_scratch,
+)
+from sgdbench.kernels.compile.build import build
+from sgdbench.kernels.compile.kinds import check_dtype
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.loops.call import addresses
+from sgdbench.kernels.loops.driver import Room, Samples, compile_driver
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.optimizers.optimizer import Optimizer
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
 """From settings, a `Record` or a `Block`, and two checkpoints to the status and the checkpoint that was reached."""
@@ -40,7 +47,7 @@ def make_trainer(
     dtype = data.dtype
     if kernel == "reference":
         with IMPORT_LOCK:
-            from kernels.reference import remember_order, train  # noqa: PLC0415 (kernels never need it)
+            from sgdbench.kernels.reference import remember_order, train  # noqa: PLC0415 (kernels never need it)
 
         check_dtype(dtype, kernel, model, loss, optimizer)
         return partial(train, model.program, loss, optimizer, data, visiting=remember_order(data))

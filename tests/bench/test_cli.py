@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 from typer.main import get_command
 
-from bench.analysis.advice import DEFAULT_RATE
-from bench.cli import app
-from bench.data import load_table
-from bench.data.table import builtin
-from bench.study.schema import folder_name
-from bench.system.atomic import replace_atomically
-from tests.support.constants import HANG, ROOT
+from sgdbench.analysis.advice import DEFAULT_RATE
+from sgdbench.cli import app
+from sgdbench.data import load_table
+from sgdbench.data.table import builtin
+from sgdbench.study.schema import folder_name
+from sgdbench.system.atomic import replace_atomically
+from tests.support.constants import HANG
 from tests.support.documents import parse_command
 from tests.support.refusals import refusal_of
 
@@ -46,7 +46,7 @@ def cars(tmp_path):
 def test_help_is_quick_and_complete(python):
     code = """
 import sys
-from bench.cli import main
+from sgdbench.cli import main
 for arguments in ([], ["--help"], ["fit", "--help"]):
     sys.argv = ["sgdbench", *arguments]
     try:
@@ -84,7 +84,12 @@ def test_the_help_of_each_command_ends_with_two_examples_that_it_understands(sgd
 def test_shells_complete_commands_and_options():
     environment = os.environ | {"_SGDBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "sgdbench re", "COMP_CWORD": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "bench.cli"], env=environment, capture_output=True, text=True, check=False, timeout=HANG
+        [sys.executable, "-m", "sgdbench.cli"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANG,
     )
     assert done.stdout.split() == ["report"]
 
@@ -158,7 +163,7 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
         seen.update(settings)
         raise ValueError("seen")
 
-    monkeypatch.setattr("bench.data.fit_table.kernels_fit", spy)
+    monkeypatch.setattr("sgdbench.data.fit_table.kernels_fit", spy)
     given = {"lr": 0.2, "batch_size": "full", "epochs": 7, "schedule": "cosine", "optimizer": "adam", "seed": 5}
     given |= {"loss": "huber(2.0)", "target": 3.0, "kernel": "reference", "record": "log:5", "dtype": "float32"}
     options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
@@ -236,7 +241,7 @@ def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(ran):
 @pytest.mark.usefixtures("few_variants")
 def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(ran, monkeypatch):
     monkeypatch.setattr(
-        "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+        "sgdbench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
     out = ran("run", *SMALL, "--verbose")
     assert out.startswith("Best choice: learning rate 0.5")
@@ -299,9 +304,9 @@ def shell(tmp_path):
         pytest.skip("needs bash")
     command = tmp_path / "bin" / "sgdbench"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m bench.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sgdbench.cli "$@"\n')
     command.chmod(0o700)
-    folders = {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    folders = {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}
 
     def run(line, **environment):
         command = [bash, "-o", "pipefail", "-c", line]
@@ -359,7 +364,7 @@ def test_an_interrupt_that_a_library_makes_another_error_of_says_how_to_go_on(sg
         except KeyboardInterrupt:
             raise RuntimeError("something was not done") from None
 
-    monkeypatch.setattr(f"bench.commands.{phase}", interrupted)
+    monkeypatch.setattr(f"sgdbench.commands.{phase}", interrupted)
     code, _, err = sgdbench("run", *SMALL)
     assert code == 143
     assert err.endswith(f"sgdbench: {kept} in results/quadratic; --resume continues from there\n")
@@ -372,7 +377,7 @@ def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the
         with replace_atomically("results/quadratic/file.csv"):
             raise OSError(28, "Error writing bytes to file. Detail: [errno 28] No space left on device")
 
-    monkeypatch.setattr(f"bench.commands.{phase}", full)
+    monkeypatch.setattr(f"sgdbench.commands.{phase}", full)
     code, _, err = sgdbench("run", *SMALL)
     assert code == 2
     assert err == (
@@ -386,7 +391,7 @@ def test_memory_that_a_library_finds_too_small_is_one_line(sgdbench, monkeypatch
     def too_large(*args, **kwargs):
         raise MemoryError("Unable to allocate 7.45 GiB")
 
-    monkeypatch.setattr("bench.commands.fit.fit_table", too_large)
+    monkeypatch.setattr("sgdbench.commands.fit.fit_table", too_large)
     code, _, err = sgdbench(*QUADRATIC)
     assert (code, err) == (2, "sgdbench: there is not enough memory: Unable to allocate 7.45 GiB\n")
 
@@ -395,7 +400,7 @@ def test_a_figure_of_a_fit_that_fails_costs_no_result(sgdbench, monkeypatch):
     def fails(*args, **kwargs):
         raise RuntimeError("no glyph")
 
-    monkeypatch.setattr("bench.plots.style.save_as", fails)
+    monkeypatch.setattr("sgdbench.plots.style.save_as", fails)
     code, out, err = sgdbench(*QUADRATIC, "--plot", "fit.png")
     assert code == 2
     assert PARABOLA in out

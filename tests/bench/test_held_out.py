@@ -11,17 +11,16 @@ import pytest
 from pyarrow.csv import read_csv
 from sklearn.dummy import DummyClassifier
 
-from bench import Grid, load_run, sweep
-from bench.analysis.default_study import default_study
-from bench.data.held_out import hold_out_share
-from bench.data.scaling import standardize
-from bench.data.table import builtin
-from bench.engine import check as checking
-from bench.engine import train as engine
-from bench.study.load import load_study, with_settings
-from bench.study.schema import RunTable
-from bench.tables.formatting import text
-from kernels import fit, models
+from sgdbench import Grid, fit, load_run, models, sweep
+from sgdbench.analysis.default_study import default_study
+from sgdbench.data.held_out import hold_out_share
+from sgdbench.data.scaling import standardize
+from sgdbench.data.table import builtin
+from sgdbench.engine import check as checking
+from sgdbench.engine import train as engine
+from sgdbench.study.load import load_study, with_settings
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.formatting import text
 from tests.support.studies import sweep_settings, train_study
 from tests.support.sweeps import fit_of
 

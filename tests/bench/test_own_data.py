@@ -8,22 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import SGDCurveRegressor
-from bench.analysis.advice import predicted_edge
-from bench.analysis.default_study import default_study
-from bench.commands.options import TableColumns
-from bench.commands.problem import load_problem
-from bench.data import builtin, load_table
-from bench.data.batches import read_batches
-from bench.data.columns import choose_inputs, default_expression, describe_left_out, find_inputs, usable_columns
-from bench.data.scaling import standardize
-from bench.data.units import original_units
-from bench.study.load import load_study
-from bench.study.schema_page import schema_page
-from kernels import fit
-from kernels.losses import make_loss
-from kernels.model.column_names import column_name
-from kernels.model.models import make_model_for_columns
+from sgdbench import SGDCurveRegressor, fit
+from sgdbench.analysis.advice import predicted_edge
+from sgdbench.analysis.default_study import default_study
+from sgdbench.commands.options import TableColumns
+from sgdbench.commands.problem import load_problem
+from sgdbench.data import builtin, load_table
+from sgdbench.data.batches import read_batches
+from sgdbench.data.columns import choose_inputs, default_expression, describe_left_out, find_inputs, usable_columns
+from sgdbench.data.scaling import standardize
+from sgdbench.data.units import original_units
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.column_names import column_name
+from sgdbench.kernels.model.models import make_model_for_columns
+from sgdbench.study.load import load_study
+from sgdbench.study.schema_page import schema_page
 from tests.support.constants import ROOT
 
 
@@ -99,7 +98,7 @@ def test_columns_of_texts_are_found_together(tmp_path, monkeypatch, form):
     frame = pd.DataFrame({f"t{k}": ["a", "b"] for k in range(9)} | {"hp": [1.5, 2.5], "y": [1, 2]})
     frame.to_csv(table, index=False) if form == "csv" else frame.to_parquet(table)
     monkeypatch.setattr(
-        "bench.data.columns.read_batches", lambda *of, **how: passes.append(of) or read_batches(*of, **how)
+        "sgdbench.data.columns.read_batches", lambda *of, **how: passes.append(of) or read_batches(*of, **how)
     )
     found, left_out, _ = usable_columns(table, "y")
     assert (found, len(left_out), len(passes)) == (["hp"], 9, 2)
@@ -210,7 +209,7 @@ def test_the_default_grid_ends_at_the_predicted_edge(cars):
 @pytest.mark.parametrize(("epochs", "schedules"), [(20, ("constant", "halve(10)")), (5, ("constant",))])
 def test_epochs_are_fewer_where_they_cost_much(ran, cars, monkeypatch, capsys, epochs, schedules):
     """Of 5,000 columns, 100 epochs took ten minutes; in five nothing is halved, and half of the runs were the same."""
-    monkeypatch.setattr("bench.analysis.default_study.AFFORDABLE_WORK", 392 * 2 * 810 * epochs)
+    monkeypatch.setattr("sgdbench.analysis.default_study.AFFORDABLE_WORK", 392 * 2 * 810 * epochs)
     ran("new", "cars.csv", "--y", "mpg")
     study = load_study("cars.toml")
     assert (study.run.epochs, study.make_grid().schedule) == (epochs, schedules)

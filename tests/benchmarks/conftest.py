@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from bench.pytest_plugin import variant_benchmark  # noqa: F401 (a fixture)
-from bench.system.environment import environment
-from bench.timing.verify import no_compilation
+from sgdbench.pytest_plugin import variant_benchmark  # noqa: F401 (a fixture)
+from sgdbench.system.environment import environment
+from sgdbench.timing.verify import no_compilation
 from tests.benchmarks.contestants import ABSENT
 
 TARGETS = pytest.StashKey[list]()

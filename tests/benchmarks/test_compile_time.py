@@ -7,15 +7,13 @@ import sys
 
 import pytest
 
-from tests.support.constants import ROOT
-
 pytestmark = [pytest.mark.benchmark(group="compile time"), pytest.mark.measured_only]
 PROGRAM = """
 import sys, time
-from kernels.compile.build import build
-from kernels.compile.module import module_of
-from kernels.compile.source import make_spec
-from kernels.loops.driver import compile_driver
+from sgdbench.kernels.compile.build import build
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.source import make_spec
+from sgdbench.kernels.loops.driver import compile_driver
 
 def seconds(call, *given, **named):
     start = time.process_time()
@@ -43,7 +41,7 @@ def test_kernels_are_compiled_for_the_first_time(kernel, benchmark, reach, tmp_p
 
     def compile_all():
         folder = tmp_path / f"cache{len(rounds)}"
-        environment = os.environ | {"SGDBENCH_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"SGDBENCH_CACHE_DIR": str(folder)}
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, kernel],
             env=environment,

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from bench.data import open_table
-from bench.timing.paired import ratio, take_turns
-from kernels import fit, models
+from sgdbench import fit, models
+from sgdbench.data import open_table
+from sgdbench.timing.paired import ratio, take_turns
 
 LARGE, SMALL = 10_000_000, 1000
 START = {"init": [1.0, 1.0, 1.0], "lr": 0.01}

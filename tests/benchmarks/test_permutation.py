@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numba import njit
 
-from kernels.data.order import permutation
-from kernels.loops import order
+from sgdbench.kernels.data.order import permutation
+from sgdbench.kernels.loops import order
 
 
 @pytest.fixture(scope="module")
 def permute():
-    """`kernels.loops.order.permute`, compiled as the kernels compile it."""
+    """`sgdbench.kernels.loops.order.permute`, compiled as the kernels compile it."""
     bound = dict(vars(order))
     for name in ("sfc64", "swap_with_random", "start_generator", "swap_down"):
         bound[name] = njit(types.FunctionType(getattr(order, name).py_func.__code__, bound), forceinline=True)

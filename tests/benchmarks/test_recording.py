@@ -5,15 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import Grid
-from bench.engine.problem import make_problem
-from bench.study.schema import RunTable
-from kernels import fit, models
-from kernels.base.run import Hyperparameters
-from kernels.data.samples import allocate_data
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.train.block import train_runs
+from sgdbench import Grid, fit, models
+from sgdbench.engine.problem import make_problem
+from sgdbench.kernels.base.run import Hyperparameters
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.train.block import train_runs
+from sgdbench.study.schema import RunTable
 
 
 @pytest.mark.parametrize("record", ["epoch", "log", "log:100"])

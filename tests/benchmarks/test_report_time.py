@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from bench.report.report import write_run_report
-from bench.report.run_data import read_run_data
-from bench.timing.problem import classic
-from kernels.model.models import quadratic
+from sgdbench import Grid, sweep
+from sgdbench.kernels.model.models import quadratic
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import read_run_data
+from sgdbench.timing.problem import classic
 from tests.support.browsing import chromium, opened
 
 OPENED = 3

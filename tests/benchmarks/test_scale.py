@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from kernels import models
+from sgdbench import Grid, models, sweep
 
 X = np.arange(-400, 400) / 400
 Y = 2 * X**2 - 4 * X + 3
@@ -17,8 +16,8 @@ MOST_MEGABYTES = 1500
 MILLION = """
 import json, re, time
 import numpy as np
-from bench import Grid, sweep
-from kernels import models
+from sgdbench import Grid, sweep
+from sgdbench import models
 x = np.arange(-100, 100) / 100
 grid = Grid(lr=np.geomspace(1e-4, 1, {rates}), init="normal:1:10", seed=range(10))
 started = time.perf_counter()

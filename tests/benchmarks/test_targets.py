@@ -5,11 +5,11 @@ They are recorded, never asserted: how fast a machine is makes no test fail.
 
 import pytest
 
-from bench.pytest_plugin import small
-from bench.timing.budget import ROOF, TARGETS, measure_target
-from bench.timing.problem import FailedError, UnavailableError
-from bench.timing.variants import VARIANTS_BY_NAME
-from bench.timing.verify import verify
+from sgdbench.pytest_plugin import small
+from sgdbench.timing.budget import ROOF, TARGETS, measure_target
+from sgdbench.timing.problem import FailedError, UnavailableError
+from sgdbench.timing.variants import VARIANTS_BY_NAME
+from sgdbench.timing.verify import verify
 from tests.benchmarks.contestants import contestants
 
 # For each row, after both are compiled and verified.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.timing.paired import ratio_of, take_turns
-from kernels import fit, models
+from sgdbench import fit, models
+from sgdbench.timing.paired import ratio_of, take_turns
 
 
 @pytest.mark.benchmark(group="targets")

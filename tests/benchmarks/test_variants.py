@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.data import builtin
-from bench.timing.problem import Problem, classic, exponential, many
-from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
-from bench.timing.workload import batch_of_runs
-from kernels import models
-from kernels.model.models import make_model
+from sgdbench import models
+from sgdbench.data import builtin
+from sgdbench.kernels.model.models import make_model
+from sgdbench.timing.problem import Problem, classic, exponential, many
+from sgdbench.timing.variants import VARIANTS, VARIANTS_BY_NAME
+from sgdbench.timing.workload import batch_of_runs
 from tests.benchmarks.contestants import contestants
 
 ONE, MANY = ([variant for variant in VARIANTS if variant.many is together] for together in (False, True))

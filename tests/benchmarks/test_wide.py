@@ -7,8 +7,8 @@ classes and runs by one matrix product; the form of the registry, which test_var
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from bench.data import builtin
+from sgdbench import Grid, sweep
+from sgdbench.data import builtin
 
 EPOCHS, DIGIT_EPOCHS = 100, 30
 

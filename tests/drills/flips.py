@@ -6,17 +6,17 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from bench import sweep
-from bench.engine.confirm import confirm
-from bench.engine.problem import make_problem
-from bench.engine.train import Trainer
-from bench.report.run_data import run_data_of
-from bench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
-from bench.store.results import read_result
-from bench.store.run_folder import read_run
-from bench.study.load import load_study, to_toml
-from bench.tables.confirm import winners
-from bench.tables.rank import ranking
+from sgdbench import sweep
+from sgdbench.engine.confirm import confirm
+from sgdbench.engine.problem import make_problem
+from sgdbench.engine.train import Trainer
+from sgdbench.report.run_data import run_data_of
+from sgdbench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
+from sgdbench.store.results import read_result
+from sgdbench.store.run_folder import read_run
+from sgdbench.study.load import load_study, to_toml
+from sgdbench.tables.confirm import winners
+from sgdbench.tables.rank import ranking
 from tests.support.studies import sweep_settings
 
 SAME, WRONG, TRACEBACK = "same", "wrong", "traceback"

@@ -1,6 +1,6 @@
 """Rules of the user's own, for the drill of pairs: a plug-in."""
 
-from kernels import register_loss, register_optimizer, register_schedule
+from sgdbench import register_loss, register_optimizer, register_schedule
 
 
 @register_optimizer

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import Grid, load_run, sweep
-from bench.cli import main as main_of_commands
-from bench.report.answer import find_answer
-from bench.report.report import write_run_report
-from bench.report.run_data import run_data_of
-from bench.study.load import load_study, study_of_table, to_toml
-from bench.tables.rank import recommended_choice, runs_of
-from kernels.base.plugins import load_plugin
-from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
-from kernels.losses import make_loss
-from kernels.model.models import make_model
-from kernels.train.attainable_loss import find_attainable_loss
+from sgdbench import Grid, load_run, sweep
+from sgdbench.cli import main as main_of_commands
+from sgdbench.kernels.base.plugins import load_plugin
+from sgdbench.kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.models import make_model
+from sgdbench.kernels.train.attainable_loss import find_attainable_loss
+from sgdbench.report.answer import find_answer
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import run_data_of
+from sgdbench.study.load import load_study, study_of_table, to_toml
+from sgdbench.tables.rank import recommended_choice, runs_of
 from tests.support.consistency import contradictions
 from tests.support.studies import sweep_settings
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from bench.study.load import load_study
+from sgdbench.study.load import load_study
 from tests.drills.flips import SAME, count_outcomes, files_of, flip, make_run, resume, truncate, what_is_read
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from hypothesis import settings
 
-from kernels import fit
+from sgdbench import fit
 from tests.drills.pairs import FACTORS, conduct, is_possible, make_cases
 
 # In Python and by the command line, extended by epochs and by seeds. Kernels of others compile for ten seconds.
@@ -34,5 +34,5 @@ def test_every_pair_of_features_that_go_together_is_in_a_run():
 @pytest.mark.parametrize("number", CHOSEN)
 def test_a_run_holds_what_it_says(number, tmp_path, monkeypatch):
     if not NIGHTLY:  # no kernel is compiled for the code that is handed out: others do that
-        monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))
+        monkeypatch.setattr("sgdbench.fit", partial(fit, kernel="reference"))
     assert conduct(make_cases()[number], tmp_path) == []

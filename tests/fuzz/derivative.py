@@ -13,9 +13,9 @@ import mpmath
 from hypothesis import strategies as st
 from mpmath import mp
 
-from kernels import Model
-from kernels.base import cache
-from kernels.model.expression import Call, Name, Number, names, parse
+from sgdbench import Model
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.model.expression import Call, Name, Number, names, parse
 from tests.fuzz.harness import Target, refusal
 
 LARGE = "1e17"

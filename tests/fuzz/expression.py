@@ -2,8 +2,8 @@
 
 import re
 
-from kernels import Model
-from kernels.model.expression import names, parse
+from sgdbench import Model
+from sgdbench.kernels.model.expression import names, parse
 from tests.fuzz.harness import Target, mutations, refusal
 
 CORPUS = [

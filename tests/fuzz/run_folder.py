@@ -8,10 +8,10 @@ from contextlib import suppress
 
 import pandas as pd
 
-from bench.store.evidence import EVIDENCE_COLUMNS, store_tables
-from bench.store.run_folder import read_identity
-from bench.store.seal import name_owner
-from kernels.base.checksum import add_checksum
+from sgdbench.kernels.base.checksum import add_checksum
+from sgdbench.store.evidence import EVIDENCE_COLUMNS, store_tables
+from sgdbench.store.run_folder import read_identity
+from sgdbench.store.seal import name_owner
 from tests.drills.flips import files_of, resume, what_is_read, write_study
 from tests.fuzz.harness import Target, mutations, refusal
 

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.schedules import learning_rates
 from tests.fuzz.harness import Target, mutations, refusal
 
 CORPUS = ["averaged(clipped(adam(beta1=0.8, amsgrad=true), max_norm=2))", "adan(0.9, 0.8, 0.95, 1e-3)", "polyak(0.5)"]

@@ -1,7 +1,7 @@
 """TOML files given as studies: read, or refused in one line that names the file."""
 
-from bench.study.builtin import describe_builtin
-from bench.study.load import load_study, study_of_table, to_table, to_toml
+from sgdbench.study.builtin import describe_builtin
+from sgdbench.study.load import load_study, study_of_table, to_table, to_toml
 from tests.fuzz.harness import Target, mutations, refusal
 
 STUDY = """\

@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pandas as pd
 
-from bench.data import load_table
-from bench.data.batches import column_headings
+from sgdbench.data import load_table
+from sgdbench.data.batches import column_headings
 from tests.fuzz.harness import Target, mutations, refusal
 
 TEXTS = [

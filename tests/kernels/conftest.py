@@ -2,7 +2,7 @@
 
 import pytest
 
-from kernels.train import slices
+from sgdbench.kernels.train import slices
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from kernels import Model, fit, models
-from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUSES
-from kernels.compile.kinds import KERNELS
-from kernels.model import written_out
+from sgdbench import Model, fit, models
+from sgdbench.kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUSES
+from sgdbench.kernels.compile.kinds import KERNELS
+from sgdbench.kernels.model import written_out
 from tests.support.bits import bits
 from tests.support.cases import BLOCKS, KINKS, Case, by_reference, check
 

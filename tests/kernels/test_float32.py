@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from kernels import fit, models
-from kernels.base.weak_scalars import WeakScalar
-from kernels.compile.kinds import FLOAT32_LOSSES
-from kernels.losses import LOSSES
+from sgdbench import fit, models
+from sgdbench.kernels.base.weak_scalars import WeakScalar
+from sgdbench.kernels.compile.kinds import FLOAT32_LOSSES
+from sgdbench.kernels.losses import LOSSES
 
 FIT = {"init": [-1, 10, 26], "lr": 0.05, "schedule": "halve(1)", "epochs": 2, "seed": 7, "dtype": "float32"}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels import fit, models
+from sgdbench import fit, models
 
 FAR, NEAR = (-11 / 6, -395 / 3, -2400), (-1, 10, 26)
 STARTS = pytest.mark.parametrize("init", [FAR, NEAR], ids=["far", "near"])

@@ -2,8 +2,8 @@
 
 import functools
 
-from kernels.base import cache
-from kernels.compile import build
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.compile import build
 
 
 def begin_anew(patched, folder):

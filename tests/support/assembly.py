@@ -57,7 +57,7 @@ def assembly_of(compiled, processor=None):
 
 
 def without_order(module):
-    """The text of LLVM's code without what keeps an order of registers of AVX-512 (`kernels.simd.division`)."""
+    """LLVM's code without what keeps an order of registers of AVX-512 (`sgdbench.kernels.simd.division`)."""
     operand = r"<8 x double> [^,()]+"
     return re.sub(
         rf'(?:tail )?call <8 x double> asm "", "=v,0,v"\(({operand}), {operand}\)(?: #\d+)?', r"freeze \1", str(module)

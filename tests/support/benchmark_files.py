@@ -77,7 +77,7 @@ def run_pytest(*arguments, folder=ROOT, code=PYTEST, exit_code=0):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
         [sys.executable, "-c", code, "-p", "no:cacheprovider", *map(str, arguments)],
-        env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])},
+        env=environment | {"PYTHONPATH": str(folder)},
         cwd=folder,
         capture_output=True,
         text=True,

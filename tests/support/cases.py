@@ -8,18 +8,18 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kernels.base.run import Hyperparameters
-from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact, takes_factor
-from kernels.data.checkpoints import make_checkpoints
-from kernels.data.order import make_shuffle
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.model.model import Model
-from kernels.model.models import make_model, quadratic
-from kernels.model.sample_weight import WeightedModel
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import initial_memory, option_values, stack_options
-from kernels.train.block import train_runs
+from sgdbench.kernels.base.run import Hyperparameters
+from sgdbench.kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact, takes_factor
+from sgdbench.kernels.data.checkpoints import make_checkpoints
+from sgdbench.kernels.data.order import make_shuffle
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import make_model, quadratic
+from sgdbench.kernels.model.sample_weight import WeightedModel
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.run_options import initial_memory, option_values, stack_options
+from sgdbench.kernels.train.block import train_runs
 from tests.support.bits import bits
 from tests.support.rules import FORMS, names_of
 

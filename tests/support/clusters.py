@@ -7,8 +7,7 @@ import time
 
 import numpy as np
 
-from bench import Grid, sweep
-from kernels import models
+from sgdbench import Grid, models, sweep
 from tests.support.constants import HANG
 from tests.support.sweeps import X, Y
 

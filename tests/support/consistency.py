@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables import facts
-from bench.tables.conclusions import settings_of
-from bench.tables.confirm import is_confirmed
-from bench.tables.costs import choice_columns, find_choices
-from bench.tables.rank import leaders, recommended_choice
-from bench.tables.words import MARGIN, describe_choice
+from sgdbench.tables import facts
+from sgdbench.tables.conclusions import settings_of
+from sgdbench.tables.confirm import is_confirmed
+from sgdbench.tables.costs import choice_columns, find_choices
+from sgdbench.tables.rank import leaders, recommended_choice
+from sgdbench.tables.words import MARGIN, describe_choice
 
 
 def contradictions(ranked, compared, conclusions, samples=None):

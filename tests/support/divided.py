@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from kernels.simd.lanes import read_lane, write_lane
+from sgdbench.kernels.simd.lanes import read_lane, write_lane
 
 WIDTH = 32
 

@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 from typer.main import get_command
 
-from bench.cli import app
+from sgdbench.cli import app
 from tests.support.constants import ROOT
 
 PATHS = sorted(ROOT.glob("*.md"))
@@ -96,7 +96,7 @@ def _parse_sgdbench(words, config, whole):
     if rest == ["--help"]:
         return
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("kernels.base.plugins.load_plugin", lambda file: None)
+        patched.setattr("sgdbench.kernels.base.plugins.load_plugin", lambda file: None)
         try:
             group.commands[name].make_context(name, rest)
         except Exception as error:

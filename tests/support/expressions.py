@@ -1,7 +1,7 @@
 """Expressions in which every function of ours is used."""
 
-from kernels import models
-from kernels.model.models import MODELS
+from sgdbench import models
+from sgdbench.kernels.model.models import MODELS
 
 MORE = [
     "a*exp(b*x) + log(c + x)*a",

@@ -3,4 +3,4 @@
 from multiprocessing import get_context
 
 FORKED = get_context("forkserver")
-FORKED.set_forkserver_preload(["bench.report.figures", "bench.report.report", "hypothesis", "pytest"])
+FORKED.set_forkserver_preload(["sgdbench.report.figures", "sgdbench.report.report", "hypothesis", "pytest"])

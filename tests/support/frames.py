@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from bench.compare.ratios import compare_runs
-from bench.tables.conclusions import PLAIN, further_conclusions, leading_conclusions
-from bench.tables.confirm import confirm
-from bench.tables.facts import Seeds
-from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.rank import ranking, recommended_choice, runs_of, varies
+from sgdbench.compare.ratios import compare_runs
+from sgdbench.tables.conclusions import PLAIN, further_conclusions, leading_conclusions
+from sgdbench.tables.confirm import confirm
+from sgdbench.tables.facts import Seeds
+from sgdbench.tables.optimizer_comparison import compare_optimizers
+from sgdbench.tables.rank import ranking, recommended_choice, runs_of, varies
 
 # In an epoch of these runs.
 SAMPLES = 800

@@ -3,18 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from bench.charts.basins import basin_chart
-from bench.charts.contours import contour_chart
-from bench.charts.fit import fit_chart
-from bench.charts.losses import loss_charts
-from bench.charts.rate_map import rate_map_figure
-from bench.charts.rates import rate_chart, rate_choices
-from bench.charts.row_charts import optimizer_ratios, setting_importance
-from bench.charts.speed import speed_chart
-from bench.plots.draw import draw_chart
-from bench.tables.loss_bands import loss_bands
-from bench.tables.outcomes import choice_outcomes
-from bench.tables.rank import ranking
+from sgdbench.charts.basins import basin_chart
+from sgdbench.charts.contours import contour_chart
+from sgdbench.charts.fit import fit_chart
+from sgdbench.charts.losses import loss_charts
+from sgdbench.charts.rate_map import rate_map_figure
+from sgdbench.charts.rates import rate_chart, rate_choices
+from sgdbench.charts.row_charts import optimizer_ratios, setting_importance
+from sgdbench.charts.speed import speed_chart
+from sgdbench.plots.draw import draw_chart
+from sgdbench.tables.loss_bands import loss_bands
+from sgdbench.tables.outcomes import choice_outcomes
+from sgdbench.tables.rank import ranking
 from tests.support.frames import make_curves, plane
 from tests.support.speeds import speeds
 

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from textwrap import fill
 
-from bench.charts.chart import to_data
-from bench.plots.draw import draw_chart
+from sgdbench.charts.chart import to_data
+from sgdbench.plots.draw import draw_chart
 from tests.support.constants import ROOT
 from tests.support.written import WRITE
 

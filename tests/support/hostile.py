@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bench.analysis.paths import recorded_paths, typical_paths
-from bench.engine.check import check
-from bench.report.report import write_run_report
-from bench.report.run_data import read_run_data
-from bench.store.evidence import store_tables
-from bench.study.load import load_study
-from bench.tables.costs import COST_SETTINGS, PER_UPDATE
+from sgdbench.analysis.paths import recorded_paths, typical_paths
+from sgdbench.engine.check import check
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import read_run_data
+from sgdbench.store.evidence import store_tables
+from sgdbench.study.load import load_study
+from sgdbench.tables.costs import COST_SETTINGS, PER_UPDATE
 from tests.support.studies import train_study
 
 X, Y = '<script>alert("x")</script>|$x$', "$y|\\alpha<img src=x onerror=hacked()>"

@@ -4,8 +4,8 @@ import mpmath
 import numpy as np
 from numba import njit
 
-from kernels.simd.compiled_functions import COMPILED
-from kernels.simd.lanes import read_lane, write_lane
+from sgdbench.kernels.simd.compiled_functions import COMPILED
+from sgdbench.kernels.simd.lanes import read_lane, write_lane
 
 EPS = np.finfo(float).eps
 LARGEST, SMALLEST_NORMAL, SMALLEST = np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal

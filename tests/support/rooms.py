@@ -1,4 +1,4 @@
-"""The rooms of both packages, from the command down; a room imports only rooms on lower lines."""
+"""The rooms of the package, from the command down; a room imports only rooms on lower lines."""
 
 KERNELS = (
     "extend",
@@ -15,9 +15,11 @@ KERNELS = (
     "base",
 )
 
-# The command above, the mathematics and the system below; rooms on one line do not import each other.
+# The command above, the mathematics and the system below; rooms on one line do not import each other. The two packages
+# that hand on names of their rooms are above these rooms.
 LINES = [
     {"docs"},
+    {"sgdbench"},
     {"cli", "pytest_plugin"},
     {"commands", "api"},
     {"report", "compare"},
@@ -26,6 +28,7 @@ LINES = [
     {"study", "tables", "estimators"},
     {"store", "data"},
     {"system"},
+    {"kernels"},
     *({f"kernels.{room}"} for room in KERNELS),
 ]
 

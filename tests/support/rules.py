@@ -2,8 +2,8 @@
 
 import sys
 
-from kernels.base.plugins import MODULE_PREFIX
-from kernels.base.registry import REGISTERED
+from sgdbench.kernels.base.plugins import MODULE_PREFIX
+from sgdbench.kernels.base.registry import REGISTERED
 
 # One text for each rule that there is, since their options are no part of what is compiled. Plain sgd is in most
 # kernels that tests compile; adam and momentum are within others here.

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.store.evidence import SPEED_COLUMNS
+from sgdbench.store.evidence import SPEED_COLUMNS
 
 ROWS = [
     {

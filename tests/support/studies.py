@@ -1,11 +1,11 @@
 """Studies that are trained as `sgdbench run` trains them."""
 
-from bench import sweep
-from bench.study.load import to_toml
+from sgdbench import sweep
+from sgdbench.study.load import to_toml
 
 
 def sweep_settings(run):
-    """The table [run] of a study as arguments of `bench.sweep`."""
+    """The table [run] of a study as arguments of `sgdbench.sweep`."""
     return run.model_dump(exclude={"target_loss"})
 
 

@@ -9,12 +9,11 @@ import warnings
 
 import numpy as np
 
-from bench import Grid, sweep
-from bench.engine import jobs
-from bench.engine import problem as common
-from bench.engine import train as engine
-from bench.study.schema import RunTable
-from kernels import fit, models
+from sgdbench import Grid, fit, models, sweep
+from sgdbench.engine import jobs
+from sgdbench.engine import problem as common
+from sgdbench.engine import train as engine
+from sgdbench.study.schema import RunTable
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, 61)

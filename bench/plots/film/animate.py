@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from bench.plots.film.film import FRAMES_PER_SECOND, Film, fit_film
-from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
-from bench.plots.style import STYLE
-from bench.system.atomic import replace_atomically
-from bench.tables.formatting import text
-from kernels import FitResult
+from sgdbench.kernels import FitResult
+from sgdbench.plots.film.film import FRAMES_PER_SECOND, Film, fit_film
+from sgdbench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
+from sgdbench.plots.style import STYLE
+from sgdbench.system.atomic import replace_atomically
+from sgdbench.tables.formatting import text
 
 COLORS = 128  # of the palette that all frames share: three hues and their shades
 DPI = {".gif": 100, ".mp4": 200, ".html": 100}
@@ -168,7 +168,7 @@ def animate(
     names: tuple[str, str] | None = None,
     dpi: float = 100,
 ) -> FilmAnimation:
-    """Return the animation of a fit; see `kernels.FitResult.animate`."""
+    """Return the animation of a fit; see `sgdbench.FitResult.animate`."""
     return FilmAnimation(fit_film(result, x, y, settings=settings, names=names), dpi=dpi)
 
 

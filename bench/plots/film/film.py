@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.charts.choices import spread_evenly
-from bench.charts.fit import Predict, pad_range
-from bench.data.fit_table import TableFit, thin_rows
-from bench.data.table import Dataset, builtin
-from bench.data.units import curve_in_table_units, original_loss
-from bench.plots.film.moments import Moments, recorded_moments, update_moments
-from bench.tables.words import describe_film
-from kernels import FitResult
-from kernels.base.run import Floats
-from kernels.data.samples import check_samples
-from kernels.losses.classes import encode_classes
-from kernels.losses.loss import Loss
+from sgdbench.charts.choices import spread_evenly
+from sgdbench.charts.fit import Predict, pad_range
+from sgdbench.data.fit_table import TableFit, thin_rows
+from sgdbench.data.table import Dataset, builtin
+from sgdbench.data.units import curve_in_table_units, original_loss
+from sgdbench.kernels import FitResult
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.samples import check_samples
+from sgdbench.kernels.losses.classes import encode_classes
+from sgdbench.kernels.losses.loss import Loss
+from sgdbench.plots.film.moments import Moments, recorded_moments, update_moments
+from sgdbench.tables.words import describe_film
 
 FRAMES_PER_SECOND = 20
 MAX_FRAMES = 110  # besides those in which the start and the end stay
@@ -140,7 +140,7 @@ def fit_film(
     settings: Mapping[str, Any] | None = None,
     names: tuple[str, str] | None = None,
 ) -> Film:
-    """Return the film of a fit; arguments and errors are those of `bench.plots.film.animate.animate`."""
+    """Return the film of a fit; arguments and errors are those of `sgdbench.plots.film.animate.animate`."""
     if not result.model.inputs:
         raise ValueError("result must be that of a fit to data: a function of parameters alone has no curve to bend")
     if result.model.classes > 1:

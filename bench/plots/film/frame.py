@@ -14,11 +14,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from bench.charts.colors import FAINT, PALETTE
-from bench.plots.film.film import Film, loss_limits
-from bench.plots.style import DASHES, DOT, INK, STYLE, TARGET, log_scale
-from bench.tables.formatting import shorten, text
-from kernels.base.run import Floats
+from sgdbench.charts.colors import FAINT, PALETTE
+from sgdbench.kernels.base.run import Floats
+from sgdbench.plots.film.film import Film, loss_limits
+from sgdbench.plots.style import DASHES, DOT, INK, STYLE, TARGET, log_scale
+from sgdbench.tables.formatting import shorten, text
 
 WIDTH, HEIGHT = 6.4, 3.6  # inches
 PANEL_TOP = 0.86  # as a share of the height; the numbers stand above

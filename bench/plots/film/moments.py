@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels import FitResult, fit
-from kernels.base.run import Floats
-from kernels.data.checkpoints import thin_checkpoints
+from sgdbench.kernels import FitResult, fit
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.data.checkpoints import thin_checkpoints
 
 DETAILED_EPOCHS = 16
 DETAILED_SAMPLES = 4_000_000  # in all of these epochs together, so that training them again takes a moment
@@ -53,12 +53,12 @@ def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict
     """Return the states at the checkpoints and, in the first epochs, after each update or fiftieth of an epoch.
 
     These epochs, and so an early one in which the run diverged, are trained again with finer checkpoints, which do not
-    change the parameters, by the `settings` given to `kernels.fit`, of which start and rates are taken from the result.
-    Data and settings that do not reproduce the run raise a ValueError.
+    change the parameters, by the `settings` given to `sgdbench.fit`, of which start and rates are taken from the
+    result. Data and settings that do not reproduce the run raise a ValueError.
     """
     names = [name for name, parameter in signature(fit).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     if unknown := next((name for name in settings if name not in names), None):
-        raise ValueError(f"settings must be those of kernels.fit ({', '.join(names)}), not {unknown!r}")
+        raise ValueError(f"settings must be those of sgdbench.fit ({', '.join(names)}), not {unknown!r}")
     recorded = recorded_moments(result)
     most = DETAILED_REFERENCE_SAMPLES if settings.get("kernel") == "reference" else DETAILED_SAMPLES
     last = recorded.epoch.max(initial=0)

@@ -10,16 +10,16 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.data.fit_table import thin_rows
-from bench.data.table import Dataset
-from bench.data.units import curve_in_table_units
-from bench.plots.film.animate import FilmAnimation
-from bench.plots.film.film import Film, build_film
-from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
-from bench.plots.film.moments import recorded_moments
-from bench.plots.style import STYLE
-from bench.tables.formatting import text
-from kernels import FitResult
+from sgdbench.data.fit_table import thin_rows
+from sgdbench.data.table import Dataset
+from sgdbench.data.units import curve_in_table_units
+from sgdbench.kernels import FitResult
+from sgdbench.plots.film.animate import FilmAnimation
+from sgdbench.plots.film.film import Film, build_film
+from sgdbench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
+from sgdbench.plots.film.moments import recorded_moments
+from sgdbench.plots.style import STYLE
+from sgdbench.tables.formatting import text
 
 REFRESH_SECONDS = 0.25  # between two pictures of a fit that is still training
 EVENT_SECONDS = 0.001  # in which the window draws itself and handles events, such as being closed

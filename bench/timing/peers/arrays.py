@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.timing.problem import Problem, Trained
-from kernels.base.run import Floats
-from kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Network, Symbol
-from kernels.model.program import OPERATORS, Program
-from kernels.optimizers import make_optimizer
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.network import HIDDEN_UNITS, SCALAR_SOURCE, Network, Symbol
+from sgdbench.kernels.model.program import OPERATORS, Program
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.timing.problem import Problem, Trained
 
 # With more runs at a time, the arrays of layers exceed the processor's cache: 1,024 runs of ten scores took 1.6 times
 # as long in JAX.

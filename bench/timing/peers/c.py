@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
-from kernels import Model
-from kernels.base import cache
-from kernels.base.run import Floats, allocate_aligned
+from sgdbench.kernels import Model
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.base.run import Floats, allocate_aligned
+from sgdbench.timing.problem import FailedError, Problem, Trained, UnavailableError
 
 FORMULA_MODULE = Path(__file__).with_name("formula.py")
 LOOPS_SOURCE = Path(__file__).with_name("sgd.c")
@@ -94,7 +94,7 @@ def formula(model: Model, tree: bool) -> str:
     name = f"c_formula_{hashlib.sha256(about + FORMULA_MODULE.read_bytes()).hexdigest()[:16]}.c"
     text = cache.read(name)
     if text is None:
-        from bench.timing.peers.formula import in_c  # noqa: PLC0415 (sympy)
+        from sgdbench.timing.peers.formula import in_c  # noqa: PLC0415 (sympy)
 
         text = in_c(model, tree=tree)
         cache.write(name, text)

@@ -7,9 +7,9 @@ import sympy
 from sympy.printing.c import C99CodePrinter
 from sympy.printing.precedence import PRECEDENCE
 
-from kernels import Model
-from kernels.model.derive import OWN_FUNCTIONS, SYMPY_FUNCTIONS, to_sympy
-from kernels.model.expression import parse
+from sgdbench.kernels import Model
+from sgdbench.kernels.model.derive import OWN_FUNCTIONS, SYMPY_FUNCTIONS, to_sympy
+from sgdbench.kernels.model.expression import parse
 
 C_NAMES = {"absolute": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "power": "pow"}
 INFIX_OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}

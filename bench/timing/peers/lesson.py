@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from bench.timing.peers.arrays import run_by_run
-from bench.timing.problem import Problem, Trained
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
+from sgdbench.timing.peers.arrays import run_by_run
+from sgdbench.timing.problem import Problem, Trained
 
 
 def prepare(problem: Problem, *, scalars: bool = False) -> Callable[[], Trained]:

@@ -14,7 +14,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from bench.timing.peers.arrays import (
+from sgdbench.kernels import Model
+from sgdbench.kernels.model.network import SCALAR_SOURCE, Network
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.timing.peers.arrays import (
     Loss,
     layered_network,
     network_symbols,
@@ -23,11 +27,7 @@ from bench.timing.peers.arrays import (
     share_out,
     split_params,
 )
-from bench.timing.problem import Problem, Trained
-from kernels import Model
-from kernels.model.network import SCALAR_SOURCE, Network
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
+from sgdbench.timing.problem import Problem, Trained
 
 # The number of residuals computed at a time after an epoch, which fit into the processor's cache.
 RESIDUALS_AT_A_TIME = 2**15

@@ -6,9 +6,9 @@ import numpy as np
 import sklearn
 from sklearn.linear_model import SGDRegressor
 
-from bench.timing.peers.arrays import mean_square, run_by_run
-from bench.timing.problem import Problem, Trained
-from kernels.base.run import Floats
+from sgdbench.kernels.base.run import Floats
+from sgdbench.timing.peers.arrays import mean_square, run_by_run
+from sgdbench.timing.problem import Problem, Trained
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:

@@ -15,7 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.timing.peers.arrays import (
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.model.network import SCALAR_SOURCE, Network
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.timing.peers.arrays import (
     Loss,
     layered_network,
     network_symbols,
@@ -24,11 +28,7 @@ from bench.timing.peers.arrays import (
     share_out,
     split_params,
 )
-from bench.timing.problem import Problem, Trained
-from kernels.base.run import Floats
-from kernels.model.network import SCALAR_SOURCE, Network
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
+from sgdbench.timing.problem import Problem, Trained
 
 # One thread; both are read when JAX starts. The flag is not enough: all processors shared matrix products.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")

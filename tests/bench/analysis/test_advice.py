@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.analysis import advice
-from bench.data.fit_table import fit_table
-from bench.data.table import Dataset
-from bench.data.table_quality import table_quality
-from kernels.losses import make_loss
-from kernels.losses.classes import model_for_classes
-from kernels.model.models import make_model
+from sgdbench.analysis import advice
+from sgdbench.data.fit_table import fit_table
+from sgdbench.data.quality import table_quality
+from sgdbench.data.table import Dataset
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import model_for_classes
+from sgdbench.kernels.model.models import make_model
 
 RNG = np.random.default_rng(5)
 SETTINGS = {"lr": 0.1, "optimizer": "sgd", "batch_size": 1, "epochs": 40, "shuffle": True, "seed": 0}

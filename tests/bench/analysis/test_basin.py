@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, sweep
-from bench.analysis.basin import basin, best_run_of_each_optimizer
-from bench.analysis.surface import loss_surface
-from bench.data.table import Dataset, builtin
-from bench.study.schema import RunTable
-from bench.tables.rank import ranking, varies
-from kernels import Model, fit, minimize, models
-from kernels.losses import make_loss
+from sgdbench import Grid, Model, fit, minimize, models, sweep
+from sgdbench.analysis.basin import basin, best_run_of_each_optimizer
+from sgdbench.analysis.surface import loss_surface
+from sgdbench.data.table import Dataset, builtin
+from sgdbench.kernels.losses import make_loss
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.rank import ranking, varies
 
 SQUARED = make_loss("squared")
 SINE, PARABOLA = Model("a*sin(b*x + c)"), models.quadratic
@@ -105,12 +104,12 @@ def test_many_samples_make_a_small_plane(monkeypatch):
     data, budget = dataset(x, 2 * x + 1), RunTable(epochs=400)
     grid = Grid(lr=0.1, init={"zero": [0.0, 0.0, 0.0]}, batch_size="full")
     result = sweep(PARABOLA, data.x, data.y, grid, epochs=400)
-    monkeypatch.setattr("bench.analysis.basin.AFFORDABLE_VISITS", 40_000_000)
+    monkeypatch.setattr("sgdbench.analysis.basin.AFFORDABLE_VISITS", 40_000_000)
     plane = basin(result, budget, data, ranking(result.frame))
     assert len(plane) == 11 * 11
     # 40 million visits are 110 epochs of 121 runs on 3,000 samples, and not 400.
     assert plane["samples_seen"].max() == 110 * 3000
-    monkeypatch.setattr("bench.analysis.basin.AFFORDABLE_VISITS", 300_000)
+    monkeypatch.setattr("sgdbench.analysis.basin.AFFORDABLE_VISITS", 300_000)
     assert basin(result, budget, data, ranking(result.frame)).empty
 
 

@@ -7,15 +7,14 @@ import pandas as pd
 import pytest
 from scipy.optimize import brentq
 
-from bench import Grid, sweep
-from bench.analysis import convergence
-from bench.analysis.convergence import theory_tables
-from bench.analysis.epoch_matrix import batch_curvatures, epoch_matrices
-from bench.analysis.stability import EpochMap, sample_orders
-from bench.study.schema import RunTable
-from kernels import Model, fit, models
-from kernels.data.order import permutation
-from kernels.optimizers import make_optimizer
+from sgdbench import Grid, Model, fit, models, sweep
+from sgdbench.analysis import convergence
+from sgdbench.analysis.convergence import theory_tables
+from sgdbench.analysis.epoch_matrix import batch_curvatures, epoch_matrices
+from sgdbench.analysis.stability import EpochMap, sample_orders
+from sgdbench.kernels.data.order import permutation
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.study.schema import RunTable
 from tests.support.frames import make_curves, make_frame
 
 CHOICES = [("sgd", "full"), ("sgd", 1), ("sgd", 16), ("momentum(0.9)", "full"), ("momentum(0.9)", 16)]

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_wine
 
-from bench.analysis.curvature import edges_at
-from bench.data.scaling import standardize
-from bench.data.table import Dataset
-from kernels import Model, fit
-from kernels.losses import make_loss
-from kernels.model.models import mlp
+from sgdbench import Model, fit
+from sgdbench.analysis.curvature import edges_at
+from sgdbench.data.scaling import standardize
+from sgdbench.data.table import Dataset
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.models import mlp
 
 SOFTMAX = make_loss("softmax")
 

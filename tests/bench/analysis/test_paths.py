@@ -6,15 +6,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from bench.analysis import paths as module
-from bench.analysis.paths import ReplayError, recorded_paths, typical_paths
-from bench.data.table import Dataset
-from bench.study.run_settings import fit_settings
-from bench.study.schema import RunTable
-from bench.tables.costs import CHOICES
-from bench.tables.outcomes import typical_runs
-from kernels import Model, fit
+from sgdbench import Grid, Model, fit, sweep
+from sgdbench.analysis import paths as module
+from sgdbench.analysis.paths import ReplayError, recorded_paths, typical_paths
+from sgdbench.data.table import Dataset
+from sgdbench.study.run_settings import fit_settings
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.costs import CHOICES
+from sgdbench.tables.outcomes import typical_runs
 
 X = np.linspace(-1, 1, 40)[:, np.newaxis]
 PARABOLA, SINE = "a*x**2 + b*x + c", "a*sin(b*x + c)"

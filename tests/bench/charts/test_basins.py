@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from bench.charts.basins import basin_chart
-from bench.charts.chart import Cells, Points, Texts
-from bench.charts.shades import make_shades
-from bench.plots.draw import draw_chart
+from sgdbench.charts.basins import basin_chart
+from sgdbench.charts.chart import Cells, Points, Texts
+from sgdbench.charts.shades import make_shades
+from sgdbench.plots.draw import draw_chart
 from tests.support.figures import legend, overlaps
 from tests.support.frames import plane
 from tests.support.golden import hold

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.charts.cell import cell_charts, run_chart, thin_curves
-from bench.charts.chart import Line, Rule
-from bench.charts.loss_axis import LossAxis
+from sgdbench.charts.cell import cell_charts, run_chart, thin_curves
+from sgdbench.charts.chart import Line, Rule
+from sgdbench.charts.loss_axis import LossAxis
 from tests.support.figures import legend
 from tests.support.frames import make_curves, make_frame
 from tests.support.gallery import decay

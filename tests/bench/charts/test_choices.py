@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.charts.choices import in_grid_order, spread_evenly
+from sgdbench.charts.choices import in_grid_order, spread_evenly
 
 
 def test_names_are_in_the_order_of_the_grid_where_it_is_known():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from bench.charts.colors import OPTIMIZERS, OTHERS, PALETTE, colors_of
+from sgdbench.charts.colors import OPTIMIZERS, OTHERS, PALETTE, colors_of
 
 
 def test_an_optimizer_keeps_its_color():

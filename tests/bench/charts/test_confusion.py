@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from bench.charts.confusion import confusion_chart
-from bench.plots.draw import draw_chart
-from bench.tables.confusion import confusion_table
-from bench.tables.formatting import OBSERVED
-from kernels.losses import make_loss
+from sgdbench.charts.confusion import confusion_chart
+from sgdbench.kernels.losses import make_loss
+from sgdbench.plots.draw import draw_chart
+from sgdbench.tables.confusion import confusion_table
+from sgdbench.tables.formatting import OBSERVED
 from tests.support.golden import hold
 
 

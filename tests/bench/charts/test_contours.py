@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.charts.chart import Line, Surface
-from bench.charts.contours import contour_chart
-from bench.plots.draw import draw_chart
-from bench.plots.style import save
+from sgdbench.charts.chart import Line, Surface
+from sgdbench.charts.contours import contour_chart
+from sgdbench.plots.draw import draw_chart
+from sgdbench.plots.style import save
 from tests.support.golden import hold
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bench.charts.chart import Band, Line, Points, to_data
-from bench.charts.colors import colors_of
-from bench.charts.fit import fit_chart, pad_range
-from bench.plots.draw import draw_chart
+from sgdbench.charts.chart import Band, Line, Points, to_data
+from sgdbench.charts.colors import colors_of
+from sgdbench.charts.fit import fit_chart, pad_range
+from sgdbench.plots.draw import draw_chart
 from tests.support.figures import legend, visible_pixels
 from tests.support.gallery import X, Y, quadratic
 from tests.support.golden import hold
@@ -19,7 +19,7 @@ def names(chart):
 
 
 def test_the_chart_of_two_fits_has_their_residuals_below(monkeypatch):
-    monkeypatch.setattr("bench.charts.fit.CURVE_POINTS", 5)
+    monkeypatch.setattr("sgdbench.charts.fit.CURVE_POINTS", 5)
     x = np.linspace(-1, 1, 9)
     params = {"sgd": [1, 0, -2], "adam": [1, 0.5, -2]}
     chart = fit_chart(quadratic, x, x**2 - 2 + 0.01 * (-1) ** np.arange(9), params_by_name=params, start=[0, 0, -1.5])

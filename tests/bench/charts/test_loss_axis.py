@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.charts.loss_axis import clock_range
+from sgdbench.charts.loss_axis import clock_range
 from tests.support.frames import make_curves, make_frame
 from tests.support.gallery import loss_curves
 

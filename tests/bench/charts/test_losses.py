@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bench.charts.chart import Band, Line
-from bench.charts.colors import colors_of
-from bench.charts.loss_axis import LossAxis
-from bench.charts.losses import loss_charts, with_words
-from bench.plots.style import save
-from bench.tables.loss_bands import loss_bands, loss_quantiles
+from sgdbench.charts.chart import Band, Line
+from sgdbench.charts.colors import colors_of
+from sgdbench.charts.loss_axis import LossAxis
+from sgdbench.charts.losses import loss_charts, with_words
+from sgdbench.plots.style import save
+from sgdbench.tables.loss_bands import loss_bands, loss_quantiles
 from tests.support.figures import legend, lines, overlaps, texts, visible_pixels
 from tests.support.frames import make_curves, make_frame
 from tests.support.gallery import decay, loss_chart_of, loss_curves

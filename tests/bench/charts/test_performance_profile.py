@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.charts.performance_profile import profile_chart, rate_ranges, ratio_map
-from bench.plots.draw import draw_chart
+from sgdbench.charts.performance_profile import profile_chart, rate_ranges, ratio_map
+from sgdbench.plots.draw import draw_chart
 from tests.support.golden import hold
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.charts.chart import Cells, Line, Points
-from bench.charts.loss_axis import LossAxis
-from bench.charts.rate_map import SHARE, rate_map_figure, rate_maps
-from bench.charts.shades import make_shades
-from bench.plots.draw import draw_chart
-from bench.tables.chart_words import caption_of_map
-from bench.tables.outcomes import choice_outcomes
-from bench.tables.rank import ranking
+from sgdbench.charts.chart import Cells, Line, Points
+from sgdbench.charts.loss_axis import LossAxis
+from sgdbench.charts.rate_map import SHARE, rate_map_figure, rate_maps
+from sgdbench.charts.shades import make_shades
+from sgdbench.plots.draw import draw_chart
+from sgdbench.tables.chart_words import caption_of_map
+from sgdbench.tables.outcomes import choice_outcomes
+from sgdbench.tables.rank import ranking
 from tests.support.figures import overlaps
 from tests.support.frames import make_frame
 from tests.support.golden import hold

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from bench.charts.chart import Line, Points
-from bench.charts.colors import colors_of
-from bench.charts.loss_axis import PLAIN, LossAxis
-from bench.charts.rates import rate_chart, rate_choices
-from bench.charts.ticks import format_limit
-from bench.tables.outcomes import choice_outcomes
-from bench.tables.rank import ranking
+from sgdbench.charts.chart import Line, Points
+from sgdbench.charts.colors import colors_of
+from sgdbench.charts.loss_axis import PLAIN, LossAxis
+from sgdbench.charts.rates import rate_chart, rate_choices
+from sgdbench.charts.ticks import format_limit
+from sgdbench.tables.outcomes import choice_outcomes
+from sgdbench.tables.rank import ranking
 from tests.support.frames import make_frame
 from tests.support.golden import hold
 

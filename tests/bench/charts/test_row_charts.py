@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.charts.chart import Points
-from bench.charts.colors import colors_of
-from bench.charts.row_charts import optimizer_ratios, setting_importance
-from bench.plots.draw import draw_chart
-from bench.plots.style import save
-from bench.tables.formatting import MISSING
+from sgdbench.charts.chart import Points
+from sgdbench.charts.colors import colors_of
+from sgdbench.charts.row_charts import optimizer_ratios, setting_importance
+from sgdbench.plots.draw import draw_chart
+from sgdbench.plots.style import save
+from sgdbench.tables.formatting import MISSING
 from tests.support.figures import overlaps, texts
 from tests.support.gallery import draw_ratios
 from tests.support.golden import hold

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.charts.shades import make_shades
-from bench.plots.draw import shade_of
-from bench.tables.formatting import duration
+from sgdbench.charts.shades import make_shades
+from sgdbench.plots.draw import shade_of
+from sgdbench.tables.formatting import duration
 
 
 def test_shades_are_darkest_for_the_smallest():

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.charts.chart import Bars, Points, Rule
-from bench.charts.speed import UNVERIFIED, speed_chart
-from bench.plots.draw import draw_chart
+from sgdbench.charts.chart import Bars, Points, Rule
+from sgdbench.charts.speed import UNVERIFIED, speed_chart
+from sgdbench.plots.draw import draw_chart
 from tests.support.figures import overlaps
 from tests.support.golden import hold
 from tests.support.speeds import speeds

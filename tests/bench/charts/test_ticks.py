@@ -1,6 +1,6 @@
 """Ticks: where they stand, and how they are written."""
 
-from bench.charts.ticks import log_ticks
+from sgdbench.charts.ticks import log_ticks
 
 
 def test_ticks_of_a_logarithmic_axis_are_powers_numbers_between_them_or_even_steps():

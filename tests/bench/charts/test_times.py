@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from bench.charts.chart import Points, Rule
-from bench.charts.loss_axis import LossAxis
-from bench.charts.times import time_chart
+from sgdbench.charts.chart import Points, Rule
+from sgdbench.charts.loss_axis import LossAxis
+from sgdbench.charts.times import time_chart
 from tests.support.figures import legend
 from tests.support.frames import make_frame
 from tests.support.golden import hold

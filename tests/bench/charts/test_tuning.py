@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Band, Line, Points
-from bench.charts.tuning import history_chart, slices_chart
-from bench.plots.draw import draw_chart
+from sgdbench.charts.chart import Band, Line, Points
+from sgdbench.charts.tuning import history_chart, slices_chart
+from sgdbench.plots.draw import draw_chart
 from tests.support.figures import legend, overlaps
 from tests.support.golden import hold
 

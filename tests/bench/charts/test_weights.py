@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.charts.weights import has_weights, weight_chart
-from kernels import Model, models
-from kernels.model.models import mlp
+from sgdbench import Model, models
+from sgdbench.charts.weights import has_weights, weight_chart
+from sgdbench.kernels.model.models import mlp
 from tests.support.golden import hold
 
 NAMES = tuple(f"x{k}" for k in range(40))

@@ -8,17 +8,16 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from bench import Grid, sweep
-from bench.compare.gates import load_gates
-from bench.compare.judge import PAST_GATE
-from bench.compare.pytest_benchmark import read_run
-from bench.compare.ratios import EPOCHS_COST, LOSS_COST
-from bench.report.report import write_reports
-from bench.store.evidence import EVIDENCE_COLUMNS, store_tables
-from bench.tables.costs import loss_floor
-from bench.timing.paired import Timings
-from bench.timing.verify import NotVerifiedError
-from kernels import models, register_loss
+from sgdbench import Grid, models, register_loss, sweep
+from sgdbench.compare.gates import load_gates
+from sgdbench.compare.judge import PAST_GATE
+from sgdbench.compare.pytest_benchmark import read_run
+from sgdbench.compare.ratios import EPOCHS_COST, LOSS_COST
+from sgdbench.report.report import write_reports
+from sgdbench.store.evidence import EVIDENCE_COLUMNS, store_tables
+from sgdbench.tables.costs import loss_floor
+from sgdbench.timing.paired import Timings
+from sgdbench.timing.verify import NotVerifiedError
 from tests.support.benchmark_files import WOBBLE, benchmark_file
 from tests.support.pages import Reader
 from tests.support.rules import forget_rules
@@ -294,7 +293,7 @@ def small(tmp_path, monkeypatch):
         columns = np.column_stack([2e-3 * WOBBLE, 1.1e-3 * WOBBLE, 2e-3 * WOBBLE[::-1]])
         return Timings(names, columns, (1, 1, 1))
 
-    monkeypatch.setattr("bench.compare.sources.take_turns", take_turns)
+    monkeypatch.setattr("sgdbench.compare.sources.take_turns", take_turns)
     return asked
 
 
@@ -305,7 +304,7 @@ def test_two_variants_are_timed_for_a_sample_update(compared, small, monkeypatch
         jobs[variant.name] = problem
         return (lambda: None), None
 
-    monkeypatch.setattr("bench.compare.sources.verify", verify)
+    monkeypatch.setattr("sgdbench.compare.sources.verify", verify)
     code, told, notes = compared("lanes", "fused", "--study", "small.toml", "--seconds", "3", "--gate", "1.05")
     (row,) = told["times"]
     lanes, fused = jobs["lanes"].sample_updates, jobs["fused"].sample_updates
@@ -328,7 +327,7 @@ def test_settings_reach_both_variants_and_both_are_verified(sgdbench, small, mon
         seen.append((variant.name, problem.batch_size, problem.shuffle, problem.optimizer))
         raise NotVerifiedError("not verified: the first call is off by 1; allowed: 0")
 
-    monkeypatch.setattr("bench.compare.sources.verify", refusing)
+    monkeypatch.setattr("sgdbench.compare.sources.verify", refusing)
     args = ["--study", "small.toml", "--batch-size", "16", "--shuffle", "--optimizer", "adam"]
     code, out, err = sgdbench("compare", "fused", "lanes", *args)
     assert (code, out) == (1, "")
@@ -337,7 +336,7 @@ def test_settings_reach_both_variants_and_both_are_verified(sgdbench, small, mon
 
 
 def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
-    monkeypatch.setattr("bench.timing.speed.noise_warning", lambda timings: "The machine is noisy.")
+    monkeypatch.setattr("sgdbench.timing.speed.noise_warning", lambda timings: "The machine is noisy.")
     _, out, _ = sgdbench("compare", "fused", "reference", "--study", "small.toml")
     assert "\nCareful: The machine is noisy.\n" in out
 

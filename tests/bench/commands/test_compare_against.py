@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from tests.support.benchmark_files import clocked_repository, git
-from tests.support.constants import HANG, ROOT
+from tests.support.benchmark_files import OPTIONS, clocked_repository, git
+from tests.support.constants import HANG
 
 
 @pytest.fixture(params=["src"])
@@ -22,7 +22,7 @@ def repository(request, sgdbench, tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setattr("bench.compare.turns.MIN_TURNS", 5)
+    monkeypatch.setattr("sgdbench.compare.turns.MIN_TURNS", 5)
     (tmp_path / "t").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
     root = tmp_path / "project"
@@ -64,6 +64,21 @@ def test_a_package_that_is_installed_from_elsewhere_is_refused(refused, reposito
     err = refused("compare", "--against", "HEAD")
     assert f") import pkg from {place}: an installed package takes precedence over the tree." in err
     assert '--setup "pip install -e .[test]"\n' in err
+
+
+def test_files_of_the_other_tree_are_refused_by_any_name(refused, repository, tmp_path, monkeypatch):
+    """As where a package has another name than its folder, and an editable install maps it."""
+    (repository / "src" / "pkg").rename(repository / "src" / "folder")
+    test = (repository / "test_io.py").read_text().replace("from pkg.code", "from mapped.code")
+    (repository / "test_io.py").write_text(test)
+    (repository / "pyproject.toml").write_text(OPTIONS.replace("pkg.code.clock", "mapped.code.clock"))
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "renamed")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "mapped").symlink_to(repository / "src" / "folder")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    err = refused("compare", "--against", "HEAD")
+    assert f") import mapped from {repository / 'src' / 'folder' / '__init__.py'}: an installed package" in err
 
 
 def test_setup_builds_each_tree_in_an_environment_of_its_own(sgdbench, refused, repository, tmp_path, monkeypatch):
@@ -145,8 +160,8 @@ def wait():
     time.sleep(1000)
 test_read = lambda benchmark: benchmark(wait)
 """)
-    command = [sys.executable, "-m", "bench.cli", "compare", "--against", "HEAD"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "t")}
+    command = [sys.executable, "-m", "sgdbench.cli", "compare", "--against", "HEAD"]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "t")}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + HANG
         while not (waiting.exists() and waiting.read_text()) and time.monotonic() < end:

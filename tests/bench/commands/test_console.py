@@ -5,9 +5,9 @@ import sys
 import pandas as pd
 import pytest
 
-from bench.commands import console, stages
-from kernels import fit
-from kernels.base.announcements import listen
+from sgdbench import fit
+from sgdbench.commands import console, stages
+from sgdbench.kernels.base.announcements import listen
 from tests.support.anew import begin_anew
 from tests.support.terminal import make_terminal
 

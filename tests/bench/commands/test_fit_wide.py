@@ -9,7 +9,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
-from kernels import fit
+from sgdbench import fit
 
 FEW = ["--epochs", "3", "--lr", "0.01", "--kernel", "reference", "--batch-size", "32"]
 

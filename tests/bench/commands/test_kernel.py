@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from kernels import Model, fit, source
-from kernels.model.column_names import number_columns
-from kernels.model.models import make_model
+from sgdbench import Model, fit, source
+from sgdbench.kernels.model.column_names import number_columns
+from sgdbench.kernels.model.models import make_model
 
 QUADRATIC = "a*x**2 + b*x + c"
-# Trains by a module that is read from a file, where neither package can be imported.
+# Trains by a module that is read from a file, where sgdbench cannot be imported.
 ALONE = """
 import json, sys
-sys.modules["kernels"] = sys.modules["bench"] = None
+sys.modules["sgdbench"] = None
 import numpy as np
 scope = {}
 exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), scope)

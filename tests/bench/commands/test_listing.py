@@ -2,16 +2,16 @@
 
 import pytest
 
-from bench.study.builtin import describe_builtin
-from kernels.losses import LOSSES
-from kernels.model.expression import FUNCTIONS, parse
-from kernels.model.models import MODELS
-from kernels.optimizers import OPTIMIZERS
-from kernels.optimizers.schedules import SCHEDULES
+from sgdbench.kernels.losses import LOSSES
+from sgdbench.kernels.model.expression import FUNCTIONS, parse
+from sgdbench.kernels.model.models import MODELS
+from sgdbench.kernels.optimizers import OPTIMIZERS
+from sgdbench.kernels.optimizers.schedules import SCHEDULES
+from sgdbench.study.builtin import describe_builtin
 
 OWN = '''
-from bench import register_variant
-from kernels import register_loss, register_model, register_optimizer
+from sgdbench import register_variant
+from sgdbench import register_loss, register_model, register_optimizer
 
 @register_optimizer(options={"beta": 0.5})
 def heavy(theta, slots, gradient, lr, clock, options):
@@ -60,7 +60,7 @@ def test_options_have_their_defaults(ran):
 
 @pytest.mark.usefixtures("rules_forgotten")
 def test_rules_of_a_plugin_are_listed_too(ran, tmp_path, request):
-    from bench.timing.variants import VARIANTS_BY_NAME
+    from sgdbench.timing.variants import VARIANTS_BY_NAME
 
     request.addfinalizer(lambda: VARIANTS_BY_NAME.pop("matrices"))
     path = tmp_path / "own.py"

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.commands import parse
+from sgdbench.commands import parse
 from tests.support.refusals import refusal_of
 
 
@@ -26,8 +26,8 @@ def test_unbalanced_brackets_are_refused(text):
 
 def test_figures_are_asked_for_by_their_format(ran, monkeypatch):
     asked = []
-    monkeypatch.setattr("bench.commands.run.run_study", lambda study, how: asked.append(how.svg) or True)
-    monkeypatch.setattr("bench.commands.report.write_reports", lambda *_, svg: asked.append(svg) or [])
+    monkeypatch.setattr("sgdbench.commands.run.run_study", lambda study, how: asked.append(how.svg) or True)
+    monkeypatch.setattr("sgdbench.commands.report.write_reports", lambda *_, svg: asked.append(svg) or [])
     for command in (["run"], ["report", "."]):
         for figures in ([], ["--figures", "svg"]):
             ran(*command, *figures)

@@ -8,12 +8,12 @@ import sys
 def show(*packages):
     print(sorted(set(packages) & set(sys.modules)))
 
-import bench.commands.run as run
-from bench.cli import main
+import sgdbench.commands.run as run
+from sgdbench.cli import main
 
 def measure(*args):
     show("matplotlib", "jinja2", "scipy.optimize", "scipy.stats", "sklearn", "dask", "distributed", "tornado")
-    import bench.commands.measure
+    import sgdbench.commands.measure
     show("matplotlib.figure", "matplotlib.backends.backend_agg", "IPython")
     sys.exit()
 

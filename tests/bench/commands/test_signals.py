@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from bench.commands.signals import exit_code, interruptible, is_interrupted
-from kernels import fit
+from sgdbench import fit
+from sgdbench.commands.signals import exit_code, interruptible, is_interrupted
 from tests.support.constants import HANG, ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX's signals")
@@ -24,7 +24,7 @@ def test_a_fit_says_what_was_reached(sgdbench, monkeypatch):
 
         return fit(*args, callback=look, **settings)
 
-    monkeypatch.setattr("bench.data.fit_table.kernels_fit", close)
+    monkeypatch.setattr("sgdbench.data.fit_table.kernels_fit", close)
     code, out, err = sgdbench("fit", "quadratic", "--model", "quadratic", "--kernel", "reference", "--every", "1")
     assert code == 129
     assert "interrupted" in out
@@ -44,8 +44,8 @@ except BaseException:
     raise ImportError("cannot import name") from None
 user_cache_path = None
 """)
-    command = [sys.executable, "-m", "bench.cli", "compare", "fused", "reference", "--seconds", "1000"]
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "sgdbench.cli", "compare", "fused", "reference", "--seconds", "1000"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
     assert done.returncode == 128 + getattr(signal, name)
     assert (done.stdout, done.stderr.strip()) == ("", "")
@@ -56,7 +56,7 @@ def test_an_interrupt_in_text_that_is_run_keeps_its_exit_code(tmp_path, name):
     """As in the text of which a dataclass is made: Python ended itself by SIGINT, also after SIGTERM."""
     text = f"import os, signal, time; os.kill(os.getpid(), signal.{name}); time.sleep(0.1)"
     (tmp_path / "rules.py").write_text(f"exec({text!r})")
-    command = [sys.executable, "-m", "bench.cli", "studies", "--plugin", str(tmp_path / "rules.py")]
+    command = [sys.executable, "-m", "sgdbench.cli", "studies", "--plugin", str(tmp_path / "rules.py")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=HANG, check=False)
     assert done.returncode == 128 + getattr(signal, name)
 
@@ -66,8 +66,8 @@ WHILE_COMPILING = """
 import signal
 import numba
 from numba.core.codegen import CPUCodeLibrary
-from bench.commands.signals import exit_code, interruptible, is_interrupted
-from kernels.base.numba_internals import CodeCache, use_cache
+from sgdbench.commands.signals import exit_code, interruptible, is_interrupted
+from sgdbench.kernels.base.numba_internals import CodeCache, use_cache
 CPUCodeLibrary._object_compiled_hook = lambda *_: signal.raise_signal(signal.SIGTERM)
 dispatcher = numba.njit(lambda x: x)
 use_cache(dispatcher, CodeCache("kernel"))

@@ -5,17 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.commands.parse import split_list
-from bench.commands.speed import run_speed, select_variants
-from bench.study.load import load_study, to_toml, with_settings
-from bench.tables.formatting import MISSING
-from bench.timing import budget as targets
-from bench.timing.budget import ROOF, TARGETS, Target, measure_target, targets_table
-from bench.timing.paired import Timings
-from bench.timing.problem import Trained, classic, many
-from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
-from bench.timing.verify import NotVerifiedError, verify
-from bench.timing.workload import BATCH_RUNS, BATCH_UPDATES, batch_of_runs, study_problems
+from sgdbench.commands.parse import split_list
+from sgdbench.commands.speed import run_speed, select_variants
+from sgdbench.study.load import load_study, to_toml, with_settings
+from sgdbench.tables.formatting import MISSING
+from sgdbench.timing import budget as targets
+from sgdbench.timing.budget import ROOF, TARGETS, Target, measure_target, targets_table
+from sgdbench.timing.paired import Timings
+from sgdbench.timing.problem import Trained, classic, many
+from sgdbench.timing.variants import VARIANTS, VARIANTS_BY_NAME
+from sgdbench.timing.verify import NotVerifiedError, verify
+from sgdbench.timing.workload import BATCH_RUNS, BATCH_UPDATES, batch_of_runs, study_problems
 
 STUDY = load_study("quadratic")
 
@@ -145,14 +145,14 @@ def turns_of(**times):
 
 def test_a_target_is_held_against_the_time_of_a_sample_update(monkeypatch):
     """The same problem against a tenth of it, in half of its time: five times as fast for a sample-update."""
-    monkeypatch.setattr("bench.timing.budget.take_turns", turns_of(ours=2.0, other=1.0, roof=1.0))
+    monkeypatch.setattr("sgdbench.timing.budget.take_turns", turns_of(ours=2.0, other=1.0, roof=1.0))
     whole, tenth = (lambda: classic(200)), (lambda: classic(20))
     found = measure_target(Target("itself", "fused", whole, "fused", tenth, 1), seconds=0.2)
     assert estimate(found) == pytest.approx((5, 5, 5))
 
 
 def test_the_share_of_the_roof_is_a_row_of_the_budget(monkeypatch):
-    monkeypatch.setattr("bench.timing.budget.take_turns", turns_of(ours=2.0, other=1.8))
+    monkeypatch.setattr("sgdbench.timing.budget.take_turns", turns_of(ours=2.0, other=1.8))
     (target,) = [target for target in TARGETS if target.other == ROOF]
     few = target._replace(ours_on=lambda: many(runs=32, epochs=1), other_on=lambda: many(runs=32, epochs=1))
     assert estimate(measure_target(few, seconds=0.2)) == pytest.approx((0.9, 0.9, 0.9))
@@ -161,7 +161,7 @@ def test_the_share_of_the_roof_is_a_row_of_the_budget(monkeypatch):
 
 
 def test_rows_of_kernels_with_a_roof_have_their_share_of_it(monkeypatch):
-    monkeypatch.setattr("bench.timing.budget.take_turns", turns_of(ours=2.0, other=6.0, roof=1.5))
+    monkeypatch.setattr("sgdbench.timing.budget.take_turns", turns_of(ours=2.0, other=6.0, roof=1.5))
     single, batches = (lambda: classic(1)), (lambda: classic(1, 16))
     found = measure_target(Target("per sample", "fused", single, "NumPy scalars", single, 1), seconds=0.2)
     assert (found["faster"], found["share"]) == pytest.approx((3, 0.75))
@@ -172,7 +172,7 @@ def test_rows_of_kernels_with_a_roof_have_their_share_of_it(monkeypatch):
 
 def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
     target = Target("no adam in C", "fused", partial(classic, 1), "C", lambda: classic(1, optimizer="adam"), 2)
-    monkeypatch.setattr("bench.timing.budget.TARGETS", (target,))
+    monkeypatch.setattr("sgdbench.timing.budget.TARGETS", (target,))
     (row,) = targets_table(seconds=0.1).to_dict("records")
     assert row["note"] == "C: it does not support adam"
     assert pd.isna(row["faster"])
@@ -182,7 +182,7 @@ def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
 
 def test_a_target_that_is_not_verified_says_so(monkeypatch, wrong_fused):
     short = partial(classic, 3)
-    monkeypatch.setattr("bench.timing.budget.TARGETS", (Target("all", "C", short, "fused", short, 2),))
+    monkeypatch.setattr("sgdbench.timing.budget.TARGETS", (Target("all", "C", short, "fused", short, 2),))
     (row,) = targets_table(seconds=0.1).to_dict("records")
     assert row["verified"] is False
     assert re.fullmatch(r"fused: not verified: the first call is off by 0\.\d+; allowed: 0", row["note"])
@@ -200,7 +200,7 @@ def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, 
             row |= {"note": "C: it has a reason"}
         return pd.DataFrame([row], columns=targets.TARGET_COLUMNS).astype({"verified": "boolean"})
 
-    monkeypatch.setattr("bench.commands.speed.targets_table", measured)
+    monkeypatch.setattr("sgdbench.commands.speed.targets_table", measured)
     given = ["--only", "C", "--batch-size", 16, "--seconds", 0.1, "--targets", "--out", "speed"]
     ended, out, _ = sgdbench("speed", short_study, *given)
     assert ended == code

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from bench.commands.stages import show_progress, show_stages
-from kernels.base.announcements import announce
+from sgdbench.commands.stages import show_progress, show_stages
+from sgdbench.kernels.base.announcements import announce
 from tests.support.terminal import Terminal, make_terminal
 
 

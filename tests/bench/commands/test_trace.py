@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from bench.commands.trace import Trace, gradient
-from bench.data.table import builtin
-from kernels import fit, models
+from sgdbench import fit, models
+from sgdbench.commands.trace import Trace, gradient
+from sgdbench.data.table import builtin
 
 DATA = builtin("quadratic")
 SETTINGS = {"init": [-1, 10, 26], "lr": 0.5, "schedule": "halve(10)", "kernel": "reference", "batch_size": 100}

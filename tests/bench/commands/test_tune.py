@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 import tomli_w
 
-from bench import load_tuning
-from bench.commands.options import RunOptions
-from bench.commands.tune import run_tune
-from bench.report.tune_data import read_tune_data
-from bench.report.tune_report import _readable_tables
-from bench.store.run_folder import OUT_ADVICE, RESUME_OPTION
-from bench.study.load import load_study
+from sgdbench import load_tuning
+from sgdbench.commands.options import RunOptions
+from sgdbench.commands.tune import run_tune
+from sgdbench.report.tune_data import read_tune_data
+from sgdbench.report.tune_report import _readable_tables
+from sgdbench.store.run_folder import OUT_ADVICE, RESUME_OPTION
+from sgdbench.study.load import load_study
 from tests.support import hostile
 from tests.support.constants import ROOT
 
@@ -159,9 +159,9 @@ def test_options_take_the_place_of_what_the_study_says(ran, tmp_path):
 
 
 def test_a_search_needs_optuna(refused, study, folder, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("bench.engine.tune", "bench.engine.search"))]:
+    for name in [name for name in sys.modules if name.startswith(("sgdbench.engine.tune", "sgdbench.engine.search"))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "bench.store.journal")
+    monkeypatch.delitem(sys.modules, "sgdbench.store.journal")
     monkeypatch.setitem(sys.modules, "optuna", None)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     needed = " ".join(f'"{one}"' for one in extras["tune"])

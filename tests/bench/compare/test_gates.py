@@ -1,6 +1,6 @@
 """How much slower a row may be, by its name."""
 
-from bench.compare.gates import Gates, load_gates
+from sgdbench.compare.gates import Gates, load_gates
 
 
 def test_the_first_pattern_counts_and_brackets_are_brackets():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pandas.api.types import is_numeric_dtype
 
-from bench.compare.judge import (
+from sgdbench.compare.judge import (
     FASTER,
     MAX_CHOICES_SHOWN,
     NO_DIFFERENCE,

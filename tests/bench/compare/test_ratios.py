@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import quantile_test
 
-from bench.compare.ratios import EPOCHS_COST, MIN_PAIRS, Sample, _places, times
+from sgdbench.compare.ratios import EPOCHS_COST, MIN_PAIRS, Sample, _places, times
 from tests.support.benchmark_files import WOBBLE
 from tests.support.frames import best_runs, compare_ranked_runs, make_frame
 

@@ -6,9 +6,9 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import t
 
-from bench.compare.gates import Gates
-from bench.compare.turns import Turns, compare_turns, measure_turns
-from bench.timing import paired
+from sgdbench.compare.gates import Gates
+from sgdbench.compare.turns import Turns, compare_turns, measure_turns
+from sgdbench.timing import paired
 
 NO_GATES = Gates(None, {})
 

@@ -13,15 +13,14 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from bench import SGDCurveClassifier, SGDCurveRegressor, load_run
-from bench.data import load_table, standardize
-from bench.data.columns import choose_inputs, usable_columns
-from bench.data.fit_table import fit_table
-from bench.study.load import load_study
-from kernels import Model, fit
-from kernels.losses import make_loss
-from kernels.model.categories import Categories
-from kernels.model.models import make_model_for_columns
+from sgdbench import Model, SGDCurveClassifier, SGDCurveRegressor, fit, load_run
+from sgdbench.data import load_table, standardize
+from sgdbench.data.columns import choose_inputs, usable_columns
+from sgdbench.data.fit_table import fit_table
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.categories import Categories
+from sgdbench.kernels.model.models import make_model_for_columns
+from sgdbench.study.load import load_study
 
 CUTS = ("Ideal", "Premium", "Very Good", "Good", "Fair")
 COLORS, CLARITIES = tuple("GEFHDIJ"), ("SI1", "VS2", "SI2", "VS1", "VVS2", "VVS1", "IF", "I1")
@@ -99,7 +98,7 @@ def test_fit_ends_at_least_squares_of_one_hot_columns(sgdbench, table, reference
 @pytest.mark.usefixtures("one_figure", "nothing_timed", "replayed_by_reference")
 def test_a_run_and_all_that_it_hands_out_know_the_categories(ran, sgdbench, diamonds, table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))  # no kernel is compiled for the copied code
+    monkeypatch.setattr("sgdbench.fit", partial(fit, kernel="reference"))  # no kernel is compiled for the copied code
     diamonds = diamonds[:400]
     diamonds.to_csv(table, index=False)
     ran("new", table, "--y", "price", "--out", "study.toml")

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.data import choose_loss as module
-from bench.data.choose_loss import choose_loss
+from sgdbench.data import choose_loss as module
+from sgdbench.data.choose_loss import choose_loss
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

@@ -3,12 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from bench.data.fit_table import carry_back, fit_table
-from bench.data.scaling import standardize
-from bench.data.table import Dataset, builtin
-from bench.data.units import curve_in_table_units
-from kernels import Model, fit
-from kernels.losses import make_loss
+from sgdbench import Model, fit
+from sgdbench.data.fit_table import carry_back, fit_table
+from sgdbench.data.scaling import standardize
+from sgdbench.data.table import Dataset, builtin
+from sgdbench.data.units import curve_in_table_units
+from sgdbench.kernels.losses import make_loss
 
 SQUARED = make_loss("squared")
 CARS = builtin("auto-mpg")
@@ -91,6 +91,6 @@ def test_ctrl_c_before_there_is_anything_is_passed_on(monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.data.fit_table.kernels_fit", interrupted)
+    monkeypatch.setattr("sgdbench.data.fit_table.kernels_fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit_table(PARABOLA, CARS)

@@ -16,12 +16,11 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from bench import Grid, sweep
-from bench.data import batches, column_file, hold_out_share, load_table, memory_maps, open_table, standardize
-from bench.study.load import load_study
-from bench.system.lock import lock_folder
-from kernels import fit
-from kernels.data import samples as data_samples
+from sgdbench import Grid, fit, sweep
+from sgdbench.data import batches, column_file, hold_out_share, load_table, memory_maps, open_table, standardize
+from sgdbench.kernels.data import samples as data_samples
+from sgdbench.study.load import load_study
+from sgdbench.system.lock import lock_folder
 from tests.support.bits import flip_a_bit
 from tests.support.constants import HANG
 from tests.support.parabola import MODEL, START, samples
@@ -265,8 +264,8 @@ def test_a_fit_is_that_of_arrays(rows, write, form, asked):
 
 
 def test_held_out_standardized_and_swept_it_is_the_table_in_memory(rows, write, monkeypatch):
-    monkeypatch.setattr("bench.data.column_file.ROWS_AT_A_TIME", 100)
-    monkeypatch.setattr("bench.data.scaling.ROWS_AT_A_TIME", 100)
+    monkeypatch.setattr("sgdbench.data.column_file.ROWS_AT_A_TIME", 100)
+    monkeypatch.setattr("sgdbench.data.scaling.ROWS_AT_A_TIME", 100)
     path = write(rows, "parquet")
     table, other = open_table(path, "x", "y"), load_table(path, "x", "y")
     (found, scaling), (expected, expected_scaling) = (
@@ -297,7 +296,7 @@ def write_wide(path, rows):
 
 @pytest.mark.parametrize("form", ["arrow", "parquet"])
 def test_for_models_with_vectors_inputs_of_a_row_lie_side_by_side(tmp_path, monkeypatch, form):
-    monkeypatch.setattr("bench.data.column_file.ROWS_AT_A_TIME", 100)
+    monkeypatch.setattr("sgdbench.data.column_file.ROWS_AT_A_TIME", 100)
     path = tmp_path / f"rows.{form}"
     x, y = write_wide(path, 1000)
     by_column, table = open_table(path, WIDE, "y"), open_table(path, WIDE, "y", by_row=True)
@@ -413,7 +412,7 @@ def test_a_table_that_memory_cannot_hold_is_refused_with_a_way_out(monkeypatch, 
     monkeypatch.setattr(batches, "available_memory", lambda: 20_000)
     told = refusal_of(load_table, write(rows, "parquet"), "x", "y")
     assert "has 1,003 rows, which take 0.0 GB of memory, " in told
-    assert "; 'sgdbench fit --stream' (bench.data.open_table) " in told
+    assert "; 'sgdbench fit --stream' (sgdbench.data.open_table) " in told
 
 
 def test_the_command_fits_a_map_as_it_fits_a_table_in_memory(sgdbench, write, rows, monkeypatch):
@@ -451,7 +450,7 @@ def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(
         counted.append((what, total))
         yield lambda done: None
 
-    monkeypatch.setattr("bench.commands.console.show_progress", bar)
+    monkeypatch.setattr("sgdbench.commands.console.show_progress", bar)
     about = ["--x", "x", "--y", "y", "--cache-dir", "elsewhere"]
     out = ran(command, path, *about, *(["--out", "a/rows.toml"] if command == "new" else []))
     assert out.startswith(f"Columns: 1,003 rows of {path} are written to elsewhere, once: 16.0 kB.\n")
@@ -474,7 +473,7 @@ def test_a_fit_is_printed_also_where_ctrl_c_ends_what_is_said_of_it(ran, write, 
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.commands.fit.table_quality", stop)
+    monkeypatch.setattr("sgdbench.commands.fit.table_quality", stop)
     out = ran("fit", write(rows, "parquet"), *COMMAND)
     assert "max_epochs" in out
     assert "Standard errors: none: interrupted before the rows were read once more." in out

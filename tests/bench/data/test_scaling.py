@@ -7,13 +7,13 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import StandardScaler
 
-from bench.data.scaling import Scaling, standardize
-from bench.data.table import Dataset, builtin
-from bench.data.units import describe_residual_units, original_loss, original_units, write_params
-from kernels.losses import make_loss
-from kernels.losses.classes import Classes
-from kernels.model.model import Model
-from kernels.model.models import mlp
+from sgdbench.data.scaling import Scaling, standardize
+from sgdbench.data.table import Dataset, builtin
+from sgdbench.data.units import describe_residual_units, original_loss, original_units, write_params
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import Classes
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import mlp
 
 ONE_INPUT = [
     "(a*x + b)*x + c",

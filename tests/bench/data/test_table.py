@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data import builtin, load_table
-from bench.data.columns import usable_columns
-from bench.data.table_errors import NoNumbersError, check_inputs, find_columns
+from sgdbench.data import builtin, load_table
+from sgdbench.data.columns import usable_columns
+from sgdbench.data.table_errors import NoNumbersError, check_inputs, find_columns
 from tests.support.refusals import refusal_of
 
 

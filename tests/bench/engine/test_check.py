@@ -6,13 +6,12 @@ from functools import cache as once
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from bench.engine import check, problem, train
-from bench.study.schema import RunTable
-from kernels import Model, models
-from kernels.compile.kinds import TOLERANCE, is_exact, largest_error, largest_loss_error
-from kernels.train import slices
-from kernels.train.block import train_runs
+from sgdbench import Grid, Model, models, sweep
+from sgdbench.engine import check, problem, train
+from sgdbench.kernels.compile.kinds import TOLERANCE, is_exact, largest_error, largest_loss_error
+from sgdbench.kernels.train import slices
+from sgdbench.kernels.train.block import train_runs
+from sgdbench.study.schema import RunTable
 
 SINE = Model("a*sin(b*x + c)")
 X = np.random.default_rng(0).uniform(-1, 1, 40)

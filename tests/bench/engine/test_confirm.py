@@ -6,24 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, load_run, sweep
-from bench.engine import confirm as confirm_module
-from bench.engine import memory
-from bench.engine import problem as common
-from bench.engine.confirm import confirm, fresh_seeds
-from bench.engine.problem import make_problem
-from bench.engine.refine import new_rates, refined_plan
-from bench.engine.train import Trainer
-from bench.report.answer import find_answer
-from bench.report.report import write_run_report
-from bench.report.run_data import run_data_of
-from bench.store.run_folder import read_identity
-from bench.study.schema import RunTable
-from bench.tables.confirm import winners
-from bench.tables.costs import CHOICES
-from bench.tables.facts import Confirmation, OnTestRows, Rivals, Seeds
-from kernels import models
-from kernels.train.block import train_runs
+from sgdbench import Grid, load_run, models, sweep
+from sgdbench.engine import confirm as confirm_module
+from sgdbench.engine import memory
+from sgdbench.engine import problem as common
+from sgdbench.engine.confirm import confirm, fresh_seeds
+from sgdbench.engine.problem import make_problem
+from sgdbench.engine.refine import new_rates, refined_plan
+from sgdbench.engine.train import Trainer
+from sgdbench.kernels.train.block import train_runs
+from sgdbench.report.answer import find_answer
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import run_data_of
+from sgdbench.store.run_folder import read_identity
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.confirm import winners
+from sgdbench.tables.costs import CHOICES
+from sgdbench.tables.facts import Confirmation, OnTestRows, Rivals, Seeds
 from tests.support.sweeps import fit_of
 
 X = np.linspace(-1, 1, 60)

@@ -14,20 +14,19 @@ from threading import Event
 import numpy as np
 import pytest
 
-from bench import Grid, Space, load_run, tune
-from bench.commands import cluster as command
-from bench.commands.cluster import open_cluster
-from bench.engine import dask, jobs, train
-from bench.engine.dask import DaskExecutor
-from bench.engine.jobs import plan_jobs, share_kernels
-from bench.engine.problem import make_problem
-from bench.engine.processors import describe_worker
-from bench.engine.remote import train_jobs
-from bench.engine.run_states import RunStates
-from bench.study.schema import RunTable
-from kernels import models, register_loss, register_optimizer
-from kernels.base.registry import REGISTERED
-from kernels.optimizers.optimizer import Optimizer
+from sgdbench import Grid, Space, load_run, models, register_loss, register_optimizer, tune
+from sgdbench.commands import cluster as command
+from sgdbench.commands.cluster import open_cluster
+from sgdbench.engine import dask, jobs, train
+from sgdbench.engine.dask import DaskExecutor
+from sgdbench.engine.jobs import plan_jobs, share_kernels
+from sgdbench.engine.problem import make_problem
+from sgdbench.engine.processors import describe_worker
+from sgdbench.engine.remote import train_jobs
+from sgdbench.engine.run_states import RunStates
+from sgdbench.kernels.base.registry import REGISTERED
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.study.schema import RunTable
 from tests.support.clusters import Killer, grid_of, swept, wait_until
 from tests.support.constants import HANG, ROOT
 from tests.support.sweeps import X, Y, assert_same
@@ -196,10 +195,10 @@ def test_whoever_stops_early_ends_what_workers_do(client, workers):
 
 def test_an_error_of_a_worker_is_an_error_here(client, monkeypatch):
     """A worker that is not there any more, for one, or whose memory is full."""
-    client.run(exec, "import bench.engine.problem as p; p.kept, p.train_runs = p.train_runs, None", {})
+    client.run(exec, "import sgdbench.engine.problem as p; p.kept, p.train_runs = p.train_runs, None", {})
     with pytest.raises(TypeError):
         swept(grid_of(["sgd"]), executor=client)
-    client.run(exec, "import bench.engine.problem as p; p.train_runs = p.kept", {})
+    client.run(exec, "import sgdbench.engine.problem as p; p.train_runs = p.kept", {})
 
 
 def test_a_worker_with_another_sgdbench_is_refused(client, monkeypatch):
@@ -265,9 +264,9 @@ def deadly(client):
             import os
             import signal
 
-            import bench.engine.problem
+            import sgdbench.engine.problem
 
-            bench.engine.problem.train_runs = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+            sgdbench.engine.problem.train_runs = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 
     client.register_plugin(Deadly())
     yield
@@ -368,13 +367,13 @@ def test_where_no_scheduler_answers_it_ends_in_time(sgdbench, monkeypatch):
 
 def test_the_scheduler_need_not_import_the_mathematics(python):
     """Nor a sweep in threads Dask, which tests/bench/commands/test_run.py has."""
-    code = "import sys, bench.engine.remote; print({'numpy', 'numba', 'pandas'} & {*sys.modules})"
+    code = "import sys, sgdbench.engine.remote; print({'numpy', 'numba', 'pandas'} & {*sys.modules})"
     assert python(code) == "set()\n"
 
 
 def test_ctrl_c_keeps_what_arrived_and_leaves_no_process(tmp_path):
     """A terminal sends it to the workers too."""
-    hasty = "from bench import cli; from bench.engine import train; train.FLUSH_SECONDS = 0; cli.main()"
+    hasty = "from sgdbench import cli; from sgdbench.engine import train; train.FLUSH_SECONDS = 0; cli.main()"
     grid = ["--lr", "log:0.001:0.1:300", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "2000"]
     grid += ["--target", "1e-300", "--optimizer", "sgd", "--yes", "--out", tmp_path / "run"]
     command = [sys.executable, "-c", hasty, "run", "quadratic", *grid, "--cluster", "local:1"]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numba import config
 
-from bench.commands import verify
-from bench.engine import digests
-from bench.engine.digests import WITHOUT_POWERS, Case, Result, Step, digest, published, sweep_digests, verification
-from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.tape.trace import trace_optimizer
+from sgdbench.commands import verify
+from sgdbench.engine import digests
+from sgdbench.engine.digests import WITHOUT_POWERS, Case, Result, Step, digest, published, sweep_digests, verification
+from sgdbench.kernels.optimizers import OPTIMIZERS, make_optimizer
+from sgdbench.kernels.tape.trace import trace_optimizer
 
 CASE = Case("sgd", "float64", "in blocks")
 # All orders, precisions and optimizers of a quick verification, in as few kernels as there may be.
@@ -47,9 +47,9 @@ def test_code_for_other_processors_gives_the_published_bits(processor, python):
     code = f"""
 import json
 from numba.core.registry import cpu_target
-from bench.engine.digests import Case, Step, quadratic
-from kernels.compile.kinds import lane_width
-from kernels.losses import make_loss
+from sgdbench.engine.digests import Case, Step, quadratic
+from sgdbench.kernels.compile.kinds import lane_width
+from sgdbench.kernels.losses import make_loss
 results = [result for kernel, case in {steps!r} for result in Step(kernel, Case(*case)).results()]
 width = lane_width("lanes", "float64", quadratic.program, make_loss("squared"))
 print(json.dumps([*cpu_target.target_context.codegen().magic_tuple()[1:], width, results]))

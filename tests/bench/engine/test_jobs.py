@@ -5,12 +5,11 @@ from threading import Event
 import numpy as np
 import pytest
 
-from bench import Grid
-from bench.engine import jobs, train
-from bench.engine.problem import make_problem
-from bench.engine.run_states import RunStates
-from bench.study.schema import RunTable
-from kernels import models
+from sgdbench import Grid, models
+from sgdbench.engine import jobs, train
+from sgdbench.engine.problem import make_problem
+from sgdbench.engine.run_states import RunStates
+from sgdbench.study.schema import RunTable
 from tests.support.constants import ROOT
 
 X = np.arange(-400, 400) / 400

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from bench.engine import jobs, memory, train
-from bench.engine import problem as common
-from bench.engine.memory import Memory
-from bench.study.schema import RunTable
-from kernels import Model, fit, models
-from kernels.model.models import make_model
-from kernels.train.block import train_runs
+from sgdbench import Grid, Model, fit, models, sweep
+from sgdbench.engine import jobs, memory, train
+from sgdbench.engine import problem as common
+from sgdbench.engine.memory import Memory
+from sgdbench.kernels.model.models import make_model
+from sgdbench.kernels.train.block import train_runs
+from sgdbench.study.schema import RunTable
 
 X = np.linspace(-1, 1, 40)
 Y = 2 * X**2 - 4 * X + 3

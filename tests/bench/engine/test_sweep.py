@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, Space, load_run, sweep, tune
-from bench.engine import fingerprint, jobs
-from bench.engine import problem as common
-from bench.engine import train as engine
-from bench.engine.recording import settle_record
-from kernels import models, register_schedule
-from kernels.base.run import STATUSES
-from kernels.data.checkpoints import make_checkpoints
-from kernels.train.block import train_runs
+from sgdbench import Grid, Space, load_run, models, register_schedule, sweep, tune
+from sgdbench.engine import fingerprint, jobs
+from sgdbench.engine import problem as common
+from sgdbench.engine import train as engine
+from sgdbench.engine.recording import settle_record
+from sgdbench.kernels.base.run import STATUSES
+from sgdbench.kernels.data.checkpoints import make_checkpoints
+from sgdbench.kernels.train.block import train_runs
 from tests.support.refusals import refusal_of
 from tests.support.sweeps import STARTS, X, Y, assert_same, exactly, fit_of, kill_grid, some_grid, swept
 
@@ -363,7 +362,7 @@ def test_nothing_enters_the_folder_between_the_training_and_the_ranking(tmp_path
         with pytest.raises(ValueError, match=r"run is in use by process"):
             swept(tmp_path / "run", Grid(lr=[0.3]))
 
-    monkeypatch.setattr("bench.engine.pipeline.settle_attainable_loss", enter)
+    monkeypatch.setattr("sgdbench.engine.pipeline.settle_attainable_loss", enter)
     assert 0.3 not in set(swept(tmp_path / "run").frame["lr"])
 
 

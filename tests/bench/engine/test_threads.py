@@ -8,9 +8,9 @@ from threading import Barrier, Event
 
 import pytest
 
-from bench.engine import threads as executors
-from bench.engine.threads import join_when_started, run_in_threads
-from bench.system.environment import processors
+from sgdbench.engine import threads as executors
+from sgdbench.engine.threads import join_when_started, run_in_threads
+from sgdbench.system.environment import processors
 from tests.support.constants import HANG
 
 

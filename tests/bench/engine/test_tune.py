@@ -12,18 +12,17 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from bench import Grid, Space, load_tuning, sweep, tune
-from bench.compare.sources import Measurement, compare_sources
-from bench.engine.search import MAX_ROUND_SIZE, TARGET_ROUNDS, Search, halving_epochs
-from bench.engine.train import train_in_threads
-from bench.store.evidence import read_table_of
-from bench.store.journal import JOURNAL
-from bench.store.seal import DamagedError
-from bench.study.space import SearchSettings
-from bench.tables.costs import CHOICES
-from bench.tables.search import choice_values
-from kernels import fit
-from kernels.compile.kinds import KERNELS
+from sgdbench import Grid, Space, fit, load_tuning, sweep, tune
+from sgdbench.compare.sources import Measurement, compare_sources
+from sgdbench.engine.search import MAX_ROUND_SIZE, TARGET_ROUNDS, Search, halving_epochs
+from sgdbench.engine.train import train_in_threads
+from sgdbench.kernels.compile.kinds import KERNELS
+from sgdbench.store.evidence import read_table_of
+from sgdbench.store.journal import JOURNAL
+from sgdbench.store.seal import DamagedError
+from sgdbench.study.space import SearchSettings
+from sgdbench.tables.costs import CHOICES
+from sgdbench.tables.search import choice_values
 
 ADAM = "adam(beta1=log1m:0.5:0.99, beta2=log1m:0.9:0.9999)"
 SPACE = {
@@ -167,7 +166,7 @@ def test_the_best_ones_are_confirmed_on_fresh_seeds_with_that_of_the_grid(tuned,
 @pytest.mark.usefixtures("no_importance")
 def test_the_choice_of_the_grid_is_the_one_that_a_sweep_of_it_announces(data, tmp_path):
     """By its seeds alone it was one of those tied that needs more samples, from which any search gains."""
-    from bench.report.tune_data import read_tune_data
+    from sgdbench.report.tune_data import read_tune_data
 
     grid = Grid(lr=[0.5, 1, 1.5], batch_size=[1, 4], init=SPACE["init"], seed=[0, 1], shuffle=True)
     shared = {"epochs": 9, "target": 0.03, "confirm": 6}
@@ -538,7 +537,7 @@ def test_a_small_search_learns_from_its_trials(data):
 
 def test_leaders_are_compared_with_the_choice_that_is_printed(tuned):
     """On the same fresh seeds, pair by pair: the medians of ratios against those computed here."""
-    from bench.report.tune_data import GRID, read_tune_data
+    from sgdbench.report.tune_data import GRID, read_tune_data
 
     found = read_tune_data(tuned)
     rivals, best = found.on_fresh_seeds, tuned.best()

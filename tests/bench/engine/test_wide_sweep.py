@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import Grid, load_run, sweep
-from kernels import Model, fit
+from sgdbench import Grid, Model, fit, load_run, sweep
 
 rng = np.random.default_rng(7)
 X = rng.normal(size=(60, 12))

@@ -10,9 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from bench import SGDCurveClassifier
-from bench.tables.confusion import confusion_table
-from kernels import fit
+from sgdbench import SGDCurveClassifier, fit
+from sgdbench.tables.confusion import confusion_table
 
 # Most fits here are short, to compare their numbers with those of others.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

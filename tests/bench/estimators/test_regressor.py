@@ -22,11 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from bench import SGDCurveRegressor
-from bench.estimators.features import LINEAR, model_for_features
-from kernels import Model, fit, models
-from kernels.model.sample_weight import WeightedModel
-from kernels.train.partial_fit import RunState, partial_fit, start_run
+from sgdbench import Model, SGDCurveRegressor, fit, models
+from sgdbench.estimators.features import LINEAR, model_for_features
+from sgdbench.kernels.model.sample_weight import WeightedModel
+from sgdbench.kernels.train.partial_fit import RunState, partial_fit, start_run
 from tests.support.constants import ROOT
 
 # Most fits here are short, to compare their numbers with those of others.
@@ -326,14 +325,14 @@ def test_importing_bench_does_not_import_scikit_learn(python):
 
 
 def test_without_scikit_learn_one_line_says_how_to_install_it(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("bench.estimators")]:
+    for name in [name for name in sys.modules if name.startswith("sgdbench.estimators")]:
         monkeypatch.delitem(sys.modules, name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
         monkeypatch.setitem(sys.modules, name, None)
-    exec("from bench import *", {})
+    exec("from sgdbench import *", {})
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     (needed,) = extras["sklearn"]
     version = needed.removeprefix("scikit-learn>=")
     needs = f'SGDCurveRegressor and SGDCurveClassifier need scikit-learn {version} or newer: pip install "{needed}"'
     with pytest.raises(ImportError, match=f"^{re.escape(needs)}$"):
-        exec("from bench import SGDCurveRegressor", {})
+        exec("from sgdbench import SGDCurveRegressor", {})

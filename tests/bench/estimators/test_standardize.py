@@ -14,9 +14,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bench import SGDCurveClassifier, SGDCurveRegressor
-from bench.estimators.arrival import MAX_NUMBERS
-from kernels.model.models import make_model
+from sgdbench import SGDCurveClassifier, SGDCurveRegressor
+from sgdbench.estimators.arrival import MAX_NUMBERS
+from sgdbench.kernels.model.models import make_model
 
 
 def houses(n=5000):

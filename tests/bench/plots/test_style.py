@@ -8,11 +8,11 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bench.charts.basins import basin_chart
-from bench.charts.ticks import format_tick
-from bench.plots.draw import draw_chart
-from bench.plots.style import LogTicks, empty_figure, log_scale, save, save_as
-from bench.tables.formatting import shorten
+from sgdbench.charts.basins import basin_chart
+from sgdbench.charts.ticks import format_tick
+from sgdbench.plots.draw import draw_chart
+from sgdbench.plots.style import LogTicks, empty_figure, log_scale, save, save_as
+from sgdbench.tables.formatting import shorten
 from tests.support.figures import texts
 from tests.support.frames import make_curves, make_frame, plane
 from tests.support.gallery import decay, gallery, loss_curves

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, sweep
-from bench.report.answer import _estimate_tile, find_answer
-from bench.report.run_data import RunData, read_run_data
-from bench.tables.formatting import text
+from sgdbench import Grid, sweep
+from sgdbench.report.answer import _estimate_tile, find_answer
+from sgdbench.report.run_data import RunData, read_run_data
+from sgdbench.tables.formatting import text
 from tests.support.hostile import make_costs
 
 X = np.linspace(-1, 1, 40)

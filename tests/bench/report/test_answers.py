@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, Space, load_run, load_tuning, sweep
-from bench.report.choice import _find_typical_run
-from bench.study.load import load_study
-from kernels import Model, fit, models
+from sgdbench import Grid, Model, Space, fit, load_run, load_tuning, models, sweep
+from sgdbench.report.choice import _find_typical_run
+from sgdbench.study.load import load_study
 
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
@@ -139,7 +138,7 @@ def test_the_study_of_a_choice_has_the_model_with_its_parameters_and_sizes(tmp_p
 @pytest.mark.parametrize("samples", [1, 100])
 def test_what_a_choice_of_a_function_of_parameters_hands_out_needs_no_data(tmp_path, monkeypatch, samples):
     """The study had columns x and y, and was refused; the code asked for data."""
-    monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))  # what the code says need not be compiled
+    monkeypatch.setattr("sgdbench.fit", partial(fit, kernel="reference"))  # what the code says need not be compiled
     settings = {"epochs": 2, "kernel": "reference", "confirm": 0, "loss": "objective"}
     result = sweep("rosenbrock", None, [0.0] * samples, Grid(lr=0.001, init=[-1, 1]), **settings)
     best, made = result.best(), {}
@@ -202,7 +201,7 @@ def test_a_sweep_that_has_not_begun_says_so(result, tmp_path):
 
 def test_a_search_answers_as_a_sweep_does(tmp_path):
     pytest.importorskip("optuna", reason="Optuna is not installed")
-    from bench import tune
+    from sgdbench import tune
 
     space = Space(lr="log:0.1:0.9", init={"near": [-1, 10, 26]}, seed=range(2), shuffle=True)
     shared = {"epochs": 40, "target": 1e-4, "confirm": 5, "kernel": "reference"}
@@ -213,7 +212,7 @@ def test_a_search_answers_as_a_sweep_does(tmp_path):
     assert others == [f"  {about}: {sentence}" for about, sentence in said.items()]
     assert {"Best choice", "Confirmed", "Against the grid", "Search"} <= set(said)
     assert "; in the search" in said["Confirmed"]
-    with pytest.raises(ValueError, match=r"holds a search for settings: bench.load_tuning reads it$"):
+    with pytest.raises(ValueError, match=r"holds a search for settings: sgdbench.load_tuning reads it$"):
         load_run(tmp_path)
     with pytest.raises(ValueError, match=r"no such folder: .*none$"):
         load_tuning(tmp_path / "none")

@@ -7,19 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, sweep
-from bench.analysis.basin import basin
-from bench.analysis.paths import typical_paths
-from bench.data.table import Dataset
-from bench.report.figures import DRAWN
-from bench.report.report import write_run_report
-from bench.report.run_data import RunData, read_run_data
-from bench.report.side_by_side import write_comparison
-from bench.store.evidence import store_tables
-from bench.study.schema import RunTable
-from bench.tables.rank import ranking
-from kernels import Model, models
-from kernels.train.attainable_loss import AttainableLoss
+from sgdbench import Grid, Model, models, sweep
+from sgdbench.analysis.basin import basin
+from sgdbench.analysis.paths import typical_paths
+from sgdbench.data.table import Dataset
+from sgdbench.kernels.train.attainable_loss import AttainableLoss
+from sgdbench.report.figures import DRAWN
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import RunData, read_run_data
+from sgdbench.report.side_by_side import write_comparison
+from sgdbench.store.evidence import store_tables
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.rank import ranking
 from tests.support.figures import legend, texts
 from tests.support.hostile import make_costs
 from tests.support.pages import Reader
@@ -167,9 +166,9 @@ def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
         raise RuntimeError("no\nglyph\x1b[2J")
 
     few = {name: DRAWN[name] for name in ("rate_map", "loss_by_optimizer", "contours")}
-    monkeypatch.setattr("bench.report.figures.DRAWN", few)
-    monkeypatch.setattr("bench.report.figures.map_figure", fails)
-    monkeypatch.setattr("bench.report.figures.loss_surface", fails)
+    monkeypatch.setattr("sgdbench.report.figures.DRAWN", few)
+    monkeypatch.setattr("sgdbench.report.figures.map_figure", fails)
+    monkeypatch.setattr("sgdbench.report.figures.loss_surface", fails)
     report = write_run_report(rich).with_suffix(".md").read_text(encoding="utf-8")
     assert re.findall(r"figures/(\w+)\.png", report) == ["loss_by_optimizer"]
     why = "is left out, because it cannot be drawn: RuntimeError: no glyph\ufffd[2J"
@@ -184,7 +183,7 @@ def test_neither_ctrl_c_nor_a_full_disk_is_a_failed_figure(rich, monkeypatch, er
     def fails(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("bench.report.figures.map_figure", fails)
+    monkeypatch.setattr("sgdbench.report.figures.map_figure", fails)
     with pytest.raises(type(error)):
         write_run_report(rich)
 

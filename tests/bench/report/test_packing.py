@@ -2,7 +2,7 @@
 
 import json
 
-from bench.report.packing import pool
+from sgdbench.report.packing import pool
 
 
 def test_equal_lists_axes_and_legends_stand_once_and_come_back_as_they_were():

@@ -13,21 +13,21 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bench import Grid, sweep
-from bench.charts.chart import Cells
-from bench.plots.style import save
-from bench.report import page_data as payload
-from bench.report.charts import fit_chart, maps_by_start
-from bench.report.packing import compress
-from bench.report.page import LIBRARY_FILE, charting_library, embed_figures
-from bench.report.report import write_run_report
-from bench.report.run_data import read_run_data, run_data_of
-from bench.store.evidence import store_tables
-from bench.tables.formatting import duration, text
-from bench.tables.rank import recommended_choice
-from bench.tables.render import text_table
-from bench.tables.words import describe_choice, format_count
-from kernels.data.checkpoints import thin_checkpoints
+from sgdbench import Grid, sweep
+from sgdbench.charts.chart import Cells
+from sgdbench.kernels.data.checkpoints import thin_checkpoints
+from sgdbench.plots.style import save
+from sgdbench.report import page_data as payload
+from sgdbench.report.charts import fit_chart, maps_by_start
+from sgdbench.report.packing import compress
+from sgdbench.report.page import LIBRARY_FILE, charting_library, embed_figures
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import read_run_data, run_data_of
+from sgdbench.store.evidence import store_tables
+from sgdbench.tables.formatting import duration, text
+from sgdbench.tables.rank import recommended_choice
+from sgdbench.tables.render import text_table
+from sgdbench.tables.words import describe_choice, format_count
 from tests.support.frames import make_frame
 from tests.support.gallery import gallery
 from tests.support.pages import Reader
@@ -119,7 +119,7 @@ def test_the_data_travel_bit_for_bit(folder):
 
 
 def test_the_chart_of_a_memory_map_has_some_of_its_samples_and_counts_all(folder, monkeypatch):
-    monkeypatch.setattr("bench.data.fit_table.MAX_ROWS_SHOWN", 20)
+    monkeypatch.setattr("sgdbench.data.fit_table.MAX_ROWS_SHOWN", 20)
     run_data = read_run_data(folder)
     chart = fit_chart(replace(run_data, data=replace(run_data.data, mapped_in=folder)))
     (samples, *_), size = chart.panels[0].layers, run_data.data.y.size
@@ -259,7 +259,7 @@ def test_the_charting_library_is_what_was_published_and_small():
 
 
 def test_a_large_run_stays_below_1800_kilobytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.report.figures.DRAWN", {})
+    monkeypatch.setattr("sgdbench.report.figures.DRAWN", {})
     x = np.linspace(-1, 1, 16)
     grid = Grid(lr="log:0.0001:0.001:50", init="normal:3:10", seed=range(10))
     sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")

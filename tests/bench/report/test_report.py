@@ -9,26 +9,26 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-import bench.commands.measure
-import bench.commands.run
-from bench import Grid, load_run, sweep
-from bench.analysis.paths import ReplayError
-from bench.cli import main
-from bench.commands.options import RunOptions
-from bench.commands.report import make_reports
-from bench.commands.run import run_study
-from bench.report.charts import fit_chart
-from bench.report.measurements import find_check
-from bench.report.report import write_reports, write_run_report
-from bench.report.run_data import read_run_data
-from bench.store.evidence import EVIDENCE_COLUMNS
-from bench.store.run_folder import read_identity
-from bench.store.seal import name_owner, read_text, seal_text
-from bench.study.load import load_study, with_settings
-from bench.tables.costs import PER_UPDATE
-from bench.tables.outcomes import best_runs, lowest_run, typical_runs
-from bench.timing.update import update_seconds
-from kernels.model.program_cache import compile_program
+import sgdbench.commands.measure
+import sgdbench.commands.run
+from sgdbench import Grid, load_run, sweep
+from sgdbench.analysis.paths import ReplayError
+from sgdbench.cli import main
+from sgdbench.commands.options import RunOptions
+from sgdbench.commands.report import make_reports
+from sgdbench.commands.run import run_study
+from sgdbench.kernels.model.program_cache import compile_program
+from sgdbench.report.charts import fit_chart
+from sgdbench.report.measurements import find_check
+from sgdbench.report.report import write_reports, write_run_report
+from sgdbench.report.run_data import read_run_data
+from sgdbench.store.evidence import EVIDENCE_COLUMNS
+from sgdbench.store.run_folder import read_identity
+from sgdbench.store.seal import name_owner, read_text, seal_text
+from sgdbench.study.load import load_study, with_settings
+from sgdbench.tables.costs import PER_UPDATE
+from sgdbench.tables.outcomes import best_runs, lowest_run, typical_runs
+from sgdbench.timing.update import update_seconds
 from tests.support.frames import make_frame
 from tests.support.hostile import hostile_study
 from tests.support.pages import Reader
@@ -66,7 +66,7 @@ def unwritten(monkeypatch):
         (run_data.result.run.folder / "report.md").touch()
         return run_data.result.run.folder / "report.html"
 
-    monkeypatch.setattr(bench.commands.measure, "write_run_report", write)
+    monkeypatch.setattr(sgdbench.commands.measure, "write_run_report", write)
     return asked
 
 
@@ -74,14 +74,14 @@ def unwritten(monkeypatch):
 def no_own_pages(monkeypatch):
     """Of several runs nothing but the page that compares them is written."""
     monkeypatch.setattr(
-        "bench.report.report.write_run_report", lambda run_data, svg: run_data.result.run.folder / "report.html"
+        "sgdbench.report.report.write_run_report", lambda run_data, svg: run_data.result.run.folder / "report.html"
     )
 
 
 @pytest.fixture
 def unsaved(monkeypatch):
     """Figures are drawn and not written, for tests of the words of a report: to write them takes most of its time."""
-    monkeypatch.setattr("bench.report.figures.save", lambda *args, **kwargs: [])
+    monkeypatch.setattr("sgdbench.report.figures.save", lambda *args, **kwargs: [])
 
 
 def test_the_report_opens_with_a_verdict(report):
@@ -185,7 +185,7 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results_and_verdict(
         slower = 1e6 ** np.arange(len(costs))[:, np.newaxis]
         return costs.assign(**(costs[PER_UPDATE] * slower))
 
-    monkeypatch.setattr(bench.commands.measure, "update_seconds", absurd)
+    monkeypatch.setattr(sgdbench.commands.measure, "update_seconds", absurd)
     assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run", svg=True))
     assert unwritten == [True]
     assert capsys.readouterr().out == f"Report: {tmp_path / 'run' / 'report.html'}\n"
@@ -202,13 +202,13 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results_and_verdict(
 
 
 def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(run_a_part, tmp_path, monkeypatch, capsys):
-    honest = bench.commands.run.check
+    honest = sgdbench.commands.run.check
 
     def wrong(*args, **kwargs):
         checked = honest(*args, **kwargs)
         return checked.assign(verified=checked.index > 0)
 
-    monkeypatch.setattr(bench.commands.run, "check", wrong)
+    monkeypatch.setattr(sgdbench.commands.run, "check", wrong)
     assert not run_a_part()
     assert not (tmp_path / "run" / "report.md").exists()
     assert "the kernel and the reference give different results; no report was written" in capsys.readouterr().err
@@ -221,7 +221,7 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
         program = compile_program(*model)
         return program._replace(derivatives=(2, *program.derivatives[1:]))
 
-    monkeypatch.setattr("kernels.model.model.compile_program", wrong)
+    monkeypatch.setattr("sgdbench.kernels.model.model.compile_program", wrong)
     study = with_settings(load_study(folder / "run.toml"), {"run.kernel": "reference", "run.epochs": 1})
     assert not run_study(study, RunOptions(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.md").exists()
@@ -239,7 +239,7 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
     def elsewhere(*args):
         raise ReplayError("configuration 7 ends elsewhere")
 
-    monkeypatch.setattr(bench.commands.measure, "recorded_paths", elsewhere)
+    monkeypatch.setattr(sgdbench.commands.measure, "recorded_paths", elsewhere)
     assert not run_a_part()
     assert not (tmp_path / "run" / "report.md").exists()
     assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report was written\n"
@@ -254,8 +254,8 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(run_a_part, tmp
         costs = update_seconds(*args, **kwargs)
         return costs.assign(note=["not verified: off by 1" if row in (0, 1) else "" for row in costs.index])
 
-    monkeypatch.setattr(bench.commands.measure, "update_seconds", some_wrong)
-    monkeypatch.setattr(bench.commands.measure, "is_exact", lambda *args: promised)
+    monkeypatch.setattr(sgdbench.commands.measure, "update_seconds", some_wrong)
+    monkeypatch.setattr(sgdbench.commands.measure, "is_exact", lambda *args: promised)
     assert run_a_part() != promised
     out, err = capsys.readouterr()
     assert err.splitlines() == [
@@ -269,7 +269,7 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(run_a_part, tmp
 @pytest.mark.usefixtures("one_figure", "few_variants")
 def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(run_a_part, tmp_path, monkeypatch, wrong_fused):
     monkeypatch.setattr(
-        bench.commands.measure,
+        sgdbench.commands.measure,
         "update_seconds",
         lambda *args, **kwargs: update_seconds(*args, **kwargs).assign(note=""),
     )
@@ -315,8 +315,8 @@ def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch)
         raise AssertionError("a report trains nothing")
 
     page = (folder / "report.html").read_bytes()
-    monkeypatch.setattr("bench.analysis.paths.train_again", refuse)
-    monkeypatch.setattr("bench.engine.check.fit", refuse)
+    monkeypatch.setattr("sgdbench.analysis.paths.train_again", refuse)
+    monkeypatch.setattr("sgdbench.engine.check.fit", refuse)
     assert write_run_report(read_run_data(folder)) == folder / "report.html"
     assert (folder / "report.md").read_text(encoding="utf-8") == report
     assert (folder / "report.html").read_bytes() == page

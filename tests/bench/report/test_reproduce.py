@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from bench import load_run, load_tuning, tune
-from bench.report.answer import find_answer
-from bench.report.page import render_page
-from bench.report.run_data import run_data_of
-from bench.report.tune_data import read_tune_data
-from bench.report.tune_report import write_tune_report
-from bench.study.load import load_study, to_toml
-from bench.tables.rank import recommended_choice, runs_of
-from kernels import fit
-from kernels.model.param_columns import params_from_columns
+from sgdbench import fit, load_run, load_tuning, tune
+from sgdbench.kernels.model.param_columns import params_from_columns
+from sgdbench.report.answer import find_answer
+from sgdbench.report.page import render_page
+from sgdbench.report.run_data import run_data_of
+from sgdbench.report.tune_data import read_tune_data
+from sgdbench.report.tune_report import write_tune_report
+from sgdbench.study.load import load_study, to_toml
+from sgdbench.tables.rank import recommended_choice, runs_of
 from tests.support.studies import sweep_settings, train_study
 
 RNG = np.random.default_rng(3)
@@ -54,7 +53,7 @@ KINDS = {
 # The command names the study of the run, and says the settings of the choice and its plug-ins.
 RUN_BY_COMMAND = {"robust", "float32", "plug-in", "many weights"}
 PLUGIN = """
-from kernels import register_optimizer
+from sgdbench import register_optimizer
 
 
 @register_optimizer
@@ -91,7 +90,7 @@ def render(run_data):
     """What a page says of the best choice, and the texts that its buttons copy."""
     answers = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.report.page.find_answer", lambda data: answers.append(find_answer(data)) or answers[0])
+        patch.setattr("sgdbench.report.page.find_answer", lambda data: answers.append(find_answer(data)) or answers[0])
         texts = copied(render_page(run_data, {}))
     return announced(run_data, *answers), texts
 
@@ -142,7 +141,7 @@ def check_python(code, run_data):
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch):
-    monkeypatch.setattr("bench.report.figures.DRAWN", {})
+    monkeypatch.setattr("sgdbench.report.figures.DRAWN", {})
 
 
 @pytest.mark.usefixtures("rules_forgotten")
@@ -150,11 +149,11 @@ def _without_figures(monkeypatch):
 def test_a_study_hands_out_what_it_announces(kind, tmp_path, ran, monkeypatch):
     if kind == "plug-in":
         (tmp_path / "rules.py").write_text(PLUGIN, "utf-8")
-        from kernels.base.plugins import load_plugin
+        from sgdbench.kernels.base.plugins import load_plugin
 
         load_plugin(tmp_path / "rules.py")
     if KINDS[kind].get("kernel") != "fused":  # the kernel of the code that is copied has to be compiled for each kind
-        monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))
+        monkeypatch.setattr("sgdbench.fit", partial(fit, kernel="reference"))
     study = write_study_file(tmp_path, **KINDS[kind])
     run_data = run_data_of(train_study(study, tmp_path / "run"))
     said, texts = render(run_data)
@@ -169,7 +168,7 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, ran, monkeypatch):
     if kind not in RUN_BY_COMMAND:
         return
 
-    monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
+    monkeypatch.setattr("sgdbench.commands.run.run_study", run_quickly)
     ran(*words)
     assert announced(run_data_of(load_run(words[-1]))) == said
 
@@ -189,7 +188,7 @@ def test_an_extended_run_hands_out_its_own_checkpoints_and_no_other_rates(settin
     run_data = run_data_of(train_study(study, tmp_path / "run"))
     said, texts = render(run_data)
     assert announced_by_copy(texts, tmp_path) == said
-    monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
+    monkeypatch.setattr("sgdbench.commands.run.run_study", run_quickly)
     ran(*shlex.split(texts["answer-command"])[1:])
     assert announced(run_data_of(load_run(shlex.split(texts["answer-command"])[-1]))) == said
     again = load_run(tmp_path / "again")

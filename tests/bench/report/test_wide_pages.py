@@ -9,17 +9,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from bench import Grid, sweep
-from bench.engine.recording import record_settings
-from bench.report.figures import DRAWN
-from bench.report.page_data import page_data
-from bench.report.report import write_run_report
-from bench.report.run_data import run_data_of
-from bench.report.start_text import StartText, start_texts
-from bench.study.load import load_study
-from bench.study.schema import RunTable
-from bench.timing.update import update_seconds
-from kernels import fit
+from sgdbench import Grid, fit, sweep
+from sgdbench.engine.recording import record_settings
+from sgdbench.report.figures import DRAWN
+from sgdbench.report.page_data import page_data
+from sgdbench.report.report import write_run_report
+from sgdbench.report.run_data import run_data_of
+from sgdbench.report.start_text import StartText, start_texts
+from sgdbench.study.load import load_study
+from sgdbench.study.schema import RunTable
+from sgdbench.timing.update import update_seconds
 from tests.support.figures import texts
 from tests.support.studies import train_study
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.store.attainable_loss import lowered_by
-from kernels import Model
-from kernels.train.attainable_loss import AttainableLoss
+from sgdbench import Model
+from sgdbench.kernels.train.attainable_loss import AttainableLoss
+from sgdbench.store.attainable_loss import lowered_by
 
 
 @pytest.mark.parametrize(("losses", "loss"), [([1 - 1e-7, 1.1], 1.0), ([1 - 1e-7, 0.9], 0.9), ([0.8, 0.9], 0.8)])

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from bench.store.clock import Clock
-from kernels.data.checkpoints import count_updates, make_checkpoints
+from sgdbench.kernels.data.checkpoints import count_updates, make_checkpoints
+from sgdbench.store.clock import Clock
 
 SIZES = np.array([1, 16, 7])
 

@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bench.store.run_folder import open_run, read_run
+from sgdbench.store.run_folder import open_run, read_run
 from tests.support.bits import flip_a_bit
 from tests.support.forked import FORKED
 from tests.support.refusals import refusal_of
@@ -142,7 +142,7 @@ def test_a_folder_that_was_moved_is_named_with_what_reads_it(folder, tmp_path):
     run = read_run(folder)
     folder.rename(tmp_path / "moved")
     for used in (run.curves, run.configurations, lambda: run.study):
-        with pytest.raises(ValueError, match=rf"^{folder} was moved or deleted: .* new place with bench.load_run$"):
+        with pytest.raises(ValueError, match=rf"^{folder} was moved or deleted: .* new place with sgdbench.load_run$"):
             used()
 
 

@@ -14,15 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench import Grid, load_run, sweep
-from bench.report.run_data import read_run_data
-from bench.store import seal
-from bench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
-from bench.store.run_folder import read_identity, read_run
-from bench.store.seal import name_owner, read_json, seal_json
-from bench.study.load import load_study, with_settings
-from kernels import models
-from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
+from sgdbench import Grid, load_run, models, sweep
+from sgdbench.kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
+from sgdbench.report.run_data import read_run_data
+from sgdbench.store import seal
+from sgdbench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
+from sgdbench.store.run_folder import read_identity, read_run
+from sgdbench.store.seal import name_owner, read_json, seal_json
+from sgdbench.study.load import load_study, with_settings
 from tests.support.bits import flip_a_bit
 from tests.support.refusals import refusal_of
 from tests.support.studies import train_study

@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, load_run, sweep
-from bench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
-from bench.study.config_id import config_ids
-from bench.study.schema import RunTable
-from kernels import Model, models, register_optimizer
-from kernels.compile.kinds import KERNELS
+from sgdbench import Grid, Model, load_run, models, register_optimizer, sweep
+from sgdbench.kernels.compile.kinds import KERNELS
+from sgdbench.store.evidence import EVIDENCE_COLUMNS, read_tables, store_tables
+from sgdbench.study.config_id import config_ids
+from sgdbench.study.schema import RunTable
 from tests.support.refusals import refusal_of
 from tests.support.sweeps import X, Y, assert_same
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.study.load import load_study, study_of_table, to_toml, with_settings
+from sgdbench.study.load import load_study, study_of_table, to_toml, with_settings
 
 HEADINGS = ["age", "p_1", "temp [C]", "p_2", "p_10", "p_y"]
 STUDY = """\

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.study.config_id import config_ids
-from bench.study.grid import MAX_VALUES, Grid, question_if_large
-from bench.study.schema import RunTable
-from kernels import models
+from sgdbench import models
+from sgdbench.study.config_id import config_ids
+from sgdbench.study.grid import MAX_VALUES, Grid, question_if_large
+from sgdbench.study.schema import RunTable
 
 QUADRATIC = models.quadratic
 NEAR = [-1.0, 10.0, 26.0]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.study.builtin import describe_builtin
-from bench.study.grid import Grid
-from bench.study.load import load_study, study_of_table, to_toml, with_settings
-from kernels import fit
-from kernels.model.models import make_model_for_columns
+from sgdbench import fit
+from sgdbench.kernels.model.models import make_model_for_columns
+from sgdbench.study.builtin import describe_builtin
+from sgdbench.study.grid import Grid
+from sgdbench.study.load import load_study, study_of_table, to_toml, with_settings
 from tests.support.refusals import refusal_of
 from tests.support.studies import train_study
 
@@ -264,7 +264,7 @@ def test_the_target_of_auto_mpg_is_a_thousandth_above_least_squares():
 
 def test_to_list_the_studies_loads_nothing_heavy(python):
     code = (
-        "import sys; from bench.study.builtin import describe_builtin; describe_builtin('studies'); "
+        "import sys; from sgdbench.study.builtin import describe_builtin; describe_builtin('studies'); "
         "print([name for name in ('numba', 'pandas', 'sympy', 'matplotlib', 'pyarrow') if name in sys.modules])"
     )
     assert python(code) == "[]\n"

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from bench.study.run_settings import choice_settings, train_again
-from bench.study.schema import RunTable
-from kernels import models
-from kernels.data.samples import check_samples
-from kernels.data.validation import Split
+from sgdbench import Grid, models, sweep
+from sgdbench.kernels.data.samples import check_samples
+from sgdbench.kernels.data.validation import Split
+from sgdbench.study.run_settings import choice_settings, train_again
+from sgdbench.study.schema import RunTable
 from tests.support.studies import sweep_settings
 
 X = np.arange(-20, 20) / 20

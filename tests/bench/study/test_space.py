@@ -4,11 +4,11 @@ import numpy as np
 import optuna
 import pytest
 
-from bench import Grid, Space
-from bench.study.load import load_study, study_of_table, to_toml, with_settings
-from bench.study.space import Range, space_settings
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import learning_rates
+from sgdbench import Grid, Space
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.study.load import load_study, study_of_table, to_toml, with_settings
+from sgdbench.study.space import Range, space_settings
 
 
 class Ends:

@@ -7,23 +7,23 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from bench import Grid, sweep
-from bench.commands.options import TableColumns
-from bench.commands.problem import load_problem
-from bench.report.run_data import run_data_of
-from bench.report.suite_report import SuiteData, find_suite_conclusions, find_widest_rates, write_suite_report
-from bench.study.builtin import describe_builtin
-from bench.study.suite import load_suite
-from bench.tables.facts import FewestSamples, LeadingOptimizer, LeftOut, NothingCompared
-from bench.tables.performance_profile import (
+from sgdbench import Grid, sweep
+from sgdbench.commands.options import TableColumns
+from sgdbench.commands.problem import load_problem
+from sgdbench.kernels.optimizers import OPTIMIZERS
+from sgdbench.report.run_data import run_data_of
+from sgdbench.report.suite_report import SuiteData, find_suite_conclusions, find_widest_rates, write_suite_report
+from sgdbench.study.builtin import describe_builtin
+from sgdbench.study.suite import load_suite
+from sgdbench.tables.facts import FewestSamples, LeadingOptimizer, LeftOut, NothingCompared
+from sgdbench.tables.performance_profile import (
     cost_ratios,
     good_rates,
     performance_profile,
     problem_ratios,
     profile_summary,
 )
-from bench.tables.words import sentences
-from kernels.optimizers import OPTIMIZERS
+from sgdbench.tables.words import sentences
 from tests.support.frames import make_frame
 
 SMALL = """

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from bench.system.atomic import replace_atomically, sync_folder, unsynced_files, write_text
+from sgdbench.system.atomic import replace_atomically, sync_folder, unsynced_files, write_text
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from numpy import nan
 
-from bench.tables import facts
-from bench.tables.conclusions import (
+from sgdbench.tables import facts
+from sgdbench.tables.conclusions import (
     PLAIN,
     find_divergence,
     find_safe_rates,

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from numpy import inf, nan
 
-from bench.tables.confirm import are_same, confirm, winners
-from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.rank import ranking, recommended_choice
+from sgdbench.tables.confirm import are_same, confirm, winners
+from sgdbench.tables.optimizer_comparison import compare_optimizers
+from sgdbench.tables.rank import ranking, recommended_choice
 from tests.support.frames import make_frame
 from tests.support.simulated import costs_of, runs_of
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from bench.tables.confusion import confusion_table
-from bench.tables.formatting import OBSERVED, to_markdown, write_tables
-from kernels.losses import make_loss
+from sgdbench.kernels.losses import make_loss
+from sgdbench.tables.confusion import confusion_table
+from sgdbench.tables.formatting import OBSERVED, to_markdown, write_tables
 
 RNG = np.random.default_rng(0)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy import inf, nan
 
-from bench.tables.intervals import Pairs, design_effects, median_interval, share_interval, wilson_interval
-from bench.tables.optimizer_comparison import compare_with
-from bench.tables.ties import NOT_TIED, compare_choices, fails_more_often, rank_choices
+from sgdbench.tables.intervals import Pairs, design_effects, median_interval, share_interval, wilson_interval
+from sgdbench.tables.optimizer_comparison import compare_with
+from sgdbench.tables.ties import NOT_TIED, compare_choices, fails_more_often, rank_choices
 
 
 def make_pairs(starts, seeds):

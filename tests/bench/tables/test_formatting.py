@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from bench.tables.formatting import (
+from sgdbench.tables.formatting import (
     MISSING,
     display,
     duration,
@@ -23,7 +23,7 @@ from bench.tables.formatting import (
     write_csv,
     write_tables,
 )
-from bench.tables.layout import draw_table
+from sgdbench.tables.layout import draw_table
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$", "a|b", "[bold]red[/bold]", "**x** `y` _z_", "\\|", "&amp;", "~~a~~"]
 

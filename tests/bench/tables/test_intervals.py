@@ -5,7 +5,7 @@ import pytest
 from numpy import inf, nan
 from scipy.stats import binomtest
 
-from bench.tables.intervals import holm_rejections, median_interval, row_medians, wilson_interval
+from sgdbench.tables.intervals import holm_rejections, median_interval, row_medians, wilson_interval
 from tests.support.simulated import NOISES
 
 

@@ -6,11 +6,11 @@ import sys
 import pandas as pd
 import pytest
 
-from bench.commands.console import print_table
-from bench.tables.formatting import MISSING, display, duration, text
-from bench.tables.layout import lay_out, stack_rows
-from bench.tables.speed_tables import speed_summary
-from bench.tables.words import format_estimate
+from sgdbench.commands.console import print_table
+from sgdbench.tables.formatting import MISSING, display, duration, text
+from sgdbench.tables.layout import lay_out, stack_rows
+from sgdbench.tables.speed_tables import speed_summary
+from sgdbench.tables.words import format_estimate
 from tests.support.speeds import TABLE
 from tests.support.terminal import Terminal
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.formatting import MISSING
-from bench.tables.main_effects import COLUMNS, PENALTY, main_effects
+from sgdbench.tables.formatting import MISSING
+from sgdbench.tables.main_effects import COLUMNS, PENALTY, main_effects
 from tests.support.frames import make_frame
 
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from numpy import inf, nan
 
-from bench.tables.confirm import confirm
-from bench.tables.costs import CHOICES
-from bench.tables.optimizer_comparison import compare_optimizers, compare_with, find_best
-from bench.tables.rank import ranking
+from sgdbench.tables.confirm import confirm
+from sgdbench.tables.costs import CHOICES
+from sgdbench.tables.optimizer_comparison import compare_optimizers, compare_with, find_best
+from sgdbench.tables.rank import ranking
 from tests.support.simulated import costs_of, runs_of
 
 

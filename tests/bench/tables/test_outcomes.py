@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from bench.tables.confirm import confirm
-from bench.tables.outcomes import choice_outcomes, start_families
-from bench.tables.rank import leaders, ranking
+from sgdbench.tables.confirm import confirm
+from sgdbench.tables.outcomes import choice_outcomes, start_families
+from sgdbench.tables.rank import leaders, ranking
 from tests.support.simulated import runs_of
 
 

@@ -4,16 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, load_run, sweep
-from bench.compare.ratios import EPOCHS_COST
-from bench.report.run_data import run_data_of
-from bench.store.results import match_precision
-from bench.study.config_id import config_ids
-from bench.study.schema import RunTable
-from bench.tables.conclusions import find_precision
-from bench.tables.facts import Precision
-from bench.tables.rank import ranking
-from kernels import fit, models
+from sgdbench import Grid, fit, load_run, models, sweep
+from sgdbench.compare.ratios import EPOCHS_COST
+from sgdbench.report.run_data import run_data_of
+from sgdbench.store.results import match_precision
+from sgdbench.study.config_id import config_ids
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.conclusions import find_precision
+from sgdbench.tables.facts import Precision
+from sgdbench.tables.rank import ranking
 from tests.support.frames import compare_ranked_runs, known, make_frame
 
 GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}

@@ -6,10 +6,10 @@ import pytest
 from numpy import inf, nan
 from scipy.stats import binomtest
 
-from bench.tables.confirm import confirm
-from bench.tables.costs import CHOICES, LOSS_FLOOR, add_excess, loss_floor
-from bench.tables.rank import ranking
-from kernels.train.attainable_loss import unknown_loss
+from sgdbench.kernels.train.attainable_loss import unknown_loss
+from sgdbench.tables.confirm import confirm
+from sgdbench.tables.costs import CHOICES, LOSS_FLOOR, add_excess, loss_floor
+from sgdbench.tables.rank import ranking
 from tests.support.simulated import costs_of, runs_of, study
 
 MEASURES = ["samples", "updates", "seconds", "final_loss"]

@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.costs import CHOICES, decide_by_seconds, run_costs
-from bench.tables.facts import Recommendation
-from bench.tables.rank import ranking, rate_factors, recommend
-from bench.tables.ties import rank_choices
-from bench.tables.words import say_recommendation
+from sgdbench.tables.costs import CHOICES, decide_by_seconds, run_costs
+from sgdbench.tables.facts import Recommendation
+from sgdbench.tables.rank import ranking, rate_factors, recommend
+from sgdbench.tables.ties import rank_choices
+from sgdbench.tables.words import say_recommendation
 from tests.support.simulated import runs_of
 
 SAME = {"schedule": "constant", "batch_size": 1, "shuffle": True}

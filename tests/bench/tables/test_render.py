@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.loss_bands import loss_quantiles
-from bench.tables.rank import ranking
-from bench.tables.render import standard_tables
+from sgdbench.tables.loss_bands import loss_quantiles
+from sgdbench.tables.rank import ranking
+from sgdbench.tables.render import standard_tables
 from tests.support.frames import SAMPLES, make_curves, make_frame
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.search import SHARES, choice_values, grid_in_random_order, search_history, trial_value
+from sgdbench.tables.search import SHARES, choice_values, grid_in_random_order, search_history, trial_value
 
 YES, NO = True, False
 

@@ -7,16 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, sweep
-from bench.report.run_data import RunData, run_data_of
-from bench.study.load import load_study, with_settings
-from bench.tables.conclusions import falls_on_held_out, find_no_gain, find_no_skill
-from bench.tables.costs import EXCESS, add_excess, loss_floor
-from bench.tables.facts import Divergence, LowestLoss, NoGain, Shortfall, UnreachableTarget
-from bench.tables.rank import ranking
-from kernels import Model
-from kernels.train import attainable_loss as attainable_losses
-from kernels.train.attainable_loss import AttainableLoss, unknown_loss
+from sgdbench import Grid, Model, sweep
+from sgdbench.kernels.train import attainable_loss as attainable_losses
+from sgdbench.kernels.train.attainable_loss import AttainableLoss, unknown_loss
+from sgdbench.report.run_data import RunData, run_data_of
+from sgdbench.study.load import load_study, with_settings
+from sgdbench.tables.conclusions import falls_on_held_out, find_no_gain, find_no_skill
+from sgdbench.tables.costs import EXCESS, add_excess, loss_floor
+from sgdbench.tables.facts import Divergence, LowestLoss, NoGain, Shortfall, UnreachableTarget
+from sgdbench.tables.rank import ranking
 from tests.support.frames import known
 
 SETTINGS = {"optimizer": "sgd", "schedule": "constant", "batch_size": 1, "shuffle": True}

@@ -2,16 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.store.evidence import SPEED_COLUMNS
-from bench.tables.formatting import MISSING
-from bench.tables.speed_tables import (
+from sgdbench.store.evidence import SPEED_COLUMNS
+from sgdbench.tables.formatting import MISSING
+from sgdbench.tables.speed_tables import (
     budget_footnotes,
     budget_summary,
     describe_fastest,
     footnotes,
     speed_summary,
 )
-from bench.tables.words import describe_ratio_of_times
+from sgdbench.tables.words import describe_ratio_of_times
 from tests.support.speeds import ROWS, TABLE
 
 

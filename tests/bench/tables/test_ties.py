@@ -7,7 +7,7 @@ import pytest
 from numpy import inf, nan
 from scipy.stats import t
 
-from bench.tables.ties import compare_choices, fails_more_often, nearly_as_cheap, rank_choices
+from sgdbench.tables.ties import compare_choices, fails_more_often, nearly_as_cheap, rank_choices
 from tests.support.simulated import NOISES, costs_of
 
 STUDIES = 120

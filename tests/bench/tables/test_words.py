@@ -9,9 +9,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bench.tables import facts
-from bench.tables.conclusions import PLAIN
-from bench.tables.words import (
+from sgdbench.kernels.losses.classes import Classes
+from sgdbench.kernels.train.attainable_loss import AttainableLoss, unknown_loss
+from sgdbench.tables import facts
+from sgdbench.tables.conclusions import PLAIN
+from sgdbench.tables.words import (
     describe_no_choice,
     describe_rival,
     format_share,
@@ -21,8 +23,6 @@ from bench.tables.words import (
     say_recommendation,
     sentences,
 )
-from kernels.losses.classes import Classes
-from kernels.train.attainable_loss import AttainableLoss, unknown_loss
 from tests.support.constants import ROOT
 from tests.support.frames import ALIKE, APART, conclude, joined, lost, make_frame, reaching
 from tests.support.written import hold_text

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from bench.timing import operations
-from bench.timing.operations import Tape, count_sections, longest_chain
-from bench.timing.problem import UnavailableError, classic, exponential, many, wide
-from kernels import Model, models
-from kernels.losses import LOSSES, make_loss
-from kernels.optimizers import OPTIMIZERS
-from kernels.simd.exp import exp_avx512
-from kernels.simd.vector import REGISTER, Vector
+from sgdbench import Model, models
+from sgdbench.kernels.losses import LOSSES, make_loss
+from sgdbench.kernels.optimizers import OPTIMIZERS
+from sgdbench.kernels.simd.exp import exp_avx512
+from sgdbench.kernels.simd.vector import REGISTER, Vector
+from sgdbench.timing import operations
+from sgdbench.timing.operations import Tape, count_sections, longest_chain
+from sgdbench.timing.problem import UnavailableError, classic, exponential, many, wide
 
 SGD = classic(100)
 

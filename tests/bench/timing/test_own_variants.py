@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import bench
-from bench.charts.speed import speed_chart
-from bench.commands.speed import select_variants
-from bench.compare.sources import VARIANT, kind_of_source
-from bench.timing.own_variants import find_variant, register_variant
-from bench.timing.problem import Trained, classic
-from bench.timing.speed import speed
-from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
-from bench.timing.verify import NotVerifiedError, verify
+import sgdbench
+from sgdbench.charts.speed import speed_chart
+from sgdbench.commands.speed import select_variants
+from sgdbench.compare.sources import VARIANT, kind_of_source
+from sgdbench.timing.own_variants import find_variant, register_variant
+from sgdbench.timing.problem import Trained, classic
+from sgdbench.timing.speed import speed
+from sgdbench.timing.variants import VARIANTS, VARIANTS_BY_NAME
+from sgdbench.timing.verify import NotVerifiedError, verify
 from tests.support.benchmark_files import run_pytest
 from tests.support.constants import ROOT
 
@@ -43,7 +43,7 @@ def documented():
 
 
 def test_a_variant_is_known_by_its_name():
-    assert bench.register_variant is register_variant
+    assert sgdbench.register_variant is register_variant
     assert register_variant("mine", right) is right
     assert [*VARIANTS_BY_NAME] == [*(variant.name for variant in VARIANTS), "mine"]
     assert [variant.name for variant in select_variants(["mine"], peers=False)] == ["fused", "mine"]
@@ -118,7 +118,7 @@ def test_another_project_times_it(tmp_path):
     (tmp_path / "test_it.py").write_text(
         test.replace("classic(epochs=20)", "classic(epochs=1, n=40)")
         + "\n\ndef test_wrong(variant_benchmark):\n"
-        + "    from bench import register_variant\n    import numpy as np\n"
+        + "    from sgdbench import register_variant\n    import numpy as np\n"
         + "    register_variant('wrong', lambda problem: lambda: (problem.inits, np.zeros((problem.epochs + 1, 1))))\n"
         + "    variant_benchmark('wrong', classic(epochs=1, n=40))\n"
     )

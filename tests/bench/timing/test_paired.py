@@ -9,8 +9,17 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import bootstrap, chisquare, mstats
 
-from bench.timing import paired as timing
-from bench.timing.paired import CONTROL_SUFFIX, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
+from sgdbench.timing import paired as timing
+from sgdbench.timing.paired import (
+    CONTROL_SUFFIX,
+    Ratio,
+    Timings,
+    noise_floor,
+    noise_warning,
+    ratio,
+    ratio_of,
+    take_turns,
+)
 
 TRUTH = 1.05
 

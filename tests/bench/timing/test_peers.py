@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.timing.peers import c
-from bench.timing.peers.formula import in_c
-from bench.timing.problem import FailedError, Problem, UnavailableError, classic, errors, exponential, many
-from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
-from bench.timing.verify import verify
-from kernels import Model, models
-from kernels.base import cache
-from kernels.base.spec import spec_text
-from kernels.losses import LOSSES
-from kernels.model.models import MODELS
-from kernels.optimizers import OPTIMIZERS
+from sgdbench import Model, models
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.base.spec import spec_text
+from sgdbench.kernels.losses import LOSSES
+from sgdbench.kernels.model.models import MODELS
+from sgdbench.kernels.optimizers import OPTIMIZERS
+from sgdbench.timing.peers import c
+from sgdbench.timing.peers.formula import in_c
+from sgdbench.timing.problem import FailedError, Problem, UnavailableError, classic, errors, exponential, many
+from sgdbench.timing.variants import VARIANTS, VARIANTS_BY_NAME
+from sgdbench.timing.verify import verify
 
 REFERENCE, IN_C = VARIANTS_BY_NAME["reference"], VARIANTS_BY_NAME["C"]
 RNG = np.random.default_rng(5)
@@ -240,7 +240,7 @@ def test_columns_and_rates_need_not_be_contiguous():
 @pytest.mark.parametrize(("name", "together", "unroll"), [("two runs", False, 4), ("33 runs in minibatches", True, 1)])
 def test_all_forms_of_jax_compute_the_same(form, name, together, unroll):
     pytest.importorskip("jax", reason="needs JAX: pip install jax")
-    from bench.timing.peers.xla import compile_form, forms
+    from sgdbench.timing.peers.xla import compile_form, forms
 
     problem = PROBLEMS[name]
     call = compile_form(problem, forms(problem)[form], unroll, together=together)
@@ -249,7 +249,7 @@ def test_all_forms_of_jax_compute_the_same(form, name, together, unroll):
 
 def test_the_fastest_form_is_the_one_that_takes_least_once_it_is_warm():
     pytest.importorskip("jax", reason="needs JAX: pip install jax")
-    from bench.timing.peers.xla import find_fastest
+    from sgdbench.timing.peers.xla import find_fastest
 
     now = 0.0
 
@@ -341,7 +341,7 @@ def test_torch_gets_its_threads_back():
 
 JAX_THREADS = """
 from pathlib import Path
-from bench.timing.peers.xla import jnp
+from sgdbench.timing.peers.xla import jnp
 x = jnp.ones((600, 600))
 (x @ x).block_until_ready()
 print(*(file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")))

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.timing.problem import Trained, classic, errors, exponential, many
-from kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.timing.problem import Trained, classic, errors, exponential, many
 
 
 def trained(params, losses=(0.5,)):

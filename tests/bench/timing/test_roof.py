@@ -8,11 +8,11 @@ import numba
 import numpy as np
 import pytest
 
-from bench.timing import roof
-from bench.timing.operations import count_sections
-from bench.timing.problem import UnavailableError, classic, exponential, many, wide
-from bench.timing.roof import MAX_OPERATIONS, MIN_OPERATIONS, dependent, independent, make_roof, vector_registers
-from kernels.simd.division import has_fast_divider
+from sgdbench.kernels.simd.division import has_fast_divider
+from sgdbench.timing import roof
+from sgdbench.timing.operations import count_sections
+from sgdbench.timing.problem import UnavailableError, classic, exponential, many, wide
+from sgdbench.timing.roof import MAX_OPERATIONS, MIN_OPERATIONS, dependent, independent, make_roof, vector_registers
 
 RUNS = many(runs=64, epochs=2).part(samples=100)
 

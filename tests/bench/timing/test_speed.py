@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import timing
-from bench.timing.paired import CONTROL_SUFFIX, Timings
-from bench.timing.problem import classic, many
-from bench.timing.speed import speed
-from bench.timing.variants import VARIANTS_BY_NAME, Variant
-from bench.timing.workload import BASELINE, problem_for
+from sgdbench import timing
+from sgdbench.timing.paired import CONTROL_SUFFIX, Timings
+from sgdbench.timing.problem import classic, many
+from sgdbench.timing.speed import speed
+from sgdbench.timing.variants import VARIANTS_BY_NAME, Variant
+from sgdbench.timing.workload import BASELINE, problem_for
 
 NAMES = ["reference", "fused", "lanes", "C"]
 WRONG = Variant(

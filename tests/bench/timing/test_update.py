@@ -2,14 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, sweep
-from bench.study.schema import RunTable
-from bench.tables.costs import COST_SETTINGS, PER_UPDATE, add_seconds
-from bench.timing import update as times
-from bench.timing.paired import Timings
-from bench.timing.update import update_seconds
-from bench.timing.variants import VARIANTS_BY_NAME
-from kernels import models
+from sgdbench import Grid, models, sweep
+from sgdbench.study.schema import RunTable
+from sgdbench.tables.costs import COST_SETTINGS, PER_UPDATE, add_seconds
+from sgdbench.timing import update as times
+from sgdbench.timing.paired import Timings
+from sgdbench.timing.update import update_seconds
+from sgdbench.timing.variants import VARIANTS_BY_NAME
 from tests.support.frames import make_frame
 
 

@@ -3,12 +3,12 @@ import re
 import numpy as np
 import pytest
 
-from bench.timing import variants
-from bench.timing.problem import UnavailableError, classic, exponential, many
-from bench.timing.variants import VARIANTS, VARIANTS_BY_NAME
-from kernels import Model
-from kernels.losses import LOSSES
-from kernels.optimizers import OPTIMIZERS
+from sgdbench import Model
+from sgdbench.kernels.losses import LOSSES
+from sgdbench.kernels.optimizers import OPTIMIZERS
+from sgdbench.timing import variants
+from sgdbench.timing.problem import UnavailableError, classic, exponential, many
+from sgdbench.timing.variants import VARIANTS, VARIANTS_BY_NAME
 
 PLAIN = classic(1, n=8)
 
@@ -73,7 +73,9 @@ def test_what_is_not_installed_says_what_would_help(variant, monkeypatch):
 
 
 def test_nothing_of_a_peer_is_imported_with_the_registry(python):
-    found = python("import bench.timing.variants, sys; print({'torch', 'jax', 'sklearn', 'sympy'} & set(sys.modules))")
+    found = python(
+        "import sgdbench.timing.variants, sys; print({'torch', 'jax', 'sklearn', 'sympy'} & set(sys.modules))"
+    )
     assert found.strip() == "set()"
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from bench.timing.problem import FailedError, Trained, UnavailableError, classic, many
-from bench.timing.variants import VARIANTS_BY_NAME, Variant, kernel
-from bench.timing.verify import MAX_SAMPLE_UPDATES, NotVerifiedError, no_compilation, verify
+from sgdbench.timing.problem import FailedError, Trained, UnavailableError, classic, many
+from sgdbench.timing.variants import VARIANTS_BY_NAME, Variant, kernel
+from sgdbench.timing.verify import MAX_SAMPLE_UPDATES, NotVerifiedError, no_compilation, verify
 
 ONE = classic(3)
 
@@ -99,7 +99,7 @@ def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against
 
 def test_a_part_that_takes_the_reference_long_too_is_verified_as_it_is(monkeypatch):
     """Of a model with many classes, no part is small; there are no smaller ones without end."""
-    monkeypatch.setattr("bench.timing.verify.MAX_SAMPLE_UPDATES", 10)
+    monkeypatch.setattr("sgdbench.timing.verify.MAX_SAMPLE_UPDATES", 10)
     _, found = verify(VARIANTS_BY_NAME["fused"], many(runs=40, epochs=2))
     assert found.largest == 0
 

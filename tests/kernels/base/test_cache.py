@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from kernels import fit
-from kernels.base import cache
-from kernels.base.checksum import find_flaw
+from sgdbench import fit
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.base.checksum import find_flaw
 from tests.drills.flips import flip
 from tests.support.anew import begin_anew
 from tests.support.constants import HANG
@@ -22,7 +22,7 @@ import json, sys, warnings
 from numba.core import event
 with event.install_recorder("numba:compile") as compilations, warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    from kernels import fit
+    from sgdbench import fit
     x = [i / 50 for i in range(100)]
     result = fit("a*x + b*x**3", x, x, batch_size=9)
 print(json.dumps({

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from kernels import Model, fit, models
+from sgdbench import Model, fit, models
 from tests.support.refusals import refusal_of
 
 N = 40
@@ -45,7 +45,7 @@ def test_a_fit_is_that_of_the_columns_in_the_order_of_the_inputs(table):
 
 @pytest.mark.parametrize("table", ["dict", "arrow"], indirect=True)
 def test_a_sweep_takes_names_too(table):
-    from bench import Grid, sweep
+    from sgdbench import Grid, sweep
 
     grid, asked = Grid(lr=[0.01, 0.05], init={"origin": [0, 0, 0]}), {"epochs": 2, "kernel": "reference", "confirm": 0}
     by_name, by_place = (sweep(MODEL, x, Y, grid, **asked).frame for x in (table, IN_ORDER))
@@ -53,7 +53,7 @@ def test_a_sweep_takes_names_too(table):
 
 
 def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
-    from bench import Grid, Space, sweep, tune
+    from sgdbench import Grid, Space, sweep, tune
 
     numbers = {"weight": WEIGHT, "y": Y, "power": POWER}
     asked = {"init": [0, 0, 0], "epochs": 2, "kernel": "reference"}
@@ -124,7 +124,7 @@ def test_an_expression_names_a_column_by_the_rule_for_headings():
 
 
 def test_no_parameter_is_called_like_the_target(tmp_path, refused):
-    from bench import Grid, sweep
+    from sgdbench import Grid, sweep
 
     frame = pd.DataFrame({"u": POWER, "Mean y": Y})
     message = "the expression 'a*u + mean_y' uses 'mean_y', which is the target: give a parameter another name"

@@ -12,7 +12,7 @@ import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of every fork beside a thread
 signal.alarm(120)  # ends this process if the fork itself hangs; the child has no alarm
 from functools import partial
-from kernels import fit
+from sgdbench import fit
 fit = partial(fit, kernel={kernel!r})
 x = [i / 50 for i in range(100)]
 reached = threading.Event()
@@ -70,7 +70,7 @@ sys.meta_path.insert(0, Finder)
 @pytest.mark.parametrize(
     ("kernel", "power", "imports", "function"),
     [
-        ("reference", 17, "from kernels.model import derive", "derive.derive"),
+        ("reference", 17, "from sgdbench.kernels.model import derive", "derive.derive"),
         ("fused", 19, "from numba.core import compiler", "compiler.compile_extra"),
     ],
 )
@@ -82,7 +82,13 @@ def test_a_child_forked_while_a_thread_compiles_does_not_hang(python, kernel, po
 
 # The imports of the last two take locks for which a fork waits too: those of `logging`, and those of the compiler.
 @pytest.mark.parametrize(
-    "module", ["kernels.train.trainer", "kernels.reference", "numba.core.byteflow", "kernels.loops.order"]
+    "module",
+    [
+        "sgdbench.kernels.train.trainer",
+        "sgdbench.kernels.reference",
+        "numba.core.byteflow",
+        "sgdbench.kernels.loops.order",
+    ],
 )
 def test_a_fork_during_the_imports_of_a_first_fit_does_not_hang(python, module):
     pausing = PAUSE_IN_IMPORT.format(module=module)
@@ -93,9 +99,9 @@ def test_a_generated_module_finds_its_imports_loaded(python):
     """A fork does not wait for an import that a module begins when it is run."""
     code = """
 import sys
-from kernels import fit
-import kernels.train.trainer
-from kernels.compile.module import IMPORTS
+from sgdbench import fit
+import sgdbench.kernels.train.trainer
+from sgdbench.kernels.compile.module import IMPORTS
 print([name for name in [*IMPORTS, "numba", "numpy"] if name not in sys.modules])
 """
     assert python(code) == "[]\n"

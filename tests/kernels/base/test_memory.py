@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernels import fit, minimize, models
-from kernels.base import memory
-from kernels.base.memory import available_memory
+from sgdbench import fit, minimize, models
+from sgdbench.kernels.base import memory
+from sgdbench.kernels.base.memory import available_memory
 
 X = np.linspace(-1, 1, 4)
 

@@ -10,9 +10,9 @@ from numba import njit, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from kernels.base import numba_internals
-from kernels.base.numba_internals import InnerCompiler, Intrinsic, PlainInnerCompiler
-from kernels.simd.lanes import read_lane
+from sgdbench.kernels.base import numba_internals
+from sgdbench.kernels.base.numba_internals import InnerCompiler, Intrinsic, PlainInnerCompiler
+from sgdbench.kernels.simd.lanes import read_lane
 from tests.support.constants import ROOT
 
 if numba.config.DISABLE_JIT:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kernels.base import cache
-from kernels.base.private_folder import HAS_MODES
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.base.private_folder import HAS_MODES
 
 pytestmark = pytest.mark.skipif(not HAS_MODES, reason="Windows has no such modes")
 UNPRIVILEGED = 65534

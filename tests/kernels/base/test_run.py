@@ -5,7 +5,7 @@ from functools import cache as once
 import numpy as np
 import pytest
 
-from kernels.base.run import BUFFERS, CACHE_LINE, FIRST_SUM, allocate_buffers, allocate_scratch, sums_that_wait
+from sgdbench.kernels.base.run import BUFFERS, CACHE_LINE, FIRST_SUM, allocate_buffers, allocate_scratch, sums_that_wait
 
 
 @once

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.base.checks import check_integer, check_positive
-from kernels.base.spec import make_from_spec, parse_spec, spec_text
-from kernels.optimizers import OPTIMIZERS, make_optimizer
+from sgdbench.kernels.base.checks import check_integer, check_positive
+from sgdbench.kernels.base.spec import make_from_spec, parse_spec, spec_text
+from sgdbench.kernels.optimizers import OPTIMIZERS, make_optimizer
 from tests.support.refusals import refusal_of
 
 

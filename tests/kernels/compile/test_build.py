@@ -12,14 +12,14 @@ import numba
 import numpy as np
 import pytest
 
-from kernels import Model, fit, models
-from kernels.base import cache, numba_internals
-from kernels.base.numba_internals import record_compilations
-from kernels.compile.build import build, is_stored, name_of, run_text
-from kernels.compile.module import IMPORTS, module_of
-from kernels.compile.spec import KernelSpec
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
+from sgdbench import Model, fit, models
+from sgdbench.kernels.base import cache, numba_internals
+from sgdbench.kernels.base.numba_internals import record_compilations
+from sgdbench.kernels.compile.build import build, is_stored, name_of, run_text
+from sgdbench.kernels.compile.module import IMPORTS, module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
 from tests.support.anew import begin_anew
 from tests.support.constants import ROOT
 
@@ -93,7 +93,7 @@ def test_models_losses_rules_weight_decay_and_options_of_the_compiler_make_other
 
 def test_an_edit_of_what_intrinsics_emit_makes_other_kernels(monkeypatch):
     """Otherwise the machine code of before the edit would be loaded."""
-    from kernels.loops import jit
+    from sgdbench.kernels.loops import jit
 
     before = name_of(module_of(spec_of()))
     with monkeypatch.context() as patched:

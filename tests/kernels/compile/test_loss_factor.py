@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from kernels import models
-from kernels.base.run import Hyperparameters
-from kernels.compile.kinds import takes_factor
-from kernels.compile.loss_factor import make_factors
-from kernels.data.checkpoints import make_checkpoints
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.model.model import Model
-from kernels.model.models import polynomial, quadratic
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.optimizers.schedules import learning_rates
-from kernels.train.block import train_runs
+from sgdbench import models
+from sgdbench.kernels.base.run import Hyperparameters
+from sgdbench.kernels.compile.kinds import takes_factor
+from sgdbench.kernels.compile.loss_factor import make_factors
+from sgdbench.kernels.data.checkpoints import make_checkpoints
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.models import polynomial, quadratic
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.train.block import train_runs
 
 EPS = np.finfo(float).eps
 SQUARED, SGD = make_loss("squared"), make_optimizer("sgd")

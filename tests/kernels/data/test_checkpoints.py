@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.engine.recording import DENSE_EPOCHS
-from kernels import fit, models
-from kernels.data.checkpoints import count_updates, make_checkpoints, most_checkpoints
+from sgdbench import fit, models
+from sgdbench.engine.recording import DENSE_EPOCHS
+from sgdbench.kernels.data.checkpoints import count_updates, make_checkpoints, most_checkpoints
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, 61)

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import Grid, sweep
-from kernels import fit
-from kernels.base.run import NO_LOWEST, Hyperparameters, Record
-from kernels.data import order as orders
-from kernels.data import samples as many_samples
-from kernels.data.checkpoints import make_checkpoints
-from kernels.data.order import (
+from sgdbench import Grid, fit, sweep
+from sgdbench.kernels.base.run import NO_LOWEST, Hyperparameters, Record
+from sgdbench.kernels.data import order as orders
+from sgdbench.kernels.data import samples as many_samples
+from sgdbench.kernels.data.checkpoints import make_checkpoints
+from sgdbench.kernels.data.order import (
     AHEAD_EPOCH,
     ORDERED_PLACES,
     allocate_order,
@@ -22,13 +21,13 @@ from kernels.data.order import (
     make_shuffle,
     visiting_order,
 )
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.model.models import make_model
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.train.partial_fit import partial_fit, start_run
-from kernels.train.trainer import make_trainer
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.models import make_model
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.train.partial_fit import partial_fit, start_run
+from sgdbench.kernels.train.trainer import make_trainer
 from tests.support.parabola import MODEL, START, samples
 
 

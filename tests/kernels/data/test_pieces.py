@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import Model, fit
-from kernels.data import pieces
-from kernels.data.pieces import column_moments, mean_over, variance
-from kernels.model.models import make_model
-from kernels.train.fit_quality import estimate_uncertainty, least_squares
+from sgdbench import Model, fit
+from sgdbench.kernels.data import pieces
+from sgdbench.kernels.data.pieces import column_moments, mean_over, variance
+from sgdbench.kernels.model.models import make_model
+from sgdbench.kernels.train.fit_quality import estimate_uncertainty, least_squares
 
 MODEL = "a*x**2 + b*x + c"
 

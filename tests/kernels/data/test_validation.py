@@ -5,15 +5,15 @@ import re
 import numpy as np
 import pytest
 
-from kernels import fit, models
-from kernels.base.run import Hyperparameters
-from kernels.data.checkpoints import make_checkpoints
-from kernels.data.samples import allocate_data
-from kernels.data.validation import choose_split
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.train.block import BLOCK_WIDTH, train_runs
+from sgdbench import fit, models
+from sgdbench.kernels.base.run import Hyperparameters
+from sgdbench.kernels.data.checkpoints import make_checkpoints
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.data.validation import choose_split
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.train.block import BLOCK_WIDTH, train_runs
 
 RNG = np.random.default_rng(8)
 X = RNG.uniform(-1, 1, 61)

@@ -10,31 +10,43 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from bench import Grid, Space, load_run, load_tuning, sweep, tune
-from bench.cli import app
-from bench.report.markdown import render_markdown
-from bench.report.page import render_page
-from bench.report.reproduce import reproduction
-from bench.report.run_data import read_run_data, run_data_of
-from bench.study.config_id import config_ids
-from bench.study.load import load_study
-from bench.study.schema import RunTable
-from bench.study.space import space_settings
-from kernels import Model, fit, register_loss, register_model, register_optimizer, register_schedule
-from kernels.base import plugins
-from kernels.base.plugins import MODULE_PREFIX, load_installed, load_plugin
-from kernels.base.registry import REGISTERED
-from kernels.compile.build import name_of
-from kernels.compile.kinds import is_exact
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss, Metric, Targets
-from kernels.model.models import make_model, make_model_for_columns
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.schedules import learning_rates
-from kernels.optimizers.wrappers import SGD
+from sgdbench import (
+    Grid,
+    Model,
+    Space,
+    fit,
+    load_run,
+    load_tuning,
+    register_loss,
+    register_model,
+    register_optimizer,
+    register_schedule,
+    sweep,
+    tune,
+)
+from sgdbench.cli import app
+from sgdbench.kernels.base import plugins
+from sgdbench.kernels.base.plugins import MODULE_PREFIX, load_installed, load_plugin
+from sgdbench.kernels.base.registry import REGISTERED
+from sgdbench.kernels.compile.build import name_of
+from sgdbench.kernels.compile.kinds import is_exact
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.loss import Loss, Metric, Targets
+from sgdbench.kernels.model.models import make_model, make_model_for_columns
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.schedules import learning_rates
+from sgdbench.kernels.optimizers.wrappers import SGD
+from sgdbench.report.markdown import render_markdown
+from sgdbench.report.page import render_page
+from sgdbench.report.reproduce import reproduction
+from sgdbench.report.run_data import read_run_data, run_data_of
+from sgdbench.study.config_id import config_ids
+from sgdbench.study.load import load_study
+from sgdbench.study.schema import RunTable
+from sgdbench.study.space import space_settings
 from tests.support.constants import ROOT
 from tests.support.refusals import refusal_of
 from tests.support.rules import forget_rules
@@ -43,7 +55,7 @@ X = np.linspace(-1, 1, 24)
 Y = 2 * X + 1
 RULES = """
 import numpy as np
-from kernels import register_loss, register_model, register_optimizer, register_schedule
+from sgdbench import register_loss, register_model, register_optimizer, register_schedule
 
 SLOWER = 0.5
 
@@ -120,7 +132,7 @@ def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
     assert load_study(study).make_grid().size == 2
     REGISTERED["optimizer"].clear()
     with pytest.raises(
-        ValueError, match=r"line 7: grid.optimizer: unknown optimizer 'heavy'.*; .* --plugin FILE or kernels"
+        ValueError, match=r"line 7: grid.optimizer: unknown optimizer 'heavy'.*; .* --plugin FILE or sgdbench"
     ):
         load_study(study)
 
@@ -134,7 +146,7 @@ def test_the_command_knows_the_rules_of_a_plugin(rules, tmp_path, ran, refused):
     assert '"status": "max_epochs"' in out
     forget_rules()
     err = refused(*given)
-    assert re.search(r"unknown loss 'fair'; .*; your own come with --plugin FILE or kernels.register_loss\n$", err)
+    assert re.search(r"unknown loss 'fair'; .*; your own come with --plugin FILE or sgdbench.register_loss\n$", err)
 
 
 def test_the_command_that_new_prints_loads_the_plugins(rules, tmp_path, ran):
@@ -242,7 +254,7 @@ def test_the_same_function_replaces_itself_and_another_is_refused():
 def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
     """As code that a report hands out loads it, where a notebook has imported it."""
     rules()
-    (tmp_path / "named.py").write_text("import kernels\nkernels.register_model('a*x', name='line')\n")
+    (tmp_path / "named.py").write_text("import sgdbench\nsgdbench.register_model('a*x', name='line')\n")
     load_plugin(tmp_path / "named.py")
     (tmp_path / "link").symlink_to(tmp_path)
     sys.path.append(str(tmp_path / "link"))

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from kernels import fit
-from kernels.base.run import CACHE_LINE, allocate_aligned
-from kernels.data import samples
-from kernels.data.samples import lay_in_rows
-from kernels.model.models import make_model
+from sgdbench import fit
+from sgdbench.kernels.base.run import CACHE_LINE, allocate_aligned
+from sgdbench.kernels.data import samples
+from sgdbench.kernels.data.samples import lay_in_rows
+from sgdbench.kernels.model.models import make_model
 
 
 def test_scores_of_any_size_overflow_nothing():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numba import njit
 from scipy import stats
 
-from kernels.data.order import permutation
-from kernels.loops import order
+from sgdbench.kernels.data.order import permutation
+from sgdbench.kernels.loops import order
 
 GOLDEN = [1, 3, 0, 8, 2, 6, 7, 9, 4, 5]  # of seed 0, epoch 1
 # Chance alone fails a test with this significance once in a million seeds; the seeds are fixed.

@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import LabelEncoder
 
-from bench import Grid, load_run, sweep
-from bench.data import load_table
-from bench.report.run_data import read_run_data
-from bench.study.load import load_study
-from kernels import fit
-from kernels.losses import make_loss
-from kernels.losses.classes import Classes, find_classes
+from sgdbench import Grid, fit, load_run, sweep
+from sgdbench.data import load_table
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.classes import Classes, find_classes
+from sgdbench.report.run_data import read_run_data
+from sgdbench.study.load import load_study
 from tests.support.refusals import refusal_of
 
 X = np.linspace(-1, 1, 40)

@@ -8,11 +8,11 @@ from scipy.special import expit
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import accuracy_score, hinge_loss, log_loss, mean_poisson_deviance
 
-from bench.data.fit_table import fit_table
-from bench.data.scaling import standardize
-from bench.data.table import Dataset
-from kernels import Model, fit
-from kernels.losses import make_loss
+from sgdbench import Model, fit
+from sgdbench.data.fit_table import fit_table
+from sgdbench.data.scaling import standardize
+from sgdbench.data.table import Dataset
+from sgdbench.kernels.losses import make_loss
 
 PREDICTIONS = np.array([-40.0, -1.0, -0.3, 0.0, 0.2, 1.0, 2.5, 40.0])
 NAMES = ["logistic", "hinge", "poisson", "objective"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.losses.loss import Loss
 
 SPECS = ["squared", "huber", "huber(0.25)", "huber(1.5)", "huber(1e-3)", "logcosh"]
 SPECS += ["absolute", "quantile", "quantile(0.9)", "quantile(tau=0.05)", "cauchy", "cauchy(0.3)", "cauchy(7)"]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, reject, settings
 
-from kernels import Model, models
-from kernels.model.derivative_check import TOLERANCE, WrongProgramError, check_derivatives
-from kernels.model.evaluate import evaluate
-from kernels.model.program import OPERAND_COUNTS, Instruction, Program
+from sgdbench import Model, models
+from sgdbench.kernels.model.derivative_check import TOLERANCE, WrongProgramError, check_derivatives
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.program import OPERAND_COUNTS, Instruction, Program
 from tests.fuzz.derivative import TREES
 from tests.support.expressions import TEXTS
 

@@ -7,7 +7,7 @@ test of equality notices. That of the quadratic is in kernels/README.md. A chang
 
 import pytest
 
-from kernels import models
+from sgdbench import models
 
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 

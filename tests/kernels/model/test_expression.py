@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from kernels.model.expression import Call, Name, Number, names, parse
+from sgdbench.kernels.model.expression import Call, Name, Number, names, parse
 from tests.support.refusals import refusal_of
 
 A, B, X = Name("a"), Name("b"), Name("x")

@@ -6,10 +6,10 @@ import mpmath
 import numpy as np
 import pytest
 
-from kernels import Model
-from kernels.model.evaluate import evaluate
-from kernels.model.expression import names, parse
-from kernels.model.functions import less, less_equal, maximum, minimum, where
+from sgdbench import Model
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.expression import names, parse
+from sgdbench.kernels.model.functions import less, less_equal, maximum, minimum, where
 
 NAN, INF = np.nan, np.inf
 SIZES = [1e-300, 1e-20, 1e-9, 1e-3, 0.5, 1.0, 17.0, 36.0, 37.5, 40.0, 300.0, 700.0]

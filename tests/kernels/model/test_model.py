@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernels import Model, fit, models
-from kernels.model.models import MODELS, make_model
+from sgdbench import Model, fit, models
+from sgdbench.kernels.model.models import MODELS, make_model
 from tests.support.refusals import refusal_of
 
 

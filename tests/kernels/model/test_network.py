@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernels import Model, fit, models
-from kernels.model.derivative_check import WrongProgramError, check_derivatives
-from kernels.model.evaluate import evaluate
-from kernels.model.models import make_model, make_model_for_columns
+from sgdbench import Model, fit, models
+from sgdbench.kernels.model.derivative_check import WrongProgramError, check_derivatives
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.models import make_model, make_model_for_columns
 
 PAIR = ("x1", "x2")
 
@@ -128,6 +128,6 @@ def test_programs_of_layers_are_checked_against_their_expressions(expression, si
     def found(unit):
         return wrong if unit.expression == last.expression else unit.program
 
-    monkeypatch.setattr("kernels.model.model.Model.formula", property(found))
+    monkeypatch.setattr("sgdbench.kernels.model.model.Model.formula", property(found))
     with pytest.raises(WrongProgramError, match="the derivative by"):
         check_derivatives(model, x, theta)

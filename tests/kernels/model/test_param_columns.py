@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernels.model.models import make_model
-from kernels.model.param_columns import (
+from sgdbench.kernels.model.models import make_model
+from sgdbench.kernels.model.param_columns import (
     MAX_COLUMNS_PER_PARAM,
     array_columns,
     param_columns,

@@ -6,13 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from kernels import Model, models
-from kernels.base import cache
-from kernels.model import derive, program_cache
-from kernels.model.evaluate import evaluate
-from kernels.model.expression import parse
-from kernels.model.program import EXACT_FUNCTIONS, OPERAND_COUNTS, Program
-from kernels.model.program_cache import compile_program
+from sgdbench import Model, models
+from sgdbench.kernels.base import cache
+from sgdbench.kernels.model import derive, program_cache
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.expression import parse
+from sgdbench.kernels.model.program import EXACT_FUNCTIONS, OPERAND_COUNTS, Program
+from sgdbench.kernels.model.program_cache import compile_program
 from tests.support.expressions import TEXTS
 from tests.support.refusals import refusal_of
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from kernels import Model
-from kernels.model.models import quadratic
-from kernels.model.program import run_program
-from kernels.model.sample_values import split_program
+from sgdbench import Model
+from sgdbench.kernels.model.models import quadratic
+from sgdbench.kernels.model.program import run_program
+from sgdbench.kernels.model.sample_values import split_program
 from tests.support.expressions import TEXTS
 
 

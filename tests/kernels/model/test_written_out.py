@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from kernels.base.run import Hyperparameters, Record
-from kernels.data.checkpoints import make_checkpoints
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.model.model import Model
-from kernels.model.network import Network
-from kernels.model.program import Program
-from kernels.model.sample_weight import WeightedModel
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.reference import train
+from sgdbench.kernels.base.run import Hyperparameters, Record
+from sgdbench.kernels.data.checkpoints import make_checkpoints
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.network import Network
+from sgdbench.kernels.model.program import Program
+from sgdbench.kernels.model.sample_weight import WeightedModel
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.reference import train
 
 N = 40
 

@@ -6,11 +6,11 @@ import pickle
 import numpy as np
 import pytest
 
-from kernels.compile.kinds import FLOAT32_OPTIMIZERS
-from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.optimizers.descent_rules import sgd_per_sample
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay
-from kernels.optimizers.wrappers import clipped
+from sgdbench.kernels.compile.kinds import FLOAT32_OPTIMIZERS
+from sgdbench.kernels.optimizers import OPTIMIZERS, make_optimizer
+from sgdbench.kernels.optimizers.descent_rules import sgd_per_sample
+from sgdbench.kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from sgdbench.kernels.optimizers.wrappers import clipped
 from tests.support.rules import FORMS, code_of, first_slots, names_of
 
 STEPS = 200

@@ -5,18 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from bench.engine.jobs import MIN_SHARED_OPTIMIZERS, share_kernels
-from bench.study.schema import RunTable
-from kernels import models
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.run_options import initial_memory, kernel_key
-from kernels.optimizers.wrappers import averaged
-from kernels.tape.symbol import TraceError
+from sgdbench import Grid, models, sweep
+from sgdbench.engine.jobs import MIN_SHARED_OPTIMIZERS, share_kernels
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.optimizer import Optimizer
+from sgdbench.kernels.optimizers.run_options import initial_memory, kernel_key
+from sgdbench.kernels.optimizers.wrappers import averaged
+from sgdbench.kernels.tape.symbol import TraceError
+from sgdbench.study.schema import RunTable
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.optimizers.schedules import SCHEDULES, canonical_schedule, learning_rates
+from sgdbench.kernels.optimizers.schedules import SCHEDULES, canonical_schedule, learning_rates
 
 EPOCHS = 60
 
@@ -88,10 +88,12 @@ def test_values_by_hand_beside_those_of_torch(spec, expected, lr):
 
 
 def test_the_table_in_the_docstring_is_true():
-    import kernels.optimizers.schedules
+    import sgdbench.kernels.optimizers.schedules
 
     starts = ("epoch,", "``halve(10)``  ", "``step(10, 0.5)``  ")
-    rows = [line.split() for line in kernels.optimizers.schedules.__doc__.splitlines() if line.startswith(starts)]
+    rows = [
+        line.split() for line in sgdbench.kernels.optimizers.schedules.__doc__.splitlines() if line.startswith(starts)
+    ]
     epochs = [int(cell) for cell in rows[0][3:]]
     for row, spec in zip(rows[1:], ("halve(10)", "step(10, 0.5)"), strict=True):
         table = [1 / float(cell.removeprefix("1/")) for cell in row[-len(epochs) :]]

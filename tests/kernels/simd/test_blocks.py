@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import config, njit
 
-from kernels.simd.blocks import block_at
+from sgdbench.kernels.simd.blocks import block_at
 
 
 class Pair(NamedTuple):

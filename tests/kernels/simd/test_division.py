@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import config
 
-from kernels.simd.division import has_fast_divider
+from sgdbench.kernels.simd.division import has_fast_divider
 from tests.support.bits import bits
 from tests.support.divided import arguments, quotients_and_roots
 

@@ -9,17 +9,17 @@ import pytest
 from numba import config, njit
 from numba.core.errors import TypingError
 
-from kernels import models
-from kernels.compile.build import name_of
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.losses import make_loss
-from kernels.model.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
-from kernels.model.program import OPERAND_COUNTS
-from kernels.optimizers import make_optimizer
-from kernels.simd import math as lane_math
-from kernels.simd.lanes import broadcast, read_lane, read_spaced, write_lane
-from kernels.simd.sums import sum_each
+from sgdbench import models
+from sgdbench.kernels.compile.build import name_of
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
+from sgdbench.kernels.model.program import OPERAND_COUNTS
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.simd import math as lane_math
+from sgdbench.kernels.simd.lanes import broadcast, read_lane, read_spaced, write_lane
+from sgdbench.kernels.simd.sums import sum_each
 from tests.support.lane_functions import EPS, EXACT, FUNCTIONS, LARGEST, arguments, results
 
 # As `lane_exp` and `lane_log` state them; there the vector library has no part in these.
@@ -69,7 +69,7 @@ def computed(request, python, tmp_path_factory):
     if request.param == "AVX2" and not all(llvm.get_host_cpu_features().get(name) for name in ("avx2", "fma")):
         pytest.skip("this processor has no AVX2")
     file = tmp_path_factory.mktemp("lanes") / "results.npz"
-    code = ["import numpy as np", "from kernels.simd import math as lane_math"]
+    code = ["import numpy as np", "from sgdbench.kernels.simd import math as lane_math"]
     code += ["lane_math.LIBRARY_FUNCTIONS = ()"] if "no vector library" in request.param else []
     code += ["from tests.support.lane_functions import results", "divided = ()"]
     if request.param == "AVX2":

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from kernels import Model, fit
-from kernels.simd.lanes import read_lane
-from kernels.simd.sums import sum_lanes
+from sgdbench import Model, fit
+from sgdbench.kernels.simd.lanes import read_lane
+from sgdbench.kernels.simd.sums import sum_lanes
 
 LENGTHS = [*range(1, 301), 384, 1000, 1023, 1024, 1025, 4096, 10_001, 100_003]
 

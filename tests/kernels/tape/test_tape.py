@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from kernels.losses import LOSSES, make_loss
-from kernels.model.functions import FUNCTIONS
-from kernels.optimizers import make_optimizer
-from kernels.tape.freeze import Freezer, traceable
-from kernels.tape.symbol import TraceError
-from kernels.tape.trace import trace, trace_loss, trace_optimizer
+from sgdbench.kernels.losses import LOSSES, make_loss
+from sgdbench.kernels.model.functions import FUNCTIONS
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.tape.freeze import Freezer, traceable
+from sgdbench.kernels.tape.symbol import TraceError
+from sgdbench.kernels.tape.trace import trace, trace_loss, trace_optimizer
 from tests.support.rules import FORMS, names_of
 
 UNARY = [operator.neg, abs, np.sign, np.square, np.tanh, lambda u: 2.0 - u, lambda u: u**2, lambda u: np.clip(u, -1, 1)]

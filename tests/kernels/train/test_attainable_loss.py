@@ -18,15 +18,15 @@ from sklearn.metrics import (
     mean_squared_error,
 )
 
-from kernels import Model, fit
-from kernels.losses import LOSSES, make_loss
-from kernels.model.evaluate import evaluate
-from kernels.model.models import make_model, mlp
-from kernels.train import local_search
-from kernels.train.attainable_loss import AttainableLoss, constant_loss, find_attainable_loss
-from kernels.train.local_search import mean_and_gradient
-from kernels.train.lowest_of_linear import lowest_of_linear
-from kernels.train.lowest_of_nonlinear import solve_linear_params
+from sgdbench import Model, fit
+from sgdbench.kernels.losses import LOSSES, make_loss
+from sgdbench.kernels.model.evaluate import evaluate
+from sgdbench.kernels.model.models import make_model, mlp
+from sgdbench.kernels.train import local_search
+from sgdbench.kernels.train.attainable_loss import AttainableLoss, constant_loss, find_attainable_loss
+from sgdbench.kernels.train.local_search import mean_and_gradient
+from sgdbench.kernels.train.lowest_of_linear import lowest_of_linear
+from sgdbench.kernels.train.lowest_of_nonlinear import solve_linear_params
 
 DIABETES = load_diabetes(return_X_y=True)
 CANCER = tuple(part[:, :6] if part.ndim == 2 else part.astype(float) for part in load_breast_cancer(return_X_y=True))
@@ -219,7 +219,7 @@ def test_the_lowest_loss_of_a_large_network_is_not_searched_for():
 
 
 def test_the_lowest_loss_on_very_many_samples_is_that_of_least_squares_alone(monkeypatch):
-    monkeypatch.setattr("kernels.train.attainable_loss.MAX_SAMPLES", 10)
+    monkeypatch.setattr("sgdbench.kernels.train.attainable_loss.MAX_SAMPLES", 10)
     x = np.arange(11.0)
     assert lowest("a*x + b", x, 2 * x).loss == pytest.approx(0, abs=1e-20)
     found = lowest("a*x + b", x, 2 * x, "huber(1)")
@@ -400,7 +400,7 @@ def test_searches_go_on_from_the_best_of_short_ones(monkeypatch):
 
         return count
 
-    monkeypatch.setattr("kernels.train.lowest_of_nonlinear.mean_and_gradient", counting)
+    monkeypatch.setattr("sgdbench.kernels.train.lowest_of_nonlinear.mean_and_gradient", counting)
     found = lowest(model, x, y, "softmax", starts=[model.draw_start(0)])
     assert found.loss == pytest.approx(0.87435862110646, rel=1e-9)
     assert evaluations < 3000
@@ -415,7 +415,7 @@ def test_of_many_samples_and_parameters_few_steps_are_taken(monkeypatch):
     """To their ends the searches would take 5,600 steps, each a QR factorization of 3,000 rows and 81 columns."""
     calls = []
     monkeypatch.setattr(
-        "kernels.train.lowest_of_nonlinear.evaluate",
+        "sgdbench.kernels.train.lowest_of_nonlinear.evaluate",
         lambda program, theta, x, y: calls.append(y.size) or evaluate(program, theta, x, y),
     )
     monkeypatch.setattr(local_search, "AFFORDABLE_MULTIPLICATIONS", 100_000_000)

@@ -5,16 +5,16 @@ from itertools import count
 import numpy as np
 import pytest
 
-from kernels import Model, fit
-from kernels.base.run import CONVERGED, DIVERGED, STATUSES, Hyperparameters
-from kernels.compile import kinds
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.model.models import make_model, quadratic
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.train import block, slices
-from kernels.train.block import BLOCK_WIDTH, train_runs
+from sgdbench import Model, fit
+from sgdbench.kernels.base.run import CONVERGED, DIVERGED, STATUSES, Hyperparameters
+from sgdbench.kernels.compile import kinds
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.models import make_model, quadratic
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.optimizers.run_options import option_values
+from sgdbench.kernels.train import block, slices
+from sgdbench.kernels.train.block import BLOCK_WIDTH, train_runs
 
 EPOCHS, RUNS, TARGET = 12, BLOCK_WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)

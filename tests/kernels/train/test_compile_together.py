@@ -9,9 +9,9 @@ from threading import Event
 
 import pytest
 
-from kernels.compile.build import Module
-from kernels.train import compile_together as together
-from kernels.train.compile_together import FEEDER_THREAD, compile_later, compile_together, help_compiling
+from sgdbench.kernels.compile.build import Module
+from sgdbench.kernels.train import compile_together as together
+from sgdbench.kernels.train.compile_together import FEEDER_THREAD, compile_later, compile_together, help_compiling
 from tests.support.constants import HANG
 
 
@@ -63,14 +63,14 @@ def test_a_helper_compiles_what_this_process_then_loads(python, tmp_path):
     """Also kernels of a user's own rules: it is given their text."""
     code = """
 from time import sleep
-from kernels import models, register_optimizer
-from kernels.base.numba_internals import record_compilations
-from kernels.compile.build import is_stored
-from kernels.compile.module import module_of
-from kernels.compile.spec import KernelSpec
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.train import compile_together as together
+from sgdbench import models, register_optimizer
+from sgdbench.kernels.base.numba_internals import record_compilations
+from sgdbench.kernels.compile.build import is_stored
+from sgdbench.kernels.compile.module import module_of
+from sgdbench.kernels.compile.spec import KernelSpec
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.optimizers import make_optimizer
+from sgdbench.kernels.train import compile_together as together
 register_optimizer(lambda theta, slots, gradient, lr, clock, options: (theta - lr * gradient, ()), name="own")
 specs = [KernelSpec("fused", models.linear, make_loss("logistic"), make_optimizer(name)) for name in ("sgd", "own")]
 stored = lambda: [is_stored(module_of(spec)) for spec in specs]

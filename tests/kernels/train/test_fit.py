@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import SGDRegressor
 
-from kernels import fit as fit_with
-from kernels import models
-from kernels.data.order import permutation
-from kernels.train import slices
+from sgdbench import fit as fit_with
+from sgdbench import models
+from sgdbench.kernels.data.order import permutation
+from sgdbench.kernels.train import slices
 
 # tests/kernels/test_equality.py compares kernels with the reference.
 fit = partial(fit_with, kernel="reference")
@@ -235,7 +235,9 @@ def test_the_time_is_that_of_all_slices_so_far(checkpoint_by_checkpoint, monkeyp
     )
     compiled = iter([50.0, 53.0])
     monkeypatch.setattr(slices, "time", SimpleNamespace(perf_counter=lambda: next(trained)))
-    monkeypatch.setattr(sys.modules["kernels.train.fit"], "time", SimpleNamespace(perf_counter=lambda: next(compiled)))
+    monkeypatch.setattr(
+        sys.modules["sgdbench.kernels.train.fit"], "time", SimpleNamespace(perf_counter=lambda: next(compiled))
+    )
     calls = []
     result = quadratic(kernel=kernel, epochs=4, callback=calls.append)
     assert [call.seconds for call in calls] == [1, 3, 7, 15]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from kernels import Model, models
-from kernels import fit as fit_with
+from sgdbench import Model, models
+from sgdbench import fit as fit_with
 
 fit = partial(fit_with, kernel="reference")
 

@@ -4,9 +4,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from kernels import Model, fit
-from kernels.losses import LOSSES, make_loss
-from kernels.train.fit_result import mean_loss, metrics_on
+from sgdbench import Model, fit
+from sgdbench.kernels.losses import LOSSES, make_loss
+from sgdbench.kernels.train.fit_result import mean_loss, metrics_on
 
 LINE = Model("a*x + b")
 PARAMS = np.array([3.0, 1.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from kernels.train.local_search import descend
+from sgdbench.kernels.train.local_search import descend
 
 
 def threads():

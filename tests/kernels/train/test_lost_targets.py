@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from kernels import Model
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.train.lost_targets import LARGE_PARAM, first_spurious_zero
+from sgdbench import Model
+from sgdbench.kernels.data.samples import allocate_data
+from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.train.lost_targets import LARGE_PARAM, first_spurious_zero
 
 X = np.linspace(1, 2, 6)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, rosen, rosen_der
 
-from kernels import minimize, models
+from sgdbench import minimize, models
 
 MINIMA = {
     "rosenbrock": [[1.0, 1.0]],

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernels import Model, fit
-from kernels.model.models import make_model
-from kernels.model.sample_weight import WeightedModel
-from kernels.train.partial_fit import RunState, partial_fit, start_run
+from sgdbench import Model, fit
+from sgdbench.kernels.model.models import make_model
+from sgdbench.kernels.model.sample_weight import WeightedModel
+from sgdbench.kernels.train.partial_fit import RunState, partial_fit, start_run
 
 NAMES = tuple(f"x{number}" for number in range(1, 13))
 X = np.random.default_rng(0).standard_normal((30, 12))

@@ -17,11 +17,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
-from bench.plots.film.animate import FilmAnimation
-from bench.plots.film.film import FRAMES_PER_SECOND, fit_film
-from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
-from bench.tables.formatting import text
-from kernels import Model, fit, models
+from sgdbench import Model, fit, models
+from sgdbench.plots.film.animate import FilmAnimation
+from sgdbench.plots.film.film import FRAMES_PER_SECOND, fit_film
+from sgdbench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
+from sgdbench.tables.formatting import text
 from tests.support.pages import Reader
 
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
@@ -77,7 +77,7 @@ def test_the_curve_moves_in_a_small_gif(result, classic, tmp_path):
 
 def test_notebooks_show_the_film_and_matplotlibs_writers_save_it(noisy, tmp_path, monkeypatch):
     for name, frames in (("MAX_FRAMES", 10), ("START_FRAMES", 2), ("END_FRAMES", 4)):
-        monkeypatch.setattr(f"bench.plots.film.film.{name}", frames)
+        monkeypatch.setattr(f"sgdbench.plots.film.film.{name}", frames)
     x, y = noisy
     fitted = fit("a*x + b", {"x": x}, y, lr=0.1, epochs=2, kernel="reference")
     animation = fitted.animate({"x": x}, y)
@@ -268,7 +268,7 @@ def test_the_part_before_ctrl_c_is_animated(sgdbench, monkeypatch):
 
         return fit(*args, callback=interrupt, **settings)
 
-    monkeypatch.setattr("bench.data.fit_table.kernels_fit", impatient)
+    monkeypatch.setattr("sgdbench.data.fit_table.kernels_fit", impatient)
     code, out, err = sgdbench(*QUADRATIC, "--epochs", "500", "--batch-size", "100", "--animate", "bend.gif")
     assert code == 130
     assert "interrupted" in out

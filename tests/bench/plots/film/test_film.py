@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.data import open_table
-from bench.data.fit_table import fit_table
-from bench.data.table import builtin
-from bench.plots.film.film import (
+from sgdbench import Model, fit, minimize, models
+from sgdbench.data import open_table
+from sgdbench.data.fit_table import fit_table
+from sgdbench.data.table import builtin
+from sgdbench.kernels.losses import make_loss
+from sgdbench.plots.film.film import (
     END_FRAMES,
     QUADRATIC_VIEW,
     START_FRAMES,
@@ -17,9 +19,7 @@ from bench.plots.film.film import (
     loss_limits,
     table_film,
 )
-from bench.plots.film.moments import recorded_moments, update_moments
-from kernels import Model, fit, minimize, models
-from kernels.losses import make_loss
+from sgdbench.plots.film.moments import recorded_moments, update_moments
 
 FAR, NEAR = [-11 / 6, -395 / 3, -2400], [-1, 10, 26]
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
@@ -232,7 +232,7 @@ def test_a_standardized_fit_is_seen_in_the_tables_units():
 
 
 def test_the_film_of_a_mapped_table_draws_some_of_its_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.data.fit_table.MAX_ROWS_SHOWN", 20)
+    monkeypatch.setattr("sgdbench.data.fit_table.MAX_ROWS_SHOWN", 20)
     (tmp_path / "line.csv").write_text("u,v\n" + "".join(f"{u / 50},{u / 25 + 1}\n" for u in range(50)), "utf-8")
     table, settings = open_table(tmp_path / "line.csv", "u", "v"), {"kernel": "reference"}
     fitted = fit_table(Model("a*u + b", inputs=("u",)), table, lr=0.1, epochs=2, **settings)
@@ -311,8 +311,8 @@ def of_classes():
     [
         (in_steps, Y, SETTINGS | {"seed": 1}, "the settings must be those of the fit: epoch 1 of it ended at"),
         (in_steps, Y, SETTINGS | {"optimizer": "adam"}, "the settings must be those of the fit: epoch 1 of it ended"),
-        (in_steps, Y, {"batchsize": 5}, r"settings must be those of kernels.fit \(init, lr, .*, not 'batchsize'"),
-        (at_its_target, Y, {"batchsize": 5}, r"settings must be those of kernels.fit \(init, lr, .*, not 'batchsize'"),
+        (in_steps, Y, {"batchsize": 5}, r"settings must be those of sgdbench.fit \(init, lr, .*, not 'batchsize'"),
+        (at_its_target, Y, {"batchsize": 5}, r"settings must be those of sgdbench.fit \(init, lr, .*, not 'batchsize'"),
         (in_steps, Y[:-1], None, "y must have shape"),
         (to_no_data, Y, None, "result must be that of a fit to data"),
         (of_classes, Y, None, r"a fit with one curve, and W @ x \+ b has scores of 3 classes$"),

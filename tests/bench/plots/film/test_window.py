@@ -8,10 +8,10 @@ import pytest
 from matplotlib.backend_bases import FigureManagerBase, TimerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.data.table import builtin
-from bench.plots.film.film import fit_film
-from bench.plots.film.window import Window
-from kernels import Model, fit, models
+from sgdbench import Model, fit, models
+from sgdbench.data.table import builtin
+from sgdbench.plots.film.film import fit_film
+from sgdbench.plots.film.window import Window
 
 SETTINGS = {"batch_size": 16, "kernel": "reference", "epochs": 5, "init": [-1, 10, 26], "lr": 0.5}
 QUADRATIC = ["fit", "quadratic", "--model", "quadratic", "--epochs", "3", "--batch-size", "16", "--kernel", "reference"]
@@ -142,7 +142,7 @@ def test_ctrl_c_shows_no_film(seen, sgdbench, monkeypatch):
         fit(*args, callback=callback, **settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.data.fit_table.kernels_fit", impatient)
+    monkeypatch.setattr("sgdbench.data.fit_table.kernels_fit", impatient)
     code, out, err = sgdbench(*QUADRATIC, "--watch")
     assert code == 130
     assert "interrupted" in out

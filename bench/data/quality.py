@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.fit_table import TableFit, finite_or_none
-from bench.data.table import Dataset
-from bench.data.units import original_units
-from kernels.base.run import Floats
-from kernels.train.attainable_loss import AttainableLoss, unknown_loss
-from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
+from sgdbench.data.fit_table import TableFit, finite_or_none
+from sgdbench.data.table import Dataset
+from sgdbench.data.units import original_units
+from sgdbench.kernels.base.run import Floats
+from sgdbench.kernels.train.attainable_loss import AttainableLoss, unknown_loss
+from sgdbench.kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
 
 
 @dataclass(frozen=True, eq=False)
