@@ -9,8 +9,6 @@ from itertools import count
 
 import pytest
 
-from tests.support.constants import ROOT
-
 pytestmark = pytest.mark.benchmark(group="cold start")
 
 
@@ -25,7 +23,7 @@ def python(cache, tmp_path):
     """Run a new Python process; returns what it prints."""
 
     def run(*arguments):
-        environment = os.environ | {"SGDBENCH_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"SGDBENCH_CACHE_DIR": str(cache)}
         done = subprocess.run(
             [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
@@ -36,8 +34,20 @@ def python(cache, tmp_path):
 
 
 def test_help(python, benchmark, reach):
-    assert "Usage" in benchmark(python, "-m", "bench.cli", "--help")
+    assert "Usage" in benchmark(python, "-m", "sgdbench.cli", "--help")
     reach("sgdbench --help", seconds(benchmark), most=0.3, unit=" s")
+
+
+IMPORT = "import sys, time, pytest; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+
+
+@pytest.mark.parametrize("module", ["sgdbench", "sgdbench.pytest_plugin"])
+def test_import(module, python, benchmark, reach):
+    """In a process that has imported pytest, as one that runs the tests of another project."""
+    taken = []
+    benchmark(lambda: taken.append(float(python("-c", IMPORT.format(module)))))
+    most = 0.005 if module.endswith("plugin") else 0.02
+    reach(f"import {module}", taken if benchmark.enabled else [], most=most, unit=" s")
 
 
 @pytest.mark.measured_only
@@ -46,7 +56,7 @@ def test_run(python, cache, tmp_path, benchmark, reach):
     folders = (str(tmp_path / f"run{number}") for number in count())
 
     def run():
-        python("-m", "bench.cli", "run", "--out", next(folders))
+        python("-m", "sgdbench.cli", "run", "--out", next(folders))
 
     shutil.rmtree(cache, ignore_errors=True)
     start = time.perf_counter()
