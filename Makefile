@@ -59,7 +59,7 @@ wheel: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
 	$(PYTHON) -m venv --upgrade-deps build/wheel/venv
 	build/wheel/venv/bin/pip install --quiet "$$(echo build/dist/*.whl)[sklearn,tune,dask]" pytest pytest-benchmark pytest-xdist
 	set -e; folder=$$(mktemp -d); trap 'rm -rf $$folder' EXIT; mkdir $$folder/tests; cp -r tests/installed $$folder/tests; \
-	cd $$folder; $(CURDIR)/build/wheel/venv/bin/python -m pytest -p no:cacheprovider -ra tests/installed
+	cd $$folder; $(CURDIR)/build/wheel/venv/bin/python -m pytest -p no:cacheprovider -n 2 --dist=loadfile tests/installed
 
 # The reference pages of the documentation, from the command line, the schema, the registries and docstrings.
 docs: $(VENV)/installed-test

@@ -75,21 +75,23 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_PACKAGES, *_HOMES, "__version__"} - {"TYPE_CHECKING"})
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module  # noqa: PLC0415
+if not TYPE_CHECKING:  # with this function, type checkers would accept any name
 
-    if name in _PACKAGES:
-        return import_module(f"sgdbench.{name}")
-    if name in _HOMES:
-        return getattr(import_module(f"sgdbench.{_HOMES[name]}"), name)
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 (slow, and only needed here)
+    def __getattr__(name: str) -> object:
+        from importlib import import_module  # noqa: PLC0415
 
-        return version("sgdbench")
-    close = ""
-    if not name.startswith("__"):  # which libraries look for
-        from sgdbench.kernels.base.checks import did_you_mean  # noqa: PLC0415
+        if name in _PACKAGES:
+            return import_module(f"sgdbench.{name}")
+        if name in _HOMES:
+            return getattr(import_module(f"sgdbench.{_HOMES[name]}"), name)
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 (slow, and only needed here)
 
-        close = did_you_mean(name, [*_PACKAGES, *_HOMES])
-    # With a name, the interpreter does not add a suggestion of its own to a traceback.
-    raise AttributeError(f"module 'sgdbench' has no attribute {name!r}{close}", name=name)
+            return version("sgdbench")
+        close = ""
+        if not name.startswith("__"):  # which libraries look for
+            from sgdbench.kernels.base.checks import did_you_mean  # noqa: PLC0415
+
+            close = did_you_mean(name, [*_PACKAGES, *_HOMES])
+        # With a name, the interpreter does not add a suggestion of its own to a traceback.
+        raise AttributeError(f"module 'sgdbench' has no attribute {name!r}{close}", name=name)

@@ -34,11 +34,13 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})
 
 
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        from importlib import import_module  # noqa: PLC0415
+if not TYPE_CHECKING:  # with this function, type checkers would accept any name
 
-        if name == "models":
-            return import_module("sgdbench.kernels.model.models")
-        return getattr(import_module(f"sgdbench.kernels.{_HOMES.get(name, 'extend.register')}"), name)
-    raise AttributeError(f"module 'sgdbench.kernels' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            from importlib import import_module  # noqa: PLC0415
+
+            if name == "models":
+                return import_module("sgdbench.kernels.model.models")
+            return getattr(import_module(f"sgdbench.kernels.{_HOMES.get(name, 'extend.register')}"), name)
+        raise AttributeError(f"module 'sgdbench.kernels' has no attribute {name!r}")

@@ -26,7 +26,7 @@ INTERFACE = {
 
 def seen_by_type_checkers(module):
     """From each name to the module from which a type checker takes it."""
-    (block,) = [node for node in ast.parse(module.read_text("utf-8")).body if isinstance(node, ast.If)]
+    block, _ = [node for node in ast.parse(module.read_text("utf-8")).body if isinstance(node, ast.If)]
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     return {alias.name: node.module for node in imports for alias in node.names}
 

@@ -35,6 +35,7 @@ def test_its_tests_run(way, repository):
     assert re.search(r"^=+ 2 passed", out, re.MULTILINE), out
 
 
+@pytest.mark.skipif(not FROM_WHEEL, reason="takes 18 processes of pytest: `make wheel` runs this")
 def test_it_is_compared_with_a_commit(repository):
     words = ["compare", "--against", "HEAD~1", "--gate", "3", "--json", "--", "-k", "theirs", *BRIEF]
     told = json.loads(run(repository, script("sgdbench"), *words))
