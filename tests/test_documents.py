@@ -6,6 +6,7 @@ import shlex
 import shutil
 from fractions import Fraction
 from itertools import chain, takewhile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -35,13 +36,14 @@ from tests.support.rooms import HEIGHT, LINES
 README, KERNELS_README = "README.md", "kernels/README.md"
 REFERENCE, TUTORIALS, EXPLANATION = (f"bench/docs/{part}" for part in ("reference", "tutorials", "explanation"))
 OWN_TABLE, OWN_OPTIMIZER, CI = (f"{TUTORIALS}/{name}.md" for name in ("own-table", "own-optimizer", "ci"))
+FROM_CURVE_FIT = f"{TUTORIALS}/from-curve-fit.md"
 PEERS, CLUSTERS = f"{EXPLANATION}/peers.md", f"{EXPLANATION}/clusters.md"
 # The most words that a document has, so that it is read.
 WORDS = {README: 900, "CONTRIBUTING.md": 900, KERNELS_README: 2500, "bench/README.md": 400}
 WORDS |= {file: 800 for file in FILES if file.startswith(TUTORIALS)}
 WORDS |= {file: 1200 for file in FILES if file.startswith(EXPLANATION)}
 # Those that work in an empty folder, from their first line to their last.
-FOLLOWED = [README, f"{TUTORIALS}/lecture.md", OWN_TABLE, f"{EXPLANATION}/large-data.md", PEERS]
+FOLLOWED = [README, f"{TUTORIALS}/lecture.md", OWN_TABLE, FROM_CURVE_FIT, f"{EXPLANATION}/large-data.md", PEERS]
 
 # Blocks that are not run here: the file, something that this block alone has in it, and the reason.
 NOT_RUN_HERE = [
@@ -182,13 +184,16 @@ def steps_of(file):
 
 
 @pytest.mark.parametrize("file", FOLLOWED)
-@pytest.mark.usefixtures("no_report")
+@pytest.mark.usefixtures("no_report", "rules_forgotten")
 def test_a_document_works_from_its_first_line_to_its_last(file, tmp_path, sgdbench, monkeypatch):
     """In an empty folder; with few rows, epochs, trials and settings, and by the reference, which compiles nothing."""
     monkeypatch.chdir(tmp_path)
     train_by_reference(monkeypatch)
     names = {}
     for kind, step in steps_of(file):
+        if kind == "python" and "@register_model" in step.text:
+            Path("my_model.py").write_text(step.text, "utf-8")
+            continue
         if kind == "python":
             run_python(step, names)
             continue
@@ -202,6 +207,9 @@ def test_a_document_works_from_its_first_line_to_its_last(file, tmp_path, sgdben
     if file == README:
         assert names["grid"].size == 800
         assert "one fit and then eight hundred" in DOCUMENTS[README].text
+    if file == FROM_CURVE_FIT:
+        np.testing.assert_allclose(names["result"].params, [2.5, 0.4, 0.7], atol=0.02)
+        assert f"'{names['result'].model.expression}'" in DOCUMENTS[file].text
     if "theirs" in names:
         theirs = names["theirs"]
         np.testing.assert_allclose(names["ours"].params_, [*theirs.coef_, *theirs.intercept_], rtol=1e-12)

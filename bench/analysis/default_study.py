@@ -10,9 +10,9 @@ from sgdbench.data.choose_loss import ChosenLoss, choose_loss
 from sgdbench.data.columns import Inputs, choose_inputs
 from sgdbench.data.held_out import check_files, hold_out_share
 from sgdbench.data.memory_maps import MapOptions, is_mapped, load_table
-from sgdbench.data.scaling import find_scaling, standardize
+from sgdbench.data.scaling import Scaling, find_scaling, standardize
 from sgdbench.data.table import Dataset
-from sgdbench.data.units import carries_back, describe_residual_units
+from sgdbench.data.units import carries_back, describe_residual_units, start_in_training_units
 from sgdbench.kernels import Model
 from sgdbench.kernels.data.order import DEFAULT_BUFFER_SIZE
 from sgdbench.kernels.losses import make_loss
@@ -96,6 +96,7 @@ def default_study(
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names, y)
     made = model_for_classes(made, criterion, table.classes, *table.all_targets)
+    scaling = None
     center, reason = ("both", "") if model is None else choose_centering(made, table, criterion)
     data = table
     if center is not None:
@@ -114,7 +115,7 @@ def default_study(
         "schedule": ["constant", "halve(10)"],
         "seed": list(range(SEEDS)),
         "shuffle": True,
-        **_start(made),
+        **_start(made, scaling),
     }
     epochs, fewer = _epochs(data.y.size, len(made.params), Grid(**grid).size)
     if epochs < 10:  # halve(10) changes nothing before the tenth
@@ -137,8 +138,10 @@ def default_study(
     return DefaultStudy(study, *found)
 
 
-def _start(model: Model) -> dict[str, Any]:
+def _start(model: Model, scaling: Scaling | None) -> dict[str, Any]:
     """Return the start of a model's runs, as a part of a grid; networks have their own draws."""
+    if (start := start_in_training_units(model, scaling)) is not None:
+        return {"init": {"default": start.tolist()}}
     if model.vectors:
         return {"init": {"zero": "zero"}} if model.is_linear else {}
     return {"init": {"zero": [0.0] * len(model.params)} if model.is_linear else {"random": "normal:1:3"}}

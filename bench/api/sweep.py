@@ -14,8 +14,8 @@ from sgdbench.engine.confirm import confirm
 from sgdbench.engine.pipeline import judge, train_grid
 from sgdbench.engine.problem import make_problem
 from sgdbench.engine.train import Executor, Trainer
-from sgdbench.kernels import Model
 from sgdbench.kernels.base.columns import Inputs
+from sgdbench.kernels.model.model import ModelLike
 from sgdbench.store.run_folder import check_study
 from sgdbench.study.grid import Grid
 from sgdbench.system.atomic import unsynced_files
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    model: Model | str,
+    model: ModelLike,
     x: Inputs,
     y: ArrayLike,
     grid: Grid,
@@ -106,6 +106,7 @@ def sweep(
         with unsynced_files() if out is None else nullcontext():
             problem = make_problem(model, x, y, shared, folder, **held_out)
             trainer = Trainer(problem, folder, study, run_jobs, held_out | {"classes": problem.classes})
+            grid = grid.with_start_of(problem.model) if isinstance(grid, Grid) else grid
             with train_grid(trainer, grid, resume, progress) as result:
                 ranked = rank_stored(result)
                 if shared.confirm:

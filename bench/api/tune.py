@@ -13,9 +13,9 @@ from sgdbench.api.results import TuneResult
 from sgdbench.engine.problem import make_problem
 from sgdbench.engine.train import Executor, Trainer
 from sgdbench.engine.tune import train_search
-from sgdbench.kernels import Model
 from sgdbench.kernels.base.checks import describe
 from sgdbench.kernels.base.columns import Inputs
+from sgdbench.kernels.model.model import ModelLike
 from sgdbench.store.run_folder import check_study
 from sgdbench.study.grid import Grid
 from sgdbench.study.space import SearchSettings, Space
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def tune(
-    model: Model | str,
+    model: ModelLike,
     x: Inputs,
     y: ArrayLike,
     space: Space,
@@ -85,6 +85,8 @@ def tune(
         folder = open_folder(stack, out)
         problem = make_problem(model, x, y, shared, folder, **held_out)
         trainer = Trainer(problem, folder, study, run_jobs, held_out | {"classes": problem.classes})
+        space = space.with_start_of(problem.model)
+        grid = grid.with_start_of(problem.model) if isinstance(grid, Grid) else grid
         search = train_search(trainer, space, searched, grid, resume=resume, progress=progress)
         weakref.finalize(search.result.run, stack.pop_all().close)  # the run reads the folder, even without the result
     return TuneResult.of(search)

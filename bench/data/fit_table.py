@@ -9,7 +9,13 @@ import numpy as np
 
 from sgdbench.data.scaling import Scaling, standardize
 from sgdbench.data.table import Dataset
-from sgdbench.data.units import describe_residual_units, in_table_units, original_loss, standardized_target
+from sgdbench.data.units import (
+    describe_residual_units,
+    in_table_units,
+    original_loss,
+    standardized_target,
+    start_in_training_units,
+)
 from sgdbench.kernels import FitResult, Model
 from sgdbench.kernels import fit as kernels_fit
 from sgdbench.kernels.base.run import Floats
@@ -116,7 +122,7 @@ def fit_table(
 
     If `standardized`, the model is trained on columns of mean 0 and standard deviation 1, and its parameters are
     carried back if possible; `center` is as for `sgdbench.data.standardize`. Initial values are then in standardized
-    units. The target is in the units of `TableFit.loss`.
+    units, except those that a function has as defaults. The target is in the units of `TableFit.loss`.
 
     `watch` is called about twenty times a second with the result so far and the training data. Ctrl-C before the first
     result raises KeyboardInterrupt; later it returns the result so far.
@@ -129,6 +135,8 @@ def fit_table(
         )
     if scaling and target is not None:
         target = standardized_target(target, scaling, criterion)
+    if scaling and settings.get("init") is None:
+        settings["init"] = start_in_training_units(model, scaling)
     so_far: FitResult | None = None
 
     def remember(result: FitResult) -> None:

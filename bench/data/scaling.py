@@ -30,6 +30,11 @@ class Scaling:
     y_mean: float
     y_scale: float
 
+    @property
+    def inverse(self) -> "Scaling":
+        """The scaling from standardized columns to the data."""
+        return Scaling(-self.x_mean / self.x_scale, 1 / self.x_scale, -self.y_mean / self.y_scale, 1 / self.y_scale)
+
 
 CENTERED_PARTS = {"both": (True, True), "x": (True, False), "y": (False, True), "none": (False, False)}
 """Which columns are centered, and not only scaled: the inputs, the target."""

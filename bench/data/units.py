@@ -93,6 +93,18 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
     )
 
 
+def start_in_training_units(model: Model, scaling: Scaling | None) -> Floats | None:
+    """Return the starting values of a model that was made from a function, for columns that were scaled.
+
+    They are given in the units of the table. None if there are none, if they have no counterpart, or for models with
+    vectors, whose starting values are for standardized columns.
+    """
+    if not model.start or model.vectors:
+        return None
+    start = model.draw_start(0)
+    return start if scaling is None else original_units(model, start, scaling.inverse).params
+
+
 def carries_back(model: Model, scaling: Scaling) -> bool:
     """Return whether fitted parameters have counterparts in the table's units, possibly lost to rounding."""
     draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED_VECTORS, len(model.params)))

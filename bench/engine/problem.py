@@ -22,6 +22,7 @@ from sgdbench.kernels.data.validation import HeldOut, check_patience, read_data
 from sgdbench.kernels.losses import make_loss
 from sgdbench.kernels.losses.classes import Classes
 from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.model import ModelLike
 from sgdbench.kernels.optimizers.optimizer import Optimizer
 from sgdbench.kernels.train.block import Runs, train_runs
 from sgdbench.store.clock import Clock
@@ -129,7 +130,7 @@ def _settle_clock(settings: RunTable, n: int, folder: Path) -> Clock:
 
 
 def make_problem(
-    model: Model | str,
+    model: ModelLike,
     x: Inputs,
     y: ArrayLike,
     settings: RunTable,

@@ -303,6 +303,8 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         if self.init is not None:
             init = model.vector(self.init, "init")
             return samples.units.scale_params(model, init, is_sum=is_weighted_sum(self.model))
+        if model.start:
+            return samples.units.scale_params(model, model.draw_start(seed), is_sum=is_weighted_sum(self.model))
         if model.is_linear:
             return np.zeros(len(model.params))
         if model.vectors:

@@ -1,12 +1,14 @@
 """The model of an expression for the features of X, and the features that are its inputs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from sgdbench.kernels.base.checks import describe, list_names
 from sgdbench.kernels.model.column_names import ALL_INPUTS, headings_by_name, is_name, number_columns, refuse_misspelt
 from sgdbench.kernels.model.expression import names, parse
+from sgdbench.kernels.model.function_text import write_function
 from sgdbench.kernels.model.inputs import Given
-from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.model import Model, ModelLike, sympy_as_text
 from sgdbench.kernels.model.models import is_ready_made, make_model
 
 LINEAR = "w @ x + b"
@@ -19,18 +21,19 @@ def is_weighted_sum(model: str | Model) -> bool:
 
 
 def model_for_features(
-    model: str | Model, count: int, headings: Sequence[str] | None = None
+    model: ModelLike, count: int, headings: Sequence[str] | None = None
 ) -> tuple[Model, tuple[int, ...]]:
     """Return the model, and the indices of the features that are its inputs, in order.
 
     Parameters
     ----------
-    model : str or Model
+    model : str, Model, callable or SymPy expression
         An expression refers to features as ``x1``, ``x2``, ..., or ``x`` if there is only one, or by their headings, by
         the rule of `sgdbench.kernels.model.column_names.column_name`. It need not use all of them. ``w @ x`` is a
         weighted sum of all, beside which single ones may be used. A ready-made model, such as ``"polynomial(3)"`` or
         ``"mlp(8)"``, takes them in order. The inputs of a `Model` are matched with headings by name if they all exist,
-        otherwise with all features in order.
+        otherwise with all features in order. The parameters of a function that have names of features are its inputs,
+        otherwise the first one, of one feature.
     count : int
         The number of features.
     headings : sequence of str, optional
@@ -39,8 +42,11 @@ def model_for_features(
     numbered = number_columns(count)
     if isinstance(model, Model):
         return model, _places_of_inputs(model, numbered, headings)
+    if callable(model):
+        return _model_of_function(model, count, headings)
+    model = sympy_as_text(model)
     if not isinstance(model, str):
-        raise ValueError(f"model must be text or a sgdbench.Model, not {describe(model)}")
+        raise ValueError(f"model must be text, a function or a sgdbench.Model, not {describe(model)}")
     if is_ready_made(model, numbered):
         made = make_model(model, numbered)
         named = made.with_inputs({ALL_INPUTS: headings}) if headings and made.vectors else made
@@ -68,6 +74,16 @@ def model_for_features(
         raise ValueError(f"model {model!r} must use a feature; available: {accepted}{hint}")
     places = tuple(place for place, name in enumerate(called) if name in used)
     return make_model(model, [called[place] for place in places]), places
+
+
+def _model_of_function(
+    function: Callable[..., Any], count: int, headings: Sequence[str] | None
+) -> tuple[Model, tuple[int, ...]]:
+    written = write_function(function)
+    if "@" not in written.text and count == 1:
+        return Model(function), (0,)
+    made, places = model_for_features(written.text, count, headings)
+    return Model(function, made.given_inputs), places
 
 
 def _own_names(headings: Sequence[str], used: Collection[str]) -> tuple[str, ...]:

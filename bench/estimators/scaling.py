@@ -59,13 +59,7 @@ class Units:
         """Return parameters in the given units, shape (P,), in those of training; the inverse of `unscale_params`."""
         if self.scaling is None:
             return params
-        inverse = Scaling(
-            -self.scaling.x_mean / self.scaling.x_scale,
-            1 / self.scaling.x_scale,
-            -self.scaling.y_mean / self.scaling.y_scale,
-            1 / self.scaling.y_scale,
-        )
-        scaled, _ = _carry(model, params, inverse, is_sum=is_sum)
+        scaled, _ = _carry(model, params, self.scaling.inverse, is_sum=is_sum)
         if scaled is None:
             raise ValueError(
                 "init has no counterpart in standardized units; set standardize=False, or omit init for a random start"

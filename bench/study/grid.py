@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
+import copy
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import deepcopy
@@ -105,6 +106,14 @@ class Grid:
         self.seed = _parse_values("seed", seed, check_seed)
         self.shuffle = _parse_values("shuffle", shuffle, _check_shuffle)
         self.dtype = () if dtype is None else _parse_values("dtype", dtype, check_dtype_name)
+
+    def with_start_of(self, model: Model) -> Grid:
+        """Return the grid with the start of a model that was made from a function with defaults, in place of none."""
+        if not model.start or [*self.init] != [DEFAULT_START]:
+            return self
+        made = copy.copy(self)
+        made.init = {DEFAULT_START: model.draw_start(0)}
+        return made
 
     def __repr__(self) -> str:
         return f"<Grid of {self.size:,} configuration{'s' * (self.size != 1)}>"

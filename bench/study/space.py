@@ -4,6 +4,7 @@ A range is written as in a grid, without a count: ``"log:0.001:1"`` for a learni
 ``"adam(beta1=log1m:0.5:0.99)"`` for an option.
 """
 
+import copy
 import inspect
 import math
 import re
@@ -17,7 +18,7 @@ import numpy as np
 from sgdbench.kernels.base.arguments import suggest_arguments
 from sgdbench.kernels.base.checks import check_integer, check_real, check_seed, describe
 from sgdbench.kernels.base.spec import parse_spec
-from sgdbench.kernels.model.model import by_name
+from sgdbench.kernels.model.model import Model, by_name
 from sgdbench.kernels.optimizers import make_optimizer, schedules
 from sgdbench.kernels.optimizers.schedules import learning_rates
 from sgdbench.study.grid import Grid, Seeds, Starts, as_list, check_distinct
@@ -239,6 +240,12 @@ class Space:
         self.families, self.schedules = make_templates("optimizer", optimizer), make_templates("schedule", schedule)
         self.shuffle = Grid(shuffle=shuffle).shuffle
         self.repeats = Grid(init=init, seed=seed)
+
+    def with_start_of(self, model: Model) -> "Space":
+        """Return the space with the start of a model that was made from a function, as `Grid.with_start_of`."""
+        made = copy.copy(self)
+        made.repeats = self.repeats.with_start_of(model)
+        return made
 
     def __repr__(self) -> str:
         families, pairs = len(self.families), self.pairs

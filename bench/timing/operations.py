@@ -20,10 +20,10 @@ from sgdbench.kernels.losses import make_loss
 from sgdbench.kernels.losses.loss import Loss
 from sgdbench.kernels.model.network import Network
 from sgdbench.kernels.model.program import EXACT_FUNCTIONS, numpy_function
+from sgdbench.kernels.model.symbol import Symbol
 from sgdbench.kernels.optimizers import make_optimizer
 from sgdbench.kernels.optimizers.optimizer import add_weight_decay
 from sgdbench.kernels.simd.vector import REGISTER
-from sgdbench.kernels.tape.symbol import Symbol
 from sgdbench.timing.peers.arrays import run_layers, split_params
 from sgdbench.timing.problem import Problem, UnavailableError
 

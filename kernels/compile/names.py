@@ -6,7 +6,7 @@ from typing import Any
 
 from sgdbench.kernels.compile.spec import KernelSpec
 from sgdbench.kernels.model.program import Program
-from sgdbench.kernels.tape.symbol import Symbol
+from sgdbench.kernels.model.symbol import Symbol
 from sgdbench.kernels.tape.tape import Tape
 from sgdbench.kernels.tape.trace import traceable_loss, traceable_optimizer
 

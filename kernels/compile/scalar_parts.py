@@ -6,8 +6,8 @@ from sgdbench.kernels.compile.names import KernelParts, Numbers, indexed_names, 
 from sgdbench.kernels.compile.spec import KernelSpec
 from sgdbench.kernels.compile.templates import tuple_text
 from sgdbench.kernels.model.program import Program, check_program
+from sgdbench.kernels.model.symbol import Symbol
 from sgdbench.kernels.optimizers.optimizer import add_weight_decay
-from sgdbench.kernels.tape.symbol import Symbol
 from sgdbench.kernels.tape.tape import Tape
 
 

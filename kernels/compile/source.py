@@ -11,7 +11,7 @@ from sgdbench.kernels.compile.standalone import standalone_text
 from sgdbench.kernels.losses import make_loss
 from sgdbench.kernels.losses.loss import Loss
 from sgdbench.kernels.model.column_names import number_columns
-from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.model import Model, ModelLike
 from sgdbench.kernels.model.models import make_model
 from sgdbench.kernels.optimizers import make_optimizer
 from sgdbench.kernels.optimizers.optimizer import Optimizer
@@ -20,7 +20,7 @@ COMPILED = ("fused", "fused-fma", "lanes", "lanes-fma")
 
 
 def source(
-    model: Model | str,
+    model: ModelLike,
     *,
     inputs: int | Sequence[str] = 1,
     optimizer: Optimizer | str = "sgd",
@@ -33,7 +33,7 @@ def source(
 
     Parameters
     ----------
-    model : Model or str
+    model : Model, str, callable or SymPy expression
     inputs : int or sequence of str
         The names of the inputs of a model given as text, or their number: ``x``, or ``x1``, ``x2``, ...
     optimizer : Optimizer or str
@@ -63,7 +63,7 @@ def source(
 
 
 def make_spec(
-    model: Model | str,
+    model: ModelLike,
     inputs: int | Sequence[str] = 1,
     *,
     optimizer: Optimizer | str,
@@ -73,7 +73,10 @@ def make_spec(
 ) -> KernelSpec:
     """Return the specification of a kernel, from the texts of its parts."""
     names = number_columns(check_integer("inputs", inputs, 1)) if isinstance(inputs, int) else inputs
-    parsed = model if isinstance(model, Model) else make_model(model, names)
+    if callable(model) and inputs == 1:  # its first parameter, whatever it is called
+        parsed = Model(model)
+    else:
+        parsed = model if isinstance(model, Model) else make_model(model, names)
     return KernelSpec(check_kernel(kernel, COMPILED), parsed, make_loss(loss), make_optimizer(optimizer), dtype=dtype)
 
 

@@ -18,7 +18,7 @@ from sgdbench.kernels.base.run import Floats
 from sgdbench.kernels.data.samples import Samples, check_samples
 from sgdbench.kernels.losses.classes import Classes, check_scores, encode_classes, find_classes, model_for_classes
 from sgdbench.kernels.losses.loss import Loss
-from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.model import Model, ModelLike
 from sgdbench.kernels.model.models import make_model_for
 
 Places = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -37,11 +37,12 @@ class Split(NamedTuple):
 
 
 def read_data(
-    model: Model | str, loss: Loss, x: Inputs, y: ArrayLike | None, validation: HeldOut = None, test: HeldOut = None
+    model: ModelLike, loss: Loss, x: Inputs, y: ArrayLike | None, validation: HeldOut = None, test: HeldOut = None
 ) -> tuple[Model, Classes | None, Split]:
     """Return the model, the classes of the labels and the samples, for data as `sgdbench.fit` takes them.
 
-    A model given as text is built for these inputs. If the loss takes classes, the model has a score per class.
+    A model given as text or as a function is built for these inputs. If the loss takes classes, the model has a score
+    per class.
     """
     if isinstance(x, str | PathLike):
         raise ValueError(f"x must be samples, not the path {describe(str(x))}: sgdbench.data.load_table reads a table")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial, wraps
-from inspect import signature
+from inspect import Parameter, signature
 from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -23,12 +23,12 @@ from sgdbench.kernels.base.spec import make_from_spec
 from sgdbench.kernels.extend.rule_check import explained, trace_rule, try_calls, try_derivative
 from sgdbench.kernels.extend.rule_source import Bounds, Candidate, Options, check_name, digest_of, value_and_derivative
 from sgdbench.kernels.losses.loss import Loss
-from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.freeze import fingerprint, source_of, text_of
+from sgdbench.kernels.model.model import Model, ModelLike, sympy_as_text
 from sgdbench.kernels.model.models import builder_of
 from sgdbench.kernels.optimizers import make_optimizer
 from sgdbench.kernels.optimizers.optimizer import Optimizer
 from sgdbench.kernels.optimizers.schedules import Schedule, check_repeated
-from sgdbench.kernels.tape.freeze import fingerprint, source_of, text_of
 from sgdbench.kernels.tape.trace import trace_loss, trace_optimizer
 
 RULE_PARAMETERS = ("theta", "slots", "gradient", "lr", "clock", "options")
@@ -259,23 +259,24 @@ def register_schedule(schedule: Callable[..., Any], /, *, name: str | None = Non
 
 @_registrar
 def register_model(
-    model: Callable[..., Any] | Model | str,
+    model: ModelLike,
     /,
     *,
     name: str | None = None,
-    inputs: Sequence[str] = ("x",),
+    inputs: Sequence[str] | None = None,
 ) -> Any:
     """Register a model.
 
     Parameters
     ----------
-    model : callable, Model or str
-        A function of the model's options, all with defaults, that returns an expression or a `Model`; or an expression
-        or a `Model` itself, with a name.
+    model : callable, Model, str or SymPy expression
+        A function of one sample and the parameters, as `Model` takes it, whose first parameter has no default. Or a
+        function of the model's options, all with defaults, that returns an expression or a `Model`; or an expression or
+        a `Model` itself, with a name.
     name : str, optional
         By default the name of the function.
-    inputs : sequence of str
-        The names of the inputs in an expression.
+    inputs : sequence of str, optional
+        The names of the inputs: by default ``("x",)``, or of a function of a sample the first parameter.
 
     Raises
     ------
@@ -285,11 +286,15 @@ def register_model(
     Examples
     --------
     >>> @register_model
+    ... def damped(t, height, rate=0.5, frequency=6):
+    ...     return height * np.exp(-rate * t) * np.cos(frequency * t)
+    >>> @register_model
     ... def fourier(terms=2):
     ...     return "c" + "".join(f" + a{k}*sin({k}*x) + b{k}*cos({k}*x)" for k in range(1, terms + 1))
-    >>> register_model("a*exp(-b*x)*cos(w*x + p)", name="damped")
+    >>> register_model("a*exp(-b*x)*cos(w*x + p)", name="phased")
     'a*exp(-b*x)*cos(w*x + p)'
     """
+    model = sympy_as_text(model)
     if isinstance(model, str | Model):
         if name is None:
             raise ValueError('register_model needs a name for an expression, as in name="damped"')
@@ -304,6 +309,12 @@ def register_model(
         REGISTERED["model"][name] = registered
         return model
     about = Candidate("model", model, name)
+    if about.parameters and about.parameters[0].default is Parameter.empty:
+        with explained(about):
+            made = Model(about.own, inputs)
+            made.program  # noqa: B018 (derived, so that errors come here)
+        about.register(builder_of(made), text_of(about.own.__code__) or made.expression, _digest_of_model(made))
+        return model
     about.check_parameters((), options_follow=True)
 
     @wraps(about.own)

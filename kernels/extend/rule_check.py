@@ -11,8 +11,8 @@ from sgdbench.kernels.base.run import Floats
 from sgdbench.kernels.compile.kinds import largest_error
 from sgdbench.kernels.extend.rule_source import Candidate
 from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.symbol import NO_BRANCHES, TraceError
 from sgdbench.kernels.optimizers.optimizer import Optimizer, add_weight_decay
-from sgdbench.kernels.tape.symbol import NO_BRANCHES, TraceError
 from sgdbench.kernels.tape.trace import Traced, trace_loss, trace_optimizer
 
 LEARNING_RATE, UPDATES, PARAMS = 0.05, 9, 32

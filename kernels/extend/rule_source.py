@@ -18,8 +18,8 @@ from sgdbench.kernels.base.checks import check_real, describe
 from sgdbench.kernels.base.registry import REGISTERED, Registered, Table
 from sgdbench.kernels.model import models
 from sgdbench.kernels.model.column_names import is_name
+from sgdbench.kernels.model.freeze import Freezer, fingerprint, place_of, python_function
 from sgdbench.kernels.optimizers import schedules
-from sgdbench.kernels.tape.freeze import Freezer, fingerprint, place_of, python_function
 
 Bounds = Mapping[str, tuple[float | None, float | None]]
 TABLES: dict[str, Table[Any]] = {

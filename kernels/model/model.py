@@ -4,8 +4,9 @@ from __future__ import annotations  # so that `help` shows the names of types
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, cast
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, Union, cast
 
 import numpy as np
 from numpy.random import default_rng  # by name: no fork waits for the import when `np.random` is first used
@@ -47,28 +48,52 @@ if TYPE_CHECKING:
     from sgdbench.kernels.model.categories import Categories
 
 
+X_ALONE = (ALL_INPUTS,)
+CHECKED_ROWS = 8
+
+
+ModelLike = Union["Model", str, Callable[..., Any]]
+"""A model, its expression or its function; an expression of SymPy has no type."""
+
+
+def sympy_as_text(model: Any) -> Any:
+    """Return the text of an expression of SymPy, and anything else unchanged."""
+    sympy = sys.modules.get("sympy")  # imported by anyone who has an expression
+    if sympy is None or not isinstance(model, sympy.Basic):
+        return model
+    with IMPORT_LOCK:
+        from sgdbench.kernels.model.sympy_text import write_sympy  # noqa: PLC0415 (only for these)
+
+    return write_sympy(model)
+
+
 class Model:
     """An expression such as ``a*x**2 + b*x + c``, to be fitted to data.
 
     Parameters
     ----------
-    expression : str
-        Numbers, names, ``+ - * / **``, parentheses, ``pi`` and the functions exp, expm1, log, log1p, sqrt, sin, cos,
-        tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf, sigmoid, softplus, relu, abs, ``max(a, b)``, ``min(a, b)``
-        and ``where(x < a, b, c)`` with one of ``< <= > >=``. It is parsed, never evaluated. At kinks the derivatives
-        are PyTorch's: 0 for relu and abs at 0, half for each argument of max and min at a tie; the derivative of
-        ``where`` is that of the branch taken.
+    expression : str, callable or SymPy expression
+        Text of numbers, names, ``+ - * / **``, parentheses, ``pi`` and the functions exp, expm1, log, log1p, sqrt, sin,
+        cos, tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf, sigmoid, softplus, relu, abs, ``max(a, b)``,
+        ``min(a, b)`` and ``where(x < a, b, c)`` with one of ``< <= > >=``. It is parsed, never evaluated. At kinks the
+        derivatives are PyTorch's: 0 for relu and abs at 0, half for each argument of max and min at a tie; the
+        derivative of ``where`` is that of the branch taken.
 
         ``w @ x`` is the dot product of weights with all inputs, or with a group of any number of inputs:
         ``np.add.reduce(w * x)``. At most 29 scalars and products are allowed per layer. ``v @ tanh(W @ x + c)`` has a
         hidden layer with `hidden` units. See `sgdbench.kernels.model.network`.
-    inputs : sequence of str, or mapping
-        The names that stand for data, all of which the expression must use; may be empty. Together they are the group
-        ``x`` on the right of ``@``. A mapping names columns and groups of columns: ``{"x": ["hp", "weight"], "age":
-        "Age (years)"}``.
+
+        Or a function, such as ``lambda x, a, b: a*np.exp(-b*x)``, of numbers: one sample and the parameters, whose
+        defaults are starting values. It is called with symbols, and `expression` is the text that they leave. It is
+        made of operators and functions that expressions have, of NumPy, `math` or scipy.special; it cannot branch.
+    inputs : sequence of str, or mapping, optional
+        The names that stand for data, all of which the expression must use; may be empty. By default ``("x",)``, or of
+        a function the first parameter. Together they are the group ``x`` on the right of ``@``. A mapping names columns
+        and groups of columns: ``{"x": ["hp", "weight"], "age": "Age (years)"}``.
     params : sequence of str, optional
         The names that are fitted, in the order of parameter vectors; by default all names that are not inputs, in
-        order of appearance. Models with vectors have names such as ``w[hp]`` and ``b``, in that order.
+        order of appearance, or of a function's signature. Models with vectors have names such as ``w[hp]`` and ``b``,
+        in that order.
     classes : int
         The number of scores, at most 100: if more than one, each class has a score with its own parameters.
     hidden : int, optional
@@ -77,18 +102,55 @@ class Model:
     Raises
     ------
     ValueError
-        If the expression cannot be parsed (the message has the column), or the names do not fit it.
+        If the expression cannot be parsed (the message has the column), or the names do not fit it; if a function does
+        something that expressions cannot say (the message has its file and line).
     """
 
     def __init__(
         self,
-        expression: str,
-        inputs: Given = ("x",),
+        expression: str | Callable[..., Any],
+        inputs: Given | None = None,
         params: Sequence[str] | None = None,
         *,
         classes: int = 1,
         hidden: int | None = None,
     ) -> None:
+        self.start: dict[str, float] = {}
+        expression = sympy_as_text(expression)
+        if callable(expression):
+            self._read_function(expression, inputs, params, classes, hidden)
+        else:
+            self._read(expression, X_ALONE if inputs is None else inputs, params, classes, hidden)
+
+    def _read_function(
+        self,
+        function: Callable[..., Any],
+        inputs: Given | None,
+        params: Sequence[str] | None,
+        classes: int,
+        hidden: int | None,
+    ) -> None:
+        """Read the text that a function leaves, and compare the two at random numbers."""
+        with IMPORT_LOCK:
+            from sgdbench.kernels.model.function_check import check_function  # noqa: PLC0415 (only for functions)
+            from sgdbench.kernels.model.function_text import faults_of, write_function  # noqa: PLC0415
+
+        written = write_function(function, inputs)
+        has_vectors = "@" in written.text
+        if inputs is None:
+            inputs = X_ALONE if has_vectors else written.names[:1]
+        if params is None and not has_vectors and classes == 1:
+            params = [name for name in written.names if name not in set(inputs)]
+        with faults_of(written.function, written.place):
+            self._read(written.text, inputs, params, classes, hidden)
+        self.start = {name: value for name, value in written.start.items() if name in self.shapes}
+        draws = list(default_rng(0).standard_normal((len(self.headings), CHECKED_ROWS)))
+        check_function(written, self.shapes, self.inputs_by_name(draws))
+
+    def _read(
+        self, expression: str, inputs: Given, params: Sequence[str] | None, classes: int, hidden: int | None
+    ) -> None:
+        """Read the text of the expression, and the names in it."""
         check_integer("classes", classes, 1, MAX_CLASSES)
         columns = read_inputs(inputs, has_products=isinstance(expression, str) and "@" in expression)
         self.given_inputs: Given = columns.columns
@@ -161,6 +223,19 @@ class Model:
         return f"inputs={self.given_inputs}{classes}" + (f", hidden={self.hidden}" if self.hidden else "")
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter, by its name in the expression; () for a number."""
+        return {name: vector.shape for name, vector in self.vectors.items()} or dict.fromkeys(self.params, ())
+
+    def inputs_by_name(self, columns: Sequence[Floats]) -> dict[str, Floats]:
+        """Return columns, shape (n,), by their names in the expression, and groups of them, shape (n, size)."""
+        named = {name: columns[place] for name, place in self._given.single.items()}
+        if self.vectors:
+            for name, (first, size) in self._given.groups.items():
+                named[name] = np.stack(columns[first : first + size], axis=-1)
+        return named
+
+    @property
     def program(self) -> Program | Network:
         """The residual and its derivatives as straight-line code, in layers if the model has long vectors."""
         # Not a cached_property: before Python 3.12 its lock could be held during a fork, while a thread derives.
@@ -196,6 +271,7 @@ class Model:
     def with_classes(self, classes: int) -> Model:
         """Return the model with `classes` scores, each with its own parameters."""
         made = Model(self.expression, self.given_inputs, classes=classes, hidden=self.hidden)
+        made.start = self.start
         return made.with_categories(self.categories)
 
     def with_categories(self, categories: Categories | None) -> Self:
@@ -212,7 +288,9 @@ class Model:
             if isinstance(inputs, Mapping):
                 raise ValueError(f"inputs must have other names than {min(taken)!r}, a constant in {self.expression!r}")
             inputs = {ALL_INPUTS: list(inputs)}
-        return Model(self.expression, inputs, classes=self.classes, hidden=self.hidden)
+        made = Model(self.expression, inputs, classes=self.classes, hidden=self.hidden)
+        made.start = self.start
+        return made
 
     @property
     def is_linear(self) -> bool:
@@ -322,11 +400,16 @@ class Model:
         """Return the default initial parameters, shape (params,).
 
         They are standard normal draws of the seed. In models with vectors they are zeros if the model is linear;
-        otherwise weights are divided by the square root of their length, and added constants are zero.
+        otherwise weights are divided by the square root of their length, and added constants are zero. Parameters that
+        have defaults in the function from which the model was made start there.
         """
         draws = default_rng(check_seed(seed)).standard_normal(len(self.params))
         # Adding 0.0 turns -0.0 into 0.0.
-        return draws if self.network is None else draws * self.network.start_scale + 0.0
+        draws = draws if self.network is None else draws * self.network.start_scale + 0.0
+        for name, value in self.start.items():
+            first, shape, _ = self.vectors.get(name) or (self.params.index(name), (), ())
+            draws[first : first + math.prod(shape)] = value
+        return draws
 
     def vector(self, params: Params, what: str = "params") -> Floats:
         """Return parameter values as an array in the order of `params`.

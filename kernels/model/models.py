@@ -7,6 +7,7 @@ from typing import Any, cast
 from sgdbench.kernels.base.checks import check_array, check_integer, closest_name, describe, list_names
 from sgdbench.kernels.base.columns import NUMBER_OR_BOOL_KINDS
 from sgdbench.kernels.base.columns import column_names as column_names_of
+from sgdbench.kernels.base.forking import IMPORT_LOCK
 from sgdbench.kernels.base.registry import Table
 from sgdbench.kernels.base.spec import make_from_spec, parse_spec
 from sgdbench.kernels.model.column_names import (
@@ -23,7 +24,7 @@ from sgdbench.kernels.model.column_names import (
 from sgdbench.kernels.model.expression import names, parse
 from sgdbench.kernels.model.inputs import Given, read_inputs
 from sgdbench.kernels.model.layers import MAX_PARAMS
-from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.model import CHECKED_ROWS, Model, sympy_as_text
 
 MAX_RASTRIGIN = 12
 MLP = "mlp"
@@ -145,12 +146,12 @@ def __dir__() -> list[str]:
     return sorted(MODELS.built_in)
 
 
-def make_model(text: str, inputs: Given = ("x",), **options: Any) -> Model:
+def make_model(text: str | Callable[..., Any], inputs: Given = ("x",), **options: Any) -> Model:
     """Return the ready-made model that a text names, such as ``"polynomial(3)"``, or else the model of an expression.
 
     Parameters
     ----------
-    text : str
+    text : str, callable or SymPy expression
     inputs : sequence of str, or mapping
     **given
         Other arguments of `Model`, for an expression only.
@@ -161,6 +162,8 @@ def make_model(text: str, inputs: Given = ("x",), **options: Any) -> Model:
         If the text is neither, or if a ready-made model has other inputs.
     """
     called = tuple(inputs)
+    if not isinstance(text, str):
+        return Model(text, inputs, **options)
     if not is_ready_made(text, called) and not _must_be_ready_made(text, called):
         return Model(text, inputs, **options)
     model = _make_ready_made(text)
@@ -180,8 +183,11 @@ def _make_ready_made(text: str) -> Model:
     return cast(Model, make_from_spec(text, MODELS, "model", inner=str))  # options may be words
 
 
-def make_model_for(text: str, x: Any, target: object = None) -> Model:
+def make_model_for(text: str | Callable[..., Any], x: Any, target: object = None) -> Model:
     """Return the model of a text for inputs as `sgdbench.fit` takes them; no parameter may be named like the `target`.
+
+    Of a function, those parameters are inputs that are columns of a table, or columns of an array: the first parameter
+    of one column, ``x1``, ``x2``, ... of several. It is compared with its text at the first samples.
 
     A model with vectors takes all columns: ``x1``, ``x2``, ... of an array, or those of a table, by their names. Other
     models take the columns of a table that the expression names, and all columns of an array, or ``x`` if there is only
@@ -193,8 +199,27 @@ def make_model_for(text: str, x: Any, target: object = None) -> Model:
         As `make_model`; if the model has vectors and x is neither an array of one or two dimensions nor a table; if a
         name in it seems to be a misspelt column.
     """
-    model = _make_model_for(text, x)
-    _refuse_target(model, text, target)
+    text = sympy_as_text(text)
+    model = _make_model_of_function(text, x) if callable(text) else _make_model_for(text, x)
+    _refuse_target(model, model.expression if callable(text) else text, target)
+    return model
+
+
+def _make_model_of_function(function: Callable[..., Any], x: Any) -> Model:
+    with IMPORT_LOCK:
+        from sgdbench.kernels.model.function_check import check_function  # noqa: PLC0415 (only for functions)
+        from sgdbench.kernels.model.function_text import write_function  # noqa: PLC0415
+
+    written = write_function(function)
+    inputs: Given = ()
+    if x is not None:
+        is_array = column_names_of(x) is None
+        alone = is_array and "@" not in written.text and _count_columns(written.text, x) == 1
+        inputs = written.names[:1] if alone else _make_model_for(written.text, x).given_inputs
+    model = Model(function, inputs)
+    if x is not None:
+        first_rows = model.inputs_by_name([column[:CHECKED_ROWS] for column in model.columns(x)])
+        check_function(written, model.shapes, first_rows)
     return model
 
 

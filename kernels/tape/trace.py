@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sgdbench.kernels.losses.loss import Loss
+from sgdbench.kernels.model.freeze import traceable
+from sgdbench.kernels.model.symbol import Symbol
 from sgdbench.kernels.optimizers.optimizer import Optimizer
-from sgdbench.kernels.tape.freeze import traceable
-from sgdbench.kernels.tape.symbol import Symbol
 from sgdbench.kernels.tape.tape import Tape
 
 Names = str | tuple[str, ...]

@@ -35,7 +35,7 @@ from sgdbench.kernels.data.samples import allocate_data, check_batch_size, to_dt
 from sgdbench.kernels.data.validation import check_patience, read_data
 from sgdbench.kernels.losses import make_loss
 from sgdbench.kernels.losses.loss import Loss
-from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.model import ModelLike
 from sgdbench.kernels.optimizers import make_optimizer
 from sgdbench.kernels.optimizers.optimizer import Optimizer
 from sgdbench.kernels.optimizers.run_options import option_values
@@ -47,7 +47,7 @@ from sgdbench.kernels.train.slices import slowdown_of, train_in_slices
 
 @suggest_arguments
 def fit(
-    model: Model | str,
+    model: ModelLike,
     x: Inputs,
     y: ArrayLike | None = None,
     *,
@@ -79,8 +79,11 @@ def fit(
 
     Parameters
     ----------
-    model : Model or str
-        A model, an expression, or the name of a ready-made model such as ``"polynomial(3)"``. An expression refers to
+    model : Model, str, callable or SymPy expression
+        A model, an expression, or the name of a ready-made model such as ``"polynomial(3)"``. Or a function of one
+        sample and the parameters, as `scipy.optimize.curve_fit` takes it, see `sgdbench.Model`: its parameters that are
+        columns of a table are inputs, otherwise the first one; the defaults of the others are initial values. The
+        result has its text as ``result.model.expression``. An expression refers to
         columns of a table by name, by the rule of `sgdbench.kernels.model.column_names.column_name`, and to those of an
         array as ``x1``, ``x2``, ..., or ``x`` if there is only one; all other names are parameters. A name that looks
         like a misspelt column is refused.

@@ -9,7 +9,7 @@ from sgdbench.kernels.base.arguments import suggest_arguments
 from sgdbench.kernels.base.checks import check_integer
 from sgdbench.kernels.base.columns import Params
 from sgdbench.kernels.base.memory import check_room
-from sgdbench.kernels.model.model import Model
+from sgdbench.kernels.model.model import Model, ModelLike
 from sgdbench.kernels.model.models import make_model
 from sgdbench.kernels.optimizers.optimizer import Optimizer
 from sgdbench.kernels.train.fit import fit
@@ -21,7 +21,7 @@ NO_DATA = (0.0,)
 
 @suggest_arguments
 def minimize(
-    objective: Model | str,
+    objective: ModelLike,
     init: Params | None = None,
     *,
     lr: float = 0.001,
@@ -40,10 +40,10 @@ def minimize(
 
     Parameters
     ----------
-    objective : str or Model
-        An expression such as ``"(1 - a)**2 + 100*(b - a**2)**2"``, all of whose names are parameters; the name of a
-        ready-made model, ``"rosenbrock"``, ``"rastrigin(3)"``, ``"beale"`` or ``"himmelblau"``; or a model without
-        inputs.
+    objective : str, Model, callable or SymPy expression
+        An expression such as ``"(1 - a)**2 + 100*(b - a**2)**2"``, all of whose names are parameters; a function of the
+        parameters, such as ``lambda a, b: (1 - a)**2 + 100*(b - a**2)**2``; the name of a ready-made model,
+        ``"rosenbrock"``, ``"rastrigin(3)"``, ``"beale"`` or ``"himmelblau"``; or a model without inputs.
     init : array, shape (P,), or mapping of names to values, optional
         Initial parameters; by default standard normal draws of the seed.
     steps : int

@@ -118,7 +118,7 @@ def _parse_make(words, config, whole):
 def _parse_pip(words, config, whole):
     extras = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     for word in words:
-        named = re.fullmatch(r"\.\[([\w,]+)\]", word)
+        named = re.fullmatch(r"(?:\.|sgdbench)\[([\w,]+)\]", word)
         assert not named or set(named[1].split(",")) <= set(extras), word
 
 

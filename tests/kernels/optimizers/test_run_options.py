@@ -10,11 +10,11 @@ from sgdbench.engine.jobs import MIN_SHARED_OPTIMIZERS, share_kernels
 from sgdbench.kernels.compile.module import module_of
 from sgdbench.kernels.compile.spec import KernelSpec
 from sgdbench.kernels.losses import make_loss
+from sgdbench.kernels.model.symbol import TraceError
 from sgdbench.kernels.optimizers import make_optimizer
 from sgdbench.kernels.optimizers.optimizer import Optimizer
 from sgdbench.kernels.optimizers.run_options import initial_memory, kernel_key
 from sgdbench.kernels.optimizers.wrappers import averaged
-from sgdbench.kernels.tape.symbol import TraceError
 from sgdbench.study.schema import RunTable
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from numba import njit
 
 from sgdbench.kernels.losses import LOSSES, make_loss
+from sgdbench.kernels.model.freeze import Freezer, traceable
 from sgdbench.kernels.model.functions import FUNCTIONS
+from sgdbench.kernels.model.symbol import TraceError
 from sgdbench.kernels.optimizers import make_optimizer
-from sgdbench.kernels.tape.freeze import Freezer, traceable
-from sgdbench.kernels.tape.symbol import TraceError
 from sgdbench.kernels.tape.trace import trace, trace_loss, trace_optimizer
 from tests.support.rules import FORMS, names_of
 

@@ -31,10 +31,14 @@ MATH = SimpleNamespace(**OF_MATH)
 
 
 class Freezer:
-    """Freezes each function once; `functions` lists the copies, each after the functions that it calls."""
+    """Freezes each function once; `functions` lists the copies, each after the functions that it calls.
 
-    def __init__(self) -> None:
+    `math_functions` replace those of the module `math`. Values that may change are refused unless `any_value`.
+    """
+
+    def __init__(self, math_functions: SimpleNamespace = MATH, *, any_value: bool = False) -> None:
         self.functions: list[FunctionType] = []
+        self._math, self._any_value = math_functions, any_value
         self._known: dict[FunctionType, FunctionType | None] = {}
 
     def freeze(self, function: Any) -> FunctionType:
@@ -78,15 +82,15 @@ class Freezer:
         if python_function(value):
             return self.freeze(value)
         if value is math:
-            return MATH
-        if isinstance(value, BuiltinFunctionType) and value.__module__ == "math" and value.__name__ in OF_MATH:
-            return OF_MATH[value.__name__]
+            return self._math
+        if isinstance(value, BuiltinFunctionType) and value.__module__ == "math" and value.__name__ in vars(self._math):
+            return getattr(self._math, value.__name__)
         if isinstance(value, np.ndarray):
             value = value.copy()
             value.setflags(write=False)
         elif isinstance(value, tuple):
             return tuple(self._frozen(source, name, part) for part in value)
-        elif not _is_known(value):
+        elif not self._any_value and not _is_known(value):
             raise ValueError(
                 f"{place_of(source)} uses {name!r}, which is of the kind {type(value).__name__}; a kernel is made of "
                 "numbers, tuples and arrays of them, functions, and the modules numpy and math"

@@ -43,7 +43,7 @@ class Symbol(NDArrayOperatorsMixin):
 
     def emit(self, function: str, *operands: Any) -> "Symbol":
         """Append an operation of symbols and numbers to the tape."""
-        return Symbol(self.tape, self.tape.append(function, [_operand(one) for one in operands]))
+        return type(self)(self.tape, self.tape.append(function, [_operand(one) for one in operands]))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **settings: Any) -> Any:
         name = ufunc.__name__
